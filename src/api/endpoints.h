@@ -1,0 +1,57 @@
+// SPDX-License-Identifier: Apache-2.0
+// endpoints.h - the closed table of what the API offers: method, path, query parameters.
+//
+// manager/routes.cc serves exactly this table, client/ calls it, /openapi.json is made from it, and a test holds
+// docs/protocol.md against it.
+//
+// Threads:   immutable.
+#pragma once
+
+#include <cstdint>
+#include <span>
+#include <string_view>
+
+namespace skep::api {
+
+enum class Endpoint : std::uint8_t {
+  // the seed's protocol
+  kSeedEnqueue, kSeedPullCompleted, kSeedRegisterSibling, kSeedGetManagers, kSeedGetWork, kSeedPushResult,
+  // tasks and results
+  kEnqueue, kEnqueueBatch, kListTasks, kGetTask, kGetResult, kCancelTask, kRetryTask, kPullResults, kAckResults,
+  // workers
+  kRegisterWorker, kListWorkers, kHeartbeat, kDrainWorker, kDeleteWorker, kAcquire, kComplete, kRelease,
+  // the system
+  kCluster, kListQueues, kPatchQueue, kScaling, kEvents, kMetrics, kHealth, kReady, kOpenApi, kRoot,
+};
+
+enum class BodyIs : std::uint8_t {
+  kNone,     // a body is refused
+  kRaw,      // bytes, whatever the content type says
+  kMessage,  // JSON or protobuf by Content-Type
+};
+
+struct Param {
+  std::string_view name;
+  std::string_view what;  // one line for people
+  bool required = false;
+};
+
+struct EndpointInfo {
+  Endpoint endpoint;
+  std::string_view method;
+  std::string_view path;  // http/router.h template
+  std::string_view summary;
+  BodyIs body;
+  std::string_view request;   // name of the message in skep.proto; "" if none
+  std::string_view reply;     // name of the message; "" if it is not one
+  std::span<const Param> params;
+};
+
+std::span<const EndpointInfo> endpoints();
+const EndpointInfo& info(Endpoint endpoint);
+
+inline constexpr std::string_view kJson = "application/json";
+inline constexpr std::string_view kProtobuf = "application/x-protobuf";
+inline constexpr std::string_view kProblemJson = "application/problem+json";
+
+}  // namespace skep::api

@@ -1,0 +1,96 @@
+// SPDX-License-Identifier: Apache-2.0
+// client.h - one call per endpoint, one retry policy.
+//
+// A Client knows one or more managers. Each call goes to the current one; when that does not answer, the next is tried
+// at once, and after all have been tried the call backs off (full jitter, doubling from 100 ms to 5 s, Retry-After
+// honoured) until its deadline. What may be retried: a call that was not sent, an answer whose code is retryable
+// (api/errors.h), and kUnknownOutcome where the call is idempotent (all but seed calls, and enqueue without a key:
+// Client puts an idempotency key of its own on those only when asked to).
+//
+// Threads:   calls from any thread; replies on the executor given at construction.
+// Errors:    the manager's Problem as its Code and sentence; kUnavailable names every manager that was tried.
+// Ownership: borrows the executor and the http client, which must outlive it.
+#pragma once
+
+#include <memory>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "api/endpoints.h"
+#include "api/skep.pb.h"
+#include "base/executor.h"
+#include "base/random.h"
+#include "http/client.h"
+
+namespace skep::client {
+
+enum class Retry : std::uint8_t { kNever, kUntilDeadline };
+enum class Encoding : std::uint8_t { kProtobuf, kJson };
+
+struct CallOptions {
+  Instant deadline = kNever;
+  Retry retry = Retry::kUntilDeadline;
+};
+
+class Client {
+ public:
+  template <class T>
+  using Done = UniqueFunction<void(Result<T>)>;
+
+  // `managers`: URLs, at least one, checked by parse_managers.
+  Client(Executor& executor, http::Client& http, std::vector<http::Url> managers, Random random,
+         Encoding encoding = Encoding::kProtobuf);
+  ~Client();
+
+  // Prefer another manager from now on.
+  void next_manager();
+  // Replaces the list (from a RegisterReply or HeartbeatReply), keeping the current one if it is in it.
+  void set_managers(std::vector<http::Url> managers);
+  std::string current_manager() const;  // "HOST:PORT"
+
+  void enqueue(api::v1::TaskOptions options, http::Body body, CallOptions call, Done<api::v1::EnqueueReply> done);
+  void enqueue_batch(api::v1::EnqueueBatchRequest request, CallOptions call, Done<api::v1::EnqueueBatchReply> done);
+  void get_task(std::string id, Duration wait, CallOptions call, Done<api::v1::Task> done);
+  void get_result(std::string id, CallOptions call, Done<std::string> done);
+  void cancel_task(std::string id, CallOptions call, Done<api::v1::Task> done);
+  void retry_task(std::string id, CallOptions call, Done<api::v1::Task> done);
+  struct ListQuery {
+    std::string state, queue, tag, cursor;
+    std::uint32_t limit = 100;
+  };
+  void list_tasks(ListQuery query, CallOptions call, Done<api::v1::ListTasksReply> done);
+  void pull_results(std::uint32_t max, Duration wait, std::string queue, CallOptions call, Done<api::v1::PullReply> done);
+  void ack_results(api::v1::AckRequest request, CallOptions call, Done<api::v1::AckReply> done);
+  // The seed's POST /pullCompleted: delivers each result once; never retried after it was sent.
+  struct PulledResult {
+    std::string id, result;
+  };
+  void pull_completed(std::uint32_t top, CallOptions call, Done<std::vector<PulledResult>> done);
+
+  void register_worker(api::v1::RegisterRequest request, CallOptions call, Done<api::v1::RegisterReply> done);
+  void heartbeat(std::string worker, api::v1::HeartbeatRequest request, CallOptions call, Done<api::v1::HeartbeatReply> done);
+  void delete_worker(std::string worker, std::string reason, CallOptions call, Done<api::v1::Worker> done);
+  void acquire(api::v1::AcquireRequest request, CallOptions call, Done<api::v1::AcquireReply> done);
+  void complete(api::v1::CompleteRequest request, CallOptions call, Done<api::v1::CompleteReply> done);
+  void release(api::v1::ReleaseRequest request, CallOptions call, Done<api::v1::ReleaseReply> done);
+
+  void cluster(CallOptions call, Done<api::v1::ClusterReply> done);
+  void workers(CallOptions call, Done<api::v1::WorkersReply> done);
+  void queues(CallOptions call, Done<api::v1::QueuesReply> done);
+  void patch_queue(std::string name, api::v1::PatchQueueRequest request, CallOptions call, Done<api::v1::Queue> done);
+  void scaling(std::uint32_t limit, CallOptions call, Done<api::v1::ScalingReply> done);
+
+ private:
+  struct Impl;
+  std::shared_ptr<Impl> impl_;
+};
+
+// "http://a:1,http://b:2" -> URLs. kInvalid with a sentence.
+Result<std::vector<http::Url>> parse_managers(std::string_view list);
+
+// Calls `start` with a callback and waits for it; for commands, not from an executor.
+template <class T>
+Result<T> wait_for(UniqueFunction<void(UniqueFunction<void(Result<T>)>)> start);
+
+}  // namespace skep::client

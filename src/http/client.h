@@ -1,0 +1,65 @@
+// SPDX-License-Identifier: Apache-2.0
+// client.h - an HTTP/1.1 client: pooled keep-alive connections, a deadline for every call. No skep nouns, no retries.
+//
+// Threads:   send and send_wait from any thread; replies run on the executor given, or on the client's own thread.
+// Errors:    kInvalid (URL), kUnavailable (not connected: the request was not sent), kTimeout (deadline before the
+//            request was sent whole), kUnknownOutcome (sent, but no answer arrived: reset or deadline).
+//            A status of 4xx or 5xx is an answer, not an error.
+// Ownership: owns its thread and connections; the destructor fails what is under way with kUnavailable and joins.
+#pragma once
+
+#include <memory>
+#include <string>
+
+#include "base/executor.h"
+#include "base/function.h"
+#include "base/result.h"
+#include "http/message.h"
+
+namespace skep::http {
+
+struct Url {
+  std::string host;
+  int port = 80;
+  std::string base_path;  // "" or "/prefix", no trailing '/'
+  std::string host_port() const;  // "host:port", "[v6]:port"
+};
+
+// "http://host[:port][/prefix]" or "host[:port]". kInvalid with a sentence otherwise.
+Result<Url> parse_url(std::string_view text);
+
+struct ClientRequest {
+  Method method = Method::kGet;
+  std::string target;  // already percent-encoded path and query, begins with '/'
+  Headers headers;
+  Body body;  // null is empty
+};
+
+struct ClientOptions {
+  std::size_t body_bytes_max = std::size_t{1} << 30;
+  std::size_t idle_connections_max = 8;   // kept per host
+  Duration idle_timeout = seconds(30);    // an idle connection older than this is not reused
+  Duration connect_timeout = seconds(5);
+};
+
+class Client {
+ public:
+  using Done = UniqueFunction<void(Result<Response>)>;
+
+  Client(const Clock& clock, ClientOptions options);
+  ~Client();
+  Client(const Client&) = delete;
+  Client& operator=(const Client&) = delete;
+
+  // Sends to `url`. `done` runs exactly once, on `reply_on`. Deadlines are instants of the clock given.
+  void send(Url url, ClientRequest request, Instant deadline, Executor& reply_on, Done done);
+
+  // The same, and waits. Not from an executor.
+  Result<Response> send_wait(const Url& url, ClientRequest request, Instant deadline);
+
+ private:
+  struct Impl;
+  std::shared_ptr<Impl> impl_;
+};
+
+}  // namespace skep::http

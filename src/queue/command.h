@@ -1,0 +1,220 @@
+// SPDX-License-Identifier: Apache-2.0
+// command.h - what can be asked of a shard, and what it answers.
+//
+// Each command is a plain record with the reply type it gets. A refusal is an Error of the reply's Result.
+//
+// Threads:   value.
+// Units:     instants and durations are base/time.h types; sizes are bytes.
+#pragma once
+
+#include <array>
+#include <cstdint>
+#include <memory>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "base/result.h"
+#include "base/time.h"
+#include "task/task.h"
+
+namespace skep::queue {
+
+using Blob = std::shared_ptr<const std::string>;
+
+// ---- commands that change tasks ----
+
+// All or none. kExhausted: a queue is full; kInvalid: a spec is wrong (the message names the index).
+struct Enqueue {
+  struct Item {
+    TaskSpec spec;
+    Blob body;
+  };
+  std::vector<Item> items;
+};
+struct Enqueued {
+  TaskId id;
+  TaskState state = TaskState::kQueued;
+  bool is_existing = false;  // the idempotency key named this task
+};
+using EnqueueReply = std::vector<Enqueued>;
+
+// Up to `max` ready tasks for `worker` until now + lease. None is a normal answer.
+struct Lease {
+  std::string worker;
+  std::uint32_t max = 1;
+  Duration lease = seconds(15);
+  std::vector<std::string> kinds{"sha512"};
+  std::vector<std::string> programs;  // that tasks of kind command may name
+};
+struct LeasedTask {
+  LeaseToken token;
+  std::string kind;
+  std::uint64_t iterations = 0;
+  std::string program;
+  Duration run_timeout{};
+  std::uint64_t body_bytes = 0;
+};
+using LeaseReply = std::vector<LeasedTask>;
+
+// Extends what `worker` holds. A lease of an earlier owner that a crash made this one forget is taken up again.
+struct Extend {
+  struct Held {
+    LeaseToken token;
+    bool is_started = false;
+  };
+  std::string worker;
+  Duration lease = seconds(15);
+  std::vector<Held> leases;
+};
+struct ExtendReply {
+  std::vector<LeaseToken> lost;       // not the worker's any more
+  std::vector<LeaseToken> cancelled;  // the task was cancelled
+};
+
+// A result. The first of a task wins, from any attempt that was issued, while the task is unfinished. The same one
+// again is a success. kConflict: another result, or a task that is dead or cancelled. kNotFound: no such task.
+// kStaleLease: the attempt was never issued.
+struct Complete {
+  std::string worker;
+  LeaseToken token;
+  Blob result;
+};
+struct Completed {
+  bool is_duplicate = false;
+};
+
+// A failure of the work itself. kStaleLease: the lease is over. kNotFound.
+struct Fail {
+  std::string worker;
+  LeaseToken token;
+  std::string message;
+  bool is_permanent = false;
+  bool is_timeout = false;
+};
+struct Failed {
+  TaskState state = TaskState::kDelayed;
+};
+
+// Hands a lease back. One that was started spends the infrastructure budget. kStaleLease, kNotFound.
+struct Release {
+  std::string worker;
+  LeaseToken token;
+  bool is_started = false;
+};
+struct Released {
+  TaskState state = TaskState::kQueued;
+};
+
+// Everything `worker` holds goes back at once. The oldest `slots` of it, and what is known to run, spend the
+// infrastructure budget: one of them may have killed the worker.
+struct LoseWorker {
+  std::string worker;
+  std::uint32_t slots = 1;
+  std::string message;  // how it was lost, for the attempts' errors
+};
+struct LostWorker {
+  std::uint32_t returned = 0;
+};
+
+// kConflict: finished already (a repeated cancel of a cancelled task is a success). kNotFound.
+struct Cancel {
+  TaskId id;
+};
+// Queues a dead task again with fresh budgets. kConflict: not dead. kNotFound.
+struct Retry {
+  TaskId id;
+};
+
+// ---- results ----
+
+enum class PullMode : std::uint8_t {
+  kOnce,     // marked delivered before they are sent: each result once
+  kReceipt,  // delivered when acknowledged; again after `visibility`
+};
+// The oldest completed first. None is a normal answer.
+struct Pull {
+  std::uint32_t max = 100;
+  PullMode mode = PullMode::kReceipt;
+  std::string queue;  // "" is all
+  Duration visibility = seconds(30);
+};
+struct PulledTask {
+  TaskId id;
+  std::string queue;
+  Instant finished_at{};
+  std::pair<Epoch, std::uint64_t> order;  // of completion, within the shard
+};
+struct PullReply {
+  std::vector<PulledTask> items;
+  std::uint64_t receipt = 0;  // 0 with no items or kOnce
+  Instant redelivered_at{};
+};
+// Delivered for good. Unknown ids and receipts are passed over. `receipt` 0: only the ids.
+struct Ack {
+  std::uint64_t receipt = 0;
+  std::vector<TaskId> ids;
+};
+struct AckReply {
+  std::uint32_t acknowledged = 0;
+};
+
+// ---- queues ----
+
+// kExhausted: too many queues.
+struct SetQueue {
+  QueueRecord record;
+};
+
+// ---- queries ----
+
+struct ListTasks {
+  std::optional<TaskState> state;
+  std::string queue;  // "" is all
+  std::string tag;    // "" is all
+  TaskId after{};     // exclusive
+  std::size_t limit = 100;
+};
+struct ListReply {
+  std::vector<TaskRecord> tasks;
+  std::optional<TaskId> next;  // where to go on; nothing more if absent
+};
+
+struct Counts {
+  std::array<std::uint64_t, 7> by_state{};  // index: TaskState
+  std::uint64_t undelivered = 0;
+
+  std::uint64_t of(TaskState state) const { return by_state[static_cast<std::size_t>(state)]; }
+};
+struct QueueStatus {
+  QueueRecord settings;
+  Counts counts;
+  Instant oldest_queued_at{};  // kNoInstant if none waits
+};
+
+// Work in one state, so that time can be estimated: tasks, iterations and bytes of kind sha512; tasks of others.
+struct Work {
+  std::uint64_t tasks = 0;
+  std::uint64_t iterations = 0;
+  std::uint64_t bytes = 0;
+};
+
+// Since the shard was loaded.
+struct Totals {
+  std::uint64_t enqueued = 0;
+  std::uint64_t enqueued_iterations = 0;
+  std::uint64_t leased = 0;
+  std::uint64_t completed = 0;
+  std::uint64_t completed_iterations = 0;
+  std::uint64_t failed = 0;
+  std::uint64_t dead = 0;
+  std::uint64_t cancelled = 0;
+  std::uint64_t delivered = 0;
+  std::uint64_t workers_lost = 0;  // leases that went back so
+  std::uint64_t lease_expired = 0;
+  std::uint64_t released = 0;
+  std::uint64_t duplicate_results = 0;
+  std::uint64_t mismatches = 0;
+};
+
+}  // namespace skep::queue

@@ -1,0 +1,338 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "queue/shard.h"
+
+#include <algorithm>
+
+#include "base/check.h"
+#include "base/hash.h"
+#include "queue/backoff.h"
+
+namespace skep::queue {
+
+std::string_view notice_name(NoticeKind kind) {
+  switch (kind) {
+    case NoticeKind::kEnqueued: return "enqueued";
+    case NoticeKind::kLeased: return "leased";
+    case NoticeKind::kDone: return "done";
+    case NoticeKind::kDead: return "dead";
+    case NoticeKind::kCancelled: return "cancelled";
+    case NoticeKind::kBackedOff: return "backed_off";
+    case NoticeKind::kReturned: return "returned";
+    case NoticeKind::kRetried: return "retried";
+    case NoticeKind::kMismatch: return "mismatch";
+  }
+  return "unknown";
+}
+
+Shard::Shard(ShardId id, Epoch epoch, Random random, ShardOptions options)
+    : id_(id), epoch_(epoch), random_(random), options_(options) {
+  SKEP_CHECK(epoch > 0, "a shard has an owner");
+}
+
+// ---- enqueue ----
+
+Result<void> Shard::check_room(const Enqueue& command) const {
+  std::map<std::string, std::uint64_t> wanted;
+  for (std::size_t i = 0; i < command.items.size(); ++i) {
+    const TaskSpec& spec = command.items[i].spec;
+    if (auto valid = validate(spec); !valid) {
+      if (command.items.size() == 1) return valid.error();
+      return with_context(valid.error(), "task " + std::to_string(i));
+    }
+    ++wanted[spec.queue];
+  }
+  std::size_t new_queues = 0;
+  for (const auto& [name, count] : wanted) {
+    const auto found = queues_.find(name);
+    if (found == queues_.end()) {
+      ++new_queues;
+      continue;
+    }
+    const auto& queue = found->second;
+    const std::uint64_t depth = queue.counts.of(TaskState::kQueued) + queue.counts.of(TaskState::kDelayed);
+    if (queue.settings.depth_max != 0 && depth + count > queue.settings.depth_max) {
+      return fail(Code::kExhausted, "queue '" + name + "' holds " + std::to_string(depth) + " waiting tasks and its limit is " +
+                                        std::to_string(queue.settings.depth_max) + ": try again when some are done");
+    }
+  }
+  if (queues_.size() + new_queues > limits::kQueuesMax) {
+    return fail(Code::kExhausted, "there are " + std::to_string(queues_.size()) + " queues and the limit is " +
+                                      std::to_string(limits::kQueuesMax) + ": use one that exists");
+  }
+  return ok();
+}
+
+Result<EnqueueReply> Shard::apply(const Enqueue& command, Instant now, Effects& effects) {
+  if (queues_.size() + command.items.size() > limits::kQueuesMax) drop_unused_queues();
+  SKEP_TRY(check_room(command));
+  EnqueueReply reply;
+  reply.reserve(command.items.size());
+  for (const auto& item : command.items) reply.push_back(enqueue_one(item, now, effects));
+  return reply;
+}
+
+Enqueued Shard::enqueue_one(const Enqueue::Item& item, Instant now, Effects& effects) {
+  if (!item.spec.idempotency_key.empty()) {
+    const auto known = keys_.find({item.spec.queue, item.spec.idempotency_key});
+    if (known != keys_.end()) return {known->second, tasks_.at(known->second).state, true};
+  }
+  SKEP_CHECK(next_sequence_ <= kSequenceMax, "sequences of an epoch are used up");
+  TaskRecord record;
+  record.id = TaskId{id_, epoch_, next_sequence_++};
+  record.spec = item.spec;
+  record.body_bytes = item.body ? item.body->size() : 0;
+  record.enqueued_at = now;
+  record.ready_at = add_saturated(now, item.spec.delay);
+  record.state = item.spec.delay > Duration::zero() ? TaskState::kDelayed : TaskState::kQueued;
+  record.queued_at = record.state == TaskState::kQueued ? now : kNoInstant;
+  make_queue(record.spec.queue);
+  const TaskId id = record.id;
+  TaskRecord& stored = tasks_.emplace_hint(tasks_.end(), id, std::move(record))->second;
+  index(stored);
+  ++totals_.enqueued;
+  totals_.enqueued_iterations += stored.spec.iterations;
+  static const auto kEmpty = std::make_shared<const std::string>();
+  put(stored, effects, true, item.body ? item.body : kEmpty);
+  effects.notices.push_back({NoticeKind::kEnqueued, stored.id, {}});
+  return {stored.id, stored.state, false};
+}
+
+// ---- the end of an attempt ----
+
+bool Shard::was_issued(const TaskRecord& record, const LeaseToken& token) const {
+  if (token.epoch == record.lease_epoch) return token.number >= 1 && token.number <= record.lease_number;
+  if (token.epoch < record.lease_epoch) return token.epoch >= record.id.epoch && token.number >= 1;
+  // Newer than all that is known: given by an earlier owner that crashed before the lease was stored.
+  return token.epoch < epoch_ && token.number >= 1;
+}
+
+Result<TaskRecord*> Shard::current_lease(const LeaseToken& token, std::string_view verb) {
+  TaskRecord* record = find_task(token.task);
+  if (record == nullptr) return fail(Code::kNotFound, "there is no task " + token.task.to_string());
+  if (record->state != TaskState::kLeased || record->lease_token() != token) {
+    return fail(Code::kStaleLease, "lease " + token.to_string() + " is over, so it can not " + std::string(verb) +
+                                       ": the task is " + std::string(state_name(record->state)));
+  }
+  return record;
+}
+
+Result<Completed> Shard::apply(const Complete& command, Instant now, Effects& effects) {
+  TaskRecord* record = find_task(command.token.task);
+  if (record == nullptr) return fail(Code::kNotFound, "there is no task " + command.token.task.to_string());
+  if (!was_issued(*record, command.token)) {
+    return fail(Code::kStaleLease, "lease " + command.token.to_string() + " was never given");
+  }
+  SKEP_CHECK(command.result != nullptr, "a completion carries a result");
+  const std::uint64_t hash = fnv1a(*command.result);
+  if (record->state == TaskState::kDone) {
+    ++totals_.duplicate_results;
+    if (record->result_hash == hash && record->result_bytes == command.result->size()) return Completed{true};
+    if (record->spec.kind != "sha512") return Completed{true};  // not deterministic: the first one stands
+    ++totals_.mismatches;
+    effects.notices.push_back({NoticeKind::kMismatch, record->id, command.worker});
+    return fail(Code::kConflict, "task " + record->id.to_string() + " has a different result already");
+  }
+  if (!next_state(record->state, TaskEvent::kComplete)) {
+    return fail(Code::kConflict, "task " + record->id.to_string() + " is " + std::string(state_name(record->state)) +
+                                     " and takes no result");
+  }
+  update(*record, [&](TaskRecord& r) {
+    move(r, TaskEvent::kComplete);
+    r.worker = command.worker;
+    r.finished_at = now;
+    r.result_bytes = command.result->size();
+    r.result_hash = hash;
+    r.completion = next_completion_++;
+    r.completion_epoch = epoch_;
+  });
+  ++totals_.completed;
+  totals_.completed_iterations += record->spec.iterations;
+  put(*record, effects, true, nullptr, command.result);
+  effects.notices.push_back({NoticeKind::kDone, record->id, command.worker});
+  return Completed{false};
+}
+
+Result<Failed> Shard::apply(const Fail& command, Instant now, Effects& effects) {
+  SKEP_TRY(auto* record, current_lease(command.token, "fail"));
+  const AttemptEnd end = command.is_timeout ? AttemptEnd::kRunTimeout : AttemptEnd::kFailed;
+  if (command.is_permanent) {
+    ++totals_.failed;
+    update(*record, [&](TaskRecord& r) {
+      ++r.attempts_failed;
+      remember_error(r, end, command.message, now);
+    });
+    die(*record, "an attempt failed and said that a retry can not help: " + record->errors.back().message, now, effects);
+    return Failed{record->state};
+  }
+  end_attempt(*record, end, command.message, now, effects);
+  return Failed{record->state};
+}
+
+Result<Released> Shard::apply(const Release& command, Instant now, Effects& effects) {
+  SKEP_TRY(auto* record, current_lease(command.token, "be released"));
+  ++totals_.released;
+  if (command.is_started || record->started_at != kNoInstant) {
+    spend_infrastructure(*record, AttemptEnd::kReleased, "the worker handed it back", now, effects);
+  } else {
+    update(*record, [](TaskRecord& r) { r.leased_at = kNoInstant; });  // it never began: its start deadline goes on
+    hand_back(*record, now, effects);
+  }
+  return Released{record->state};
+}
+
+LostWorker Shard::apply(const LoseWorker& command, Instant now, Effects& effects) {
+  LostWorker reply;
+  const auto held = leases_of(command.worker);
+  for (std::size_t i = 0; i < held.size(); ++i) {
+    TaskRecord& record = tasks_.at(held[i].task);
+    ++totals_.workers_lost;
+    ++reply.returned;
+    // A worker starts its leases in the order in which it got them, so the first `slots` are those that ran.
+    if (i < command.slots || record.started_at != kNoInstant) {
+      spend_infrastructure(record, AttemptEnd::kWorkerLost, command.message, now, effects);
+    } else {
+      hand_back(record, now, effects);
+    }
+  }
+  return reply;
+}
+
+void Shard::remember_error(TaskRecord& record, AttemptEnd end, const std::string& message, Instant now) {
+  record.errors.push_back(
+      {record.lease_number, end, now, record.worker, message.substr(0, limits::kErrorBytesMax)});
+  if (record.errors.size() > limits::kErrorsKept) record.errors.erase(record.errors.begin());
+}
+
+void Shard::end_attempt(TaskRecord& record, AttemptEnd end, const std::string& message, Instant now,
+                        Effects& effects) {
+  ++totals_.failed;
+  update(record, [&](TaskRecord& r) {
+    ++r.attempts_failed;
+    remember_error(r, end, message, now);
+  });
+  if (record.attempts_failed >= record.spec.attempts_max) {
+    die(record, std::to_string(record.attempts_failed) + " of " + std::to_string(record.spec.attempts_max) +
+                    " attempts failed; the last: " + record.errors.back().message,
+        now, effects);
+    return;
+  }
+  update(record, [&](TaskRecord& r) {
+    move(r, TaskEvent::kBackOff);
+    r.ready_at = now + backoff(r.attempts_failed, random_);
+  });
+  put(record, effects, true);
+  effects.notices.push_back({NoticeKind::kBackedOff, record.id, record.errors.back().message});
+}
+
+void Shard::spend_infrastructure(TaskRecord& record, AttemptEnd end, const std::string& message, Instant now,
+                                 Effects& effects) {
+  update(record, [&](TaskRecord& r) {
+    ++r.workers_lost;
+    remember_error(r, end, message, now);
+  });
+  if (record.workers_lost >= limits::kWorkersLostMax) {
+    die(record, "it was lost with its worker " + std::to_string(record.workers_lost) +
+                    " times, so it may be what kills them; the last: " + record.errors.back().message,
+        now, effects);
+    return;
+  }
+  hand_back(record, now, effects);
+}
+
+void Shard::hand_back(TaskRecord& record, Instant now, Effects& effects) {
+  update(record, [&](TaskRecord& r) {
+    move(r, TaskEvent::kHandBack);
+    r.queued_at = now;
+  });
+  put(record, effects, true);
+  effects.notices.push_back({NoticeKind::kReturned, record.id, record.worker});
+}
+
+void Shard::die(TaskRecord& record, std::string reason, Instant now, Effects& effects) {
+  update(record, [&](TaskRecord& r) {
+    move(r, TaskEvent::kGiveUp);
+    r.finished_at = now;
+    r.reason = std::move(reason);
+  });
+  ++totals_.dead;
+  put(record, effects, true);
+  effects.notices.push_back({NoticeKind::kDead, record.id, record.reason});
+}
+
+// ---- by hand ----
+
+Result<TaskRecord> Shard::apply(const Cancel& command, Instant now, Effects& effects) {
+  TaskRecord* record = find_task(command.id);
+  if (record == nullptr) return fail(Code::kNotFound, "there is no task " + command.id.to_string());
+  if (record->state == TaskState::kCancelled) return *record;
+  if (!next_state(record->state, TaskEvent::kCancel)) {
+    return fail(Code::kConflict, "task " + command.id.to_string() + " is " + std::string(state_name(record->state)) +
+                                     " already, so it can not be cancelled");
+  }
+  update(*record, [&](TaskRecord& r) {
+    move(r, TaskEvent::kCancel);
+    r.finished_at = now;
+    r.reason = "cancelled by a client";
+  });
+  ++totals_.cancelled;
+  put(*record, effects, true);
+  effects.notices.push_back({NoticeKind::kCancelled, record->id, {}});
+  return *record;
+}
+
+Result<TaskRecord> Shard::apply(const Retry& command, Instant now, Effects& effects) {
+  TaskRecord* record = find_task(command.id);
+  if (record == nullptr) return fail(Code::kNotFound, "there is no task " + command.id.to_string());
+  if (!next_state(record->state, TaskEvent::kRetryByHand)) {
+    return fail(Code::kConflict, "task " + command.id.to_string() + " is " + std::string(state_name(record->state)) +
+                                     ": only a dead task can be retried");
+  }
+  update(*record, [&](TaskRecord& r) {
+    move(r, TaskEvent::kRetryByHand);
+    r.attempts_failed = 0;
+    r.workers_lost = 0;
+    r.reason.clear();
+    r.finished_at = kNoInstant;
+    r.ready_at = now;
+    r.queued_at = now;
+    r.leased_at = kNoInstant;
+  });
+  put(*record, effects, true);
+  effects.notices.push_back({NoticeKind::kRetried, record->id, {}});
+  return *record;
+}
+
+Result<QueueRecord> Shard::apply(const SetQueue& command, Instant now, Effects& effects) {
+  SKEP_TRY(validate_name("queue", command.record.name));
+  if (find_queue(command.record.name) == nullptr && queues_.size() >= limits::kQueuesMax) drop_unused_queues();
+  Queue* queue = make_queue(command.record.name);
+  if (queue == nullptr) {
+    return fail(Code::kExhausted, "there are " + std::to_string(queues_.size()) + " queues and the limit is " +
+                                      std::to_string(limits::kQueuesMax) + ": use one that exists");
+  }
+  replace_settings(*queue, command.record);
+  queue->is_stored = true;
+  effects.changes.push_back(PutQueue{command.record});
+  effects.needs_sync = true;
+  trim_retention(*queue, now, effects);
+  return command.record;
+}
+
+void Shard::replace_settings(Queue& queue, const QueueRecord& settings) {
+  const bool has_same_timers = queue.settings.retention == settings.retention &&
+                               queue.settings.dead_retention == settings.dead_retention;
+  std::vector<TaskRecord*> finished;
+  if (!has_same_timers) {
+    for (auto& [id, record] : tasks_) {
+      if (record.spec.queue == settings.name && is_terminal(record.state)) finished.push_back(&record);
+    }
+  }
+  // Out under the old retention, in under the new one.
+  for (auto* record : finished) timers_.erase({timer_of(*record), record->id});
+  queue.settings = settings;
+  for (auto* record : finished) {
+    if (const Instant at = timer_of(*record); at != kNever) timers_.insert({at, record->id});
+  }
+}
+
+}  // namespace skep::queue

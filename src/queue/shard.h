@@ -1,0 +1,190 @@
+// SPDX-License-Identifier: Apache-2.0
+// shard.h - one shard of all queues, as a pure state machine.
+//
+// Holds the tasks of one shard and decides what each command does to them. It never reads a clock, a socket or a
+// disk: the caller passes `now` and carries out the effects in the order of effects.h.
+// Not here: durability (store/store.h), waiting clients and batching (manager/shard_host.h).
+//
+// Order of lease: among queues in turn; within a queue by priority, then by age. A task that lost several workers is
+// a suspect: it is leased alone, to a worker that holds nothing else, so that it takes no neighbours with it.
+//
+// Threads:   one executor at a time; no locks inside.
+// Errors:    refusals come back in the reply; a broken invariant aborts (SKEP_CHECK).
+// Ownership: owns its records; shares blobs only with the effects.
+// Cost:      every command O(log n) a task it touches; list() bounded by kListScanMax.
+#pragma once
+
+#include <cstdint>
+#include <map>
+#include <set>
+#include <string>
+#include <tuple>
+#include <unordered_map>
+#include <vector>
+
+#include "base/random.h"
+#include "queue/command.h"
+#include "queue/effects.h"
+
+namespace skep::queue {
+
+// After so many lost workers a task is leased alone.
+inline constexpr std::uint32_t kSuspectAfter = 2;
+// Records that one ListTasks looks at; the cursor goes on from there.
+inline constexpr std::size_t kListScanMax = 20'000;
+// A delivered result stays at least so long, whatever the settings: its answer is still on the way.
+inline constexpr Duration kRetentionMin = seconds(10);
+// The worker enforces run_timeout itself; this is how much later the shard does.
+inline constexpr Duration kRunTimeoutGrace = seconds(10);
+
+struct ShardOptions {
+  // A lease that is found when the shard is loaded runs at least so long: its worker needs time to come back.
+  Duration recovered_lease = seconds(15);
+};
+
+class Shard {
+ public:
+  Shard(ShardId id, Epoch epoch, Random random, ShardOptions options);
+  Shard(const Shard&) = delete;
+  Shard& operator=(const Shard&) = delete;
+
+  // Recovery: every stored record, then finish_load once, before any command.
+  void load(QueueRecord record);
+  void load(TaskRecord record);
+  void finish_load(Instant now);
+
+  Result<EnqueueReply> apply(const Enqueue& command, Instant now, Effects& effects);
+  LeaseReply apply(const Lease& command, Instant now, Effects& effects);
+  ExtendReply apply(const Extend& command, Instant now, Effects& effects);
+  Result<Completed> apply(const Complete& command, Instant now, Effects& effects);
+  Result<Failed> apply(const Fail& command, Instant now, Effects& effects);
+  Result<Released> apply(const Release& command, Instant now, Effects& effects);
+  LostWorker apply(const LoseWorker& command, Instant now, Effects& effects);
+  Result<TaskRecord> apply(const Cancel& command, Instant now, Effects& effects);
+  Result<TaskRecord> apply(const Retry& command, Instant now, Effects& effects);
+  PullReply apply(const Pull& command, Instant now, Effects& effects);
+  AckReply apply(const Ack& command, Instant now, Effects& effects);
+  Result<QueueRecord> apply(const SetQueue& command, Instant now, Effects& effects);
+
+  // What time alone changes: delays that end, leases and run times that run out, deadlines, retention, receipts.
+  // Handles at most `events_max`; call again while wake_at() has passed.
+  void tick(Instant now, std::size_t events_max, Effects& effects);
+  Instant wake_at() const;  // kNever: nothing is due
+
+  // Queries.
+  const TaskRecord* find(const TaskId& id) const;
+  ListReply list(const ListTasks& query) const;
+  std::vector<QueueStatus> queues() const;
+  const QueueRecord* find_queue(const std::string& name) const;
+  std::vector<LeaseToken> leases_of(const std::string& worker) const;  // the oldest first
+  const Counts& counts() const { return counts_; }
+  const Totals& totals() const { return totals_; }
+  const Work& queued_work() const { return queued_work_; }
+  const Work& leased_work() const { return leased_work_; }
+  Instant oldest_queued_at() const;
+  // Completion order of the oldest result a pull would get; nothing if there is none.
+  std::optional<std::pair<Instant, TaskId>> oldest_undelivered(const std::string& queue) const;
+
+  ShardId id() const { return id_; }
+  Epoch epoch() const { return epoch_; }
+  std::size_t size() const { return tasks_.size(); }
+
+  // Recomputes every index and count from the records and aborts on a difference. For tests and simulation.
+  void check_invariants() const;
+
+ private:
+  using ReadyKey = std::pair<std::uint32_t, TaskId>;                      // 9 - priority, id
+  using DoneKey = std::tuple<Epoch, std::uint64_t, TaskId>;               // completion order
+  using DeliveredKey = std::pair<Instant, TaskId>;
+  using ClassName = std::pair<std::string, std::string>;                  // kind, program
+
+  struct Queue {
+    QueueRecord settings;
+    bool is_stored = false;
+    std::map<ClassName, std::set<ReadyKey>> ready;
+    std::map<ClassName, std::set<ReadyKey>> suspects;
+    std::set<DoneKey> undelivered;
+    std::set<DeliveredKey> delivered;
+    std::set<std::pair<Instant, TaskId>> waiting_since;  // queued tasks by age
+    std::uint64_t delivered_bytes = 0;
+    Counts counts;
+  };
+  struct Receipt {
+    std::vector<TaskId> ids;
+    Instant until{};
+  };
+
+  // Takes the record out of every index, lets `change` alter it, and puts it back.
+  template <class Change>
+  void update(TaskRecord& record, Change change) {
+    unindex(record);
+    change(record);
+    index(record);
+  }
+  void move(TaskRecord& record, TaskEvent event);
+  void index(const TaskRecord& record);
+  void unindex(const TaskRecord& record);
+  void count(const TaskRecord& record, Queue& queue, std::int64_t by);
+  Instant timer_of(const TaskRecord& record) const;
+  bool is_pullable(const TaskRecord& record) const;
+  void put(const TaskRecord& record, Effects& effects, bool is_durable, Blob body = nullptr, Blob result = nullptr);
+  void erase(const TaskId& id, Effects& effects);
+
+  TaskRecord* find_task(const TaskId& id);
+  Queue& queue_of(const TaskRecord& record);
+  Queue* make_queue(const std::string& name);
+  void drop_unused_queues();
+  void replace_settings(Queue& queue, const QueueRecord& settings);
+  bool was_issued(const TaskRecord& record, const LeaseToken& token) const;
+  Result<TaskRecord*> current_lease(const LeaseToken& token, std::string_view verb);
+
+  Result<void> check_room(const Enqueue& command) const;
+  Enqueued enqueue_one(const Enqueue::Item& item, Instant now, Effects& effects);
+  enum class Pick : std::uint8_t { kSuspects, kOthers };
+  TaskRecord* best_in(Queue& queue, const Lease& command, Pick pick);
+  TaskRecord* next_candidate(const Lease& command, Pick pick);
+  enum class SuspectRule : std::uint8_t { kGoOn, kGiveNothing, kGaveIt };
+  SuspectRule lease_suspect(const Lease& command, Instant now, Effects& effects, LeaseReply& reply);
+  void give(TaskRecord& record, const Lease& command, Instant now, Effects& effects, LeaseReply& reply);
+  bool take_up(TaskRecord& record, const std::string& worker, const Extend::Held& held, Duration lease, Instant now,
+               Effects& effects);
+  void end_attempt(TaskRecord& record, AttemptEnd end, const std::string& message, Instant now, Effects& effects);
+  void spend_infrastructure(TaskRecord& record, AttemptEnd end, const std::string& message, Instant now,
+                            Effects& effects);
+  void hand_back(TaskRecord& record, Instant now, Effects& effects);
+  void die(TaskRecord& record, std::string reason, Instant now, Effects& effects);
+  void remember_error(TaskRecord& record, AttemptEnd end, const std::string& message, Instant now);
+  void on_timer(TaskRecord& record, Instant now, Effects& effects);
+  void on_lease_timer(TaskRecord& record, Instant now, Effects& effects);
+  void deliver(TaskRecord& record, Instant now, Effects& effects);
+  void trim_retention(Queue& queue, Instant now, Effects& effects);
+  Instant next_trim(const Queue& queue) const;
+  void close_receipt(std::uint64_t number);
+
+  const ShardId id_;
+  const Epoch epoch_;
+  Random random_;
+  const ShardOptions options_;
+
+  std::map<TaskId, TaskRecord> tasks_;
+  std::map<std::string, Queue> queues_;
+  std::string last_queue_;  // the one that got the last lease: the turn goes on after it
+  std::map<std::pair<std::string, std::string>, TaskId> keys_;  // (queue, idempotency key)
+  std::set<std::pair<Instant, TaskId>> timers_;
+  std::unordered_map<std::string, std::set<std::pair<Instant, TaskId>>> leases_;  // by worker, the oldest first
+  std::unordered_map<TaskId, std::pair<std::string, Instant>> suspect_worker_;    // who empties itself for it, until
+  std::map<std::uint64_t, Receipt> receipts_;
+  std::set<std::pair<Instant, std::uint64_t>> receipt_deadlines_;
+  std::unordered_map<TaskId, std::uint64_t> in_delivery_;  // -> receipt
+
+  Instant last_leased_at_{};  // instants of leases are distinct, so that they also give the order
+  std::uint64_t next_sequence_ = 1;
+  std::uint64_t next_completion_ = 1;
+  std::uint64_t next_receipt_ = 1;
+  Counts counts_;
+  Totals totals_;
+  Work queued_work_;
+  Work leased_work_;
+};
+
+}  // namespace skep::queue

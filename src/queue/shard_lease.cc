@@ -1,0 +1,168 @@
+// SPDX-License-Identifier: Apache-2.0
+// Giving leases, extending them, and what happens when they run out.
+#include <algorithm>
+
+#include "base/check.h"
+#include "queue/shard.h"
+
+namespace skep::queue {
+namespace {
+
+constexpr Duration kSuspectReservation = seconds(30);
+
+bool fits(const std::pair<std::string, std::string>& task_class, const Lease& command) {
+  const auto has = [](const std::vector<std::string>& list, const std::string& name) {
+    return std::find(list.begin(), list.end(), name) != list.end();
+  };
+  if (!has(command.kinds, task_class.first)) return false;
+  return task_class.first != "command" || has(command.programs, task_class.second);
+}
+
+}  // namespace
+
+TaskRecord* Shard::best_in(Queue& queue, const Lease& command, Pick pick) {
+  if (queue.settings.is_paused) return nullptr;
+  if (queue.settings.leased_max != 0 && queue.counts.of(TaskState::kLeased) >= queue.settings.leased_max) return nullptr;
+  const ReadyKey* best = nullptr;
+  for (const auto& [task_class, ready] : pick == Pick::kSuspects ? queue.suspects : queue.ready) {
+    if (ready.empty() || !fits(task_class, command)) continue;
+    if (best == nullptr || *ready.begin() < *best) best = &*ready.begin();
+  }
+  return best == nullptr ? nullptr : &tasks_.at(best->second);
+}
+
+TaskRecord* Shard::next_candidate(const Lease& command, Pick pick) {
+  // One full turn over the queues, beginning after the one that was served last.
+  auto at = queues_.upper_bound(last_queue_);
+  for (std::size_t i = 0; i < queues_.size(); ++i) {
+    if (at == queues_.end()) at = queues_.begin();
+    if (TaskRecord* found = best_in(at->second, command, pick)) return found;
+    ++at;
+  }
+  return nullptr;
+}
+
+Shard::SuspectRule Shard::lease_suspect(const Lease& command, Instant now, Effects& effects, LeaseReply& reply) {
+  const auto held = leases_.find(command.worker);
+  const bool is_empty = held == leases_.end();
+  if (!is_empty) {
+    const bool has_suspect = std::any_of(held->second.begin(), held->second.end(), [&](const auto& entry) {
+      return tasks_.at(entry.second).workers_lost >= kSuspectAfter;
+    });
+    if (has_suspect) return SuspectRule::kGiveNothing;
+  }
+  TaskRecord* suspect = next_candidate(command, Pick::kSuspects);
+  if (suspect == nullptr) return SuspectRule::kGoOn;
+  auto& [worker, until] = suspect_worker_[suspect->id];
+  const bool is_free = worker.empty() || worker == command.worker || until <= now;
+  if (is_empty) {
+    give(*suspect, command, now, effects, reply);
+    return SuspectRule::kGaveIt;
+  }
+  if (!is_free) return SuspectRule::kGoOn;
+  // This worker gets nothing more until it is empty, then the suspect alone.
+  if (worker != command.worker || until <= now) until = now + kSuspectReservation;
+  worker = command.worker;
+  return SuspectRule::kGiveNothing;
+}
+
+LeaseReply Shard::apply(const Lease& command, Instant now, Effects& effects) {
+  LeaseReply reply;
+  if (queued_work_.tasks == 0) return reply;
+  if (lease_suspect(command, now, effects, reply) != SuspectRule::kGoOn) return reply;
+  while (reply.size() < command.max) {
+    TaskRecord* record = next_candidate(command, Pick::kOthers);
+    if (record == nullptr) break;
+    give(*record, command, now, effects, reply);
+  }
+  return reply;
+}
+
+void Shard::give(TaskRecord& record, const Lease& command, Instant now, Effects& effects, LeaseReply& reply) {
+  last_queue_ = record.spec.queue;
+  suspect_worker_.erase(record.id);
+  last_leased_at_ = std::max(now, last_leased_at_ + Duration(1));
+  update(record, [&](TaskRecord& r) {
+    move(r, TaskEvent::kLease);
+    r.lease_epoch = epoch_;
+    ++r.lease_number;
+    r.worker = command.worker;
+    r.leased_at = last_leased_at_;
+    r.started_at = kNoInstant;
+    r.lease_expires_at = add_saturated(now, command.lease);
+  });
+  ++totals_.leased;
+  put(record, effects, false);
+  effects.notices.push_back({NoticeKind::kLeased, record.id, command.worker});
+  reply.push_back({record.lease_token(), record.spec.kind, record.spec.iterations, record.spec.program,
+                   record.spec.run_timeout, record.body_bytes});
+}
+
+bool Shard::take_up(TaskRecord& record, const std::string& worker, const Extend::Held& held, Duration lease,
+                    Instant now, Effects& effects) {
+  const auto& token = held.token;
+  const bool is_newer = token.epoch > record.lease_epoch && token.epoch < epoch_ && token.number >= 1;
+  if (record.state != TaskState::kQueued || !is_newer) return false;
+  last_leased_at_ = std::max(now, last_leased_at_ + Duration(1));
+  update(record, [&](TaskRecord& r) {
+    move(r, TaskEvent::kLease);
+    r.lease_epoch = token.epoch;
+    r.lease_number = std::max(r.lease_number, token.number);
+    r.worker = worker;
+    r.leased_at = last_leased_at_;
+    r.started_at = held.is_started ? now : kNoInstant;
+    r.lease_expires_at = add_saturated(now, lease);
+  });
+  put(record, effects, false);
+  effects.notices.push_back({NoticeKind::kLeased, record.id, worker});
+  return record.lease_token() == token;
+}
+
+ExtendReply Shard::apply(const Extend& command, Instant now, Effects& effects) {
+  ExtendReply reply;
+  for (const auto& held : command.leases) {
+    TaskRecord* record = find_task(held.token.task);
+    if (record == nullptr) {
+      reply.lost.push_back(held.token);
+      continue;
+    }
+    if (record->state == TaskState::kCancelled) {
+      reply.cancelled.push_back(held.token);
+      continue;
+    }
+    if (record->state == TaskState::kLeased && record->lease_token() == held.token) {
+      update(*record, [&](TaskRecord& r) {
+        r.worker = command.worker;  // a worker has a new id after it registered again
+        if (held.is_started && r.started_at == kNoInstant) r.started_at = now;
+        r.lease_expires_at = add_saturated(now, command.lease);
+      });
+      continue;
+    }
+    if (!take_up(*record, command.worker, held, command.lease, now, effects)) reply.lost.push_back(held.token);
+  }
+  return reply;
+}
+
+std::vector<LeaseToken> Shard::leases_of(const std::string& worker) const {
+  std::vector<LeaseToken> tokens;
+  const auto found = leases_.find(worker);
+  if (found == leases_.end()) return tokens;
+  for (const auto& [at, id] : found->second) tokens.push_back(tasks_.at(id).lease_token());
+  return tokens;
+}
+
+void Shard::on_lease_timer(TaskRecord& record, Instant now, Effects& effects) {
+  const bool has_run_out = record.spec.run_timeout > Duration::zero() && record.started_at != kNoInstant &&
+                           record.started_at + record.spec.run_timeout + kRunTimeoutGrace <= now;
+  if (has_run_out) {
+    end_attempt(record, AttemptEnd::kRunTimeout,
+                "it ran longer than its timeout of " + describe_duration(record.spec.run_timeout), now, effects);
+    return;
+  }
+  SKEP_CHECK(record.lease_expires_at <= now, "a lease timer is due");
+  ++totals_.lease_expired;
+  spend_infrastructure(record, AttemptEnd::kLeaseExpired, "the lease ran out: its worker was not heard from", now,
+                       effects);
+}
+
+}  // namespace skep::queue

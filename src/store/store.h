@@ -1,0 +1,126 @@
+// SPDX-License-Identifier: Apache-2.0
+// store.h - the durable contract: where a shard's truth lives.
+//
+// A store keeps task records, bodies, results and queue settings of shards, and the epoch of each shard. It does not
+// know what a task's states mean: the core decides, the store keeps. test/contract is the definition of this
+// interface; every engine passes it.
+//
+// Order of a caller's duties: claim the shard, load it, then commit batches at the claimed epoch and answer clients
+// only after the commit that carries their change has succeeded.
+//
+// Threads:   a Store from its owner's thread; a Session from one executor, which also gets the replies.
+// Errors:    each call says; foreign errors are converted inside the engine.
+// Ownership: a Session must not outlive its Store. Blobs are shared and never change.
+#pragma once
+
+#include <memory>
+#include <optional>
+#include <string>
+#include <variant>
+#include <vector>
+
+#include "base/executor.h"
+#include "base/function.h"
+#include "base/result.h"
+#include "task/task.h"
+
+namespace skep::store {
+
+using Blob = std::shared_ptr<const std::string>;
+
+// Writes the record; body and result only where given, else what is stored under the id stays.
+struct PutTask {
+  TaskRecord record;
+  Blob body;    // null: unchanged
+  Blob result;  // null: unchanged
+};
+// Removes the record, the body and the result. Of an unknown id: nothing happens.
+struct EraseTask {
+  TaskId id;
+};
+struct PutQueue {
+  QueueRecord record;
+};
+// One change. Later ones of a batch win over earlier ones.
+using Mutation = std::variant<PutTask, EraseTask, PutQueue>;
+
+// The changes of one shard in one commit. Fenced if `epoch` is not the shard's epoch in the store.
+struct ShardBatch {
+  ShardId shard = 0;
+  Epoch epoch = 0;
+  std::vector<Mutation> mutations;
+};
+
+enum class Sync : std::uint8_t {
+  kDurable,  // success means: on stable storage
+  kSoft,     // success means: will be on stable storage with the next durable commit; may be lost in a crash before
+};
+
+enum class BlobKind : std::uint8_t { kBody = 1, kResult = 2 };
+struct BlobKey {
+  BlobKind kind = BlobKind::kBody;
+  TaskId task;
+  auto operator<=>(const BlobKey&) const = default;
+};
+
+// Receives a shard's records. The order is by id for tasks; queues come first.
+class RecordSink {
+ public:
+  virtual ~RecordSink() = default;
+  virtual void on_queue(QueueRecord record) = 0;
+  virtual void on_task(TaskRecord record) = 0;
+};
+
+class Session {
+ public:
+  using CommitDone = UniqueFunction<void(Result<void>)>;
+  using ReadDone = UniqueFunction<void(Result<std::vector<Blob>>)>;
+
+  virtual ~Session() = default;
+
+  // Writes all batches or none. `done` runs on the session's executor, never inside the call; commits complete in
+  // the order they were given, and a commit sees those before it.
+  // kFenced: a shard's epoch is not the batch's; nothing was written.
+  // kUnavailable: the disk is full or away; nothing was written, and later commits may succeed.
+  // kUnknownOutcome: it may or may not be stored; the caller must claim and load the shard again.
+  // kCorrupt: the store is damaged; the message names the place.
+  virtual void commit(std::vector<ShardBatch> batches, Sync sync, CommitDone done) = 0;
+
+  // Reads blobs, in the order of the keys; null for one that is not stored. Sees the commits that completed before.
+  // kCorrupt: a checksum does not match (the message names the task); kUnavailable: the store is away.
+  virtual void read(std::vector<BlobKey> keys, ReadDone done) = 0;
+};
+
+// What the store can say of itself, for status and metrics.
+struct StoreStats {
+  std::string engine;          // "memory", "rocksdb"
+  std::string place;           // the directory
+  std::uint64_t disk_bytes = 0;  // used by the store; 0 if unknown
+  std::uint64_t free_bytes = 0;  // left on its disk; 0 if unknown
+};
+
+class Store {
+ public:
+  virtual ~Store() = default;
+
+  // Makes the caller the owner of `shard` at an epoch higher than every one before, durably. Blocks.
+  // kUnavailable, kCorrupt.
+  virtual Result<Epoch> claim(ShardId shard) = 0;
+
+  // How many shards this store was made with; fixed then.
+  virtual ShardId shard_count() const = 0;
+
+  // Hands every record of `shard` to `sink`. Blocks. kCorrupt: the message names the record; what was handed over
+  // before is not to be used. kFenced: `epoch` is not the shard's any more.
+  virtual Result<void> load(ShardId shard, Epoch epoch, RecordSink& sink) = 0;
+
+  // `executor` gets the replies and must outlive the session.
+  virtual std::unique_ptr<Session> open_session(Executor& executor) = 0;
+
+  virtual StoreStats stats() const = 0;  // any thread
+
+  // Makes everything committed durable and lets go of the directory. No session may be open. Idempotent.
+  virtual Result<void> close() = 0;
+};
+
+}  // namespace skep::store

@@ -55,7 +55,8 @@ Result<LeaseToken> LeaseToken::parse(std::string_view text) {
     return fail(Code::kInvalid,
                 "'" + std::string(text.substr(0, 64)) + "' is not a lease: expected TASK.EPOCH.NUMBER");
   }
-  SKEP_TRY(token.task, TaskId::parse(text.substr(0, first)));
+  SKEP_TRY(const auto task, TaskId::parse(text.substr(0, first)));
+  token.task = task;
   return token;
 }
 

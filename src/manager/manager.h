@@ -1,0 +1,62 @@
+// SPDX-License-Identifier: Apache-2.0
+// manager.h - one manager, assembled: shards on a store, the API on a port, a scaler over a provisioner.
+//
+// Threads:   start, drain and the destructor from the owner's thread. Inside: one runner for shards, workers and the
+//            scaler; the HTTP server's I/O threads; the store's own.
+// Errors:    start: kInvalid (an option), kUnavailable (port or store), kCorrupt (the store), each with one sentence.
+// Ownership: borrows store and clock, which must outlive it; owns the provisioner it makes.
+#pragma once
+
+#include <functional>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "base/executor.h"
+#include "base/log.h"
+#include "http/server.h"
+#include "scaler/provisioner.h"
+#include "scaler/scaler.h"
+#include "store/store.h"
+
+namespace skep::manager {
+
+struct ManagerOptions {
+  http::ServerOptions http;
+  std::string advertise;              // HOST:PORT that others reach it by; "" is the bound address
+  std::vector<std::string> siblings;  // HOST:PORT
+  bool is_insecure = false;           // an address that is not loopback is refused without it
+  scaler::ScalerOptions scaler;
+  Duration heartbeat = seconds(2);       // asked of workers
+  Duration worker_timeout = seconds(5);  // silent for longer: lost
+  Duration lease = seconds(15);          // without a heartbeat
+  Duration seed_lease = minutes(10);     // of GET /getwork, which has no heartbeat
+  Duration visibility = seconds(30);     // of results pulled with a receipt
+  std::size_t pending_max = 20'000;      // requests that wait for a commit; more get 503
+  std::uint64_t random_seed = 0;         // for back-off jitter
+};
+
+// Called once, on the owner's thread. `url` is where workers reach this manager.
+using MakeProvisioner = std::function<std::unique_ptr<scaler::Provisioner>(Executor& executor, const std::string& url)>;
+
+class Manager {
+ public:
+  static Result<std::unique_ptr<Manager>> start(ManagerOptions options, store::Store& store, const Clock& clock,
+                                                MakeProvisioner make_provisioner, Logger log);
+  ~Manager();
+  Manager(const Manager&) = delete;
+  Manager& operator=(const Manager&) = delete;
+
+  std::string address() const;  // HOST:PORT as bound
+
+  // Stops accepting, answers the long-polls, lets its workers go, commits what is under way. Blocks for at most about
+  // `patience`. Idempotent; the destructor drains with no patience.
+  void drain(Duration patience);
+
+ private:
+  struct Impl;
+  explicit Manager(std::unique_ptr<Impl> impl);
+  std::unique_ptr<Impl> impl_;
+};
+
+}  // namespace skep::manager

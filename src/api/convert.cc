@@ -94,7 +94,9 @@ Result<QueueRecord> patched(QueueRecord record, const v1::PatchQueueRequest& pat
   if (patch.has_paused()) record.is_paused = patch.paused();
   if (patch.has_max_depth()) record.depth_max = patch.max_depth();
   if (patch.has_max_leased()) record.leased_max = patch.max_leased();
-  if (patch.has_retention_ms()) SKEP_TRY(retention("retention_ms", patch.retention_ms(), record.retention));
+  if (patch.has_retention_ms()) {
+    SKEP_TRY(retention("retention_ms", patch.retention_ms(), record.retention));
+  }
   if (patch.has_retention_bytes()) record.retention_bytes = patch.retention_bytes();
   if (patch.has_dead_retention_ms()) {
     SKEP_TRY(retention("dead_retention_ms", patch.dead_retention_ms(), record.dead_retention));

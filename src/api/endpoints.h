@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 // endpoints.h - the closed table of what the API offers: method, path, query parameters.
 //
-// manager/routes.cc serves exactly this table, client/ calls it, /openapi.json is made from it, and a test holds
-// docs/protocol.md against it.
+// manager/routes.cc serves exactly this table, client/ calls it, /openapi.json is made from it, and a test
+// holds docs/protocol.md against it.
 //
 // Threads:   immutable.
 #pragma once
@@ -15,13 +15,42 @@ namespace skep::api {
 
 enum class Endpoint : std::uint8_t {
   // the seed's protocol
-  kSeedEnqueue, kSeedPullCompleted, kSeedRegisterSibling, kSeedGetManagers, kSeedGetWork, kSeedPushResult,
+  kSeedEnqueue,
+  kSeedPullCompleted,
+  kSeedRegisterSibling,
+  kSeedGetManagers,
+  kSeedGetWork,
+  kSeedPushResult,
   // tasks and results
-  kEnqueue, kEnqueueBatch, kListTasks, kGetTask, kGetResult, kCancelTask, kRetryTask, kPullResults, kAckResults,
+  kEnqueue,
+  kEnqueueBatch,
+  kListTasks,
+  kGetTask,
+  kGetResult,
+  kCancelTask,
+  kRetryTask,
+  kPullResults,
+  kAckResults,
   // workers
-  kRegisterWorker, kListWorkers, kHeartbeat, kDrainWorker, kDeleteWorker, kAcquire, kComplete, kRelease,
+  kRegisterWorker,
+  kListWorkers,
+  kHeartbeat,
+  kDrainWorker,
+  kDeleteWorker,
+  kAcquire,
+  kComplete,
+  kRelease,
   // the system
-  kCluster, kListQueues, kPatchQueue, kScaling, kEvents, kMetrics, kHealth, kReady, kOpenApi, kRoot,
+  kCluster,
+  kListQueues,
+  kPatchQueue,
+  kScaling,
+  kEvents,
+  kMetrics,
+  kHealth,
+  kReady,
+  kOpenApi,
+  kRoot,
 };
 
 enum class BodyIs : std::uint8_t {
@@ -42,8 +71,8 @@ struct EndpointInfo {
   std::string_view path;  // http/router.h template
   std::string_view summary;
   BodyIs body;
-  std::string_view request;   // name of the message in skep.proto; "" if none
-  std::string_view reply;     // name of the message; "" if it is not one
+  std::string_view request;  // name of the message in skep.proto; "" if none
+  std::string_view reply;    // name of the message; "" if it is not one
   std::span<const Param> params;
 };
 

@@ -45,10 +45,12 @@ const CodeInfo& info(Code code) {
 }
 
 Code code_for_status(int http_status) {
-  if (http_status == 413 || http_status == 414 || http_status == 431 || http_status == 405) return Code::kInvalid;
+  if (http_status == 413 || http_status == 414 || http_status == 431 || http_status == 405)
+    return Code::kInvalid;
   if (http_status == 408) return Code::kTimeout;
-  const auto* row = std::find_if(kCodes.begin(), kCodes.end(),
-                                 [&](const CodeInfo& candidate) { return candidate.http_status == http_status; });
+  const auto* row = std::find_if(kCodes.begin(), kCodes.end(), [&](const CodeInfo& candidate) {
+    return candidate.http_status == http_status;
+  });
   if (http_status == 503) return Code::kUnavailable;
   if (row != kCodes.end() && http_status != 500) return row->code;
   return http_status >= 400 && http_status < 500 ? Code::kInvalid : Code::kInternal;
@@ -60,7 +62,8 @@ std::string problem_type(Code code) {
 
 std::string problem_json(const Error& error) {
   const auto& row = info(error.code);
-  return problem_text(problem_type(error.code), row.title, row.http_status, error.message, code_name(error.code));
+  return problem_text(problem_type(error.code), row.title, row.http_status, error.message,
+                      code_name(error.code));
 }
 
 std::string problem_json(int status, std::string_view name, std::string_view detail) {

@@ -26,8 +26,9 @@ Code code_for_status(int http_status);
 
 // Exit codes that are not a Code's.
 inline constexpr int kExitOk = 0;
-inline constexpr int kExitFailure = 1;  // the command's own answer is "no": a result differs, a store has findings
-inline constexpr int kExitUsage = 2;    // the command line or configuration is wrong
+inline constexpr int kExitFailure =
+    1;  // the command's own answer is "no": a result differs, a store has findings
+inline constexpr int kExitUsage = 2;  // the command line or configuration is wrong
 
 // The `type` of a problem: stable, relative, "/problems/not_found".
 std::string problem_type(Code code);

@@ -31,11 +31,21 @@ void append_escaped(std::string_view text, std::string& out) {
   for (const char c : text) {
     const auto byte = static_cast<unsigned char>(c);
     switch (c) {
-      case '"': out += "\\\""; break;
-      case '\\': out += "\\\\"; break;
-      case '\n': out += "\\n"; break;
-      case '\r': out += "\\r"; break;
-      case '\t': out += "\\t"; break;
+      case '"':
+        out += "\\\"";
+        break;
+      case '\\':
+        out += "\\\\";
+        break;
+      case '\n':
+        out += "\\n";
+        break;
+      case '\r':
+        out += "\\r";
+        break;
+      case '\t':
+        out += "\\t";
+        break;
       default:
         if (byte < 0x20) {
           out += "\\u00";
@@ -100,18 +110,29 @@ class Writer {
     }
   }
 
-  void single(const pb::Message& message, const pb::Reflection& reflection, const pb::FieldDescriptor& field) {
+  void single(const pb::Message& message, const pb::Reflection& reflection,
+              const pb::FieldDescriptor& field) {
     std::string scratch;
     switch (field.cpp_type()) {
-      case Type::CPPTYPE_INT32: return append_number(reflection.GetInt32(message, &field), out_);
-      case Type::CPPTYPE_INT64: return append_number(reflection.GetInt64(message, &field), out_);
-      case Type::CPPTYPE_UINT32: return append_number(reflection.GetUInt32(message, &field), out_);
-      case Type::CPPTYPE_UINT64: return append_number(reflection.GetUInt64(message, &field), out_);
-      case Type::CPPTYPE_DOUBLE: return number(reflection.GetDouble(message, &field));
-      case Type::CPPTYPE_BOOL: out_ += reflection.GetBool(message, &field) ? "true" : "false"; return;
-      case Type::CPPTYPE_STRING: return text(reflection.GetStringReference(message, &field, &scratch));
-      case Type::CPPTYPE_MESSAGE: return this->message(reflection.GetMessage(message, &field));
-      default: SKEP_CHECK(false, "skep.proto uses a type that its JSON form does not have");
+      case Type::CPPTYPE_INT32:
+        return append_number(reflection.GetInt32(message, &field), out_);
+      case Type::CPPTYPE_INT64:
+        return append_number(reflection.GetInt64(message, &field), out_);
+      case Type::CPPTYPE_UINT32:
+        return append_number(reflection.GetUInt32(message, &field), out_);
+      case Type::CPPTYPE_UINT64:
+        return append_number(reflection.GetUInt64(message, &field), out_);
+      case Type::CPPTYPE_DOUBLE:
+        return number(reflection.GetDouble(message, &field));
+      case Type::CPPTYPE_BOOL:
+        out_ += reflection.GetBool(message, &field) ? "true" : "false";
+        return;
+      case Type::CPPTYPE_STRING:
+        return text(reflection.GetStringReference(message, &field, &scratch));
+      case Type::CPPTYPE_MESSAGE:
+        return this->message(reflection.GetMessage(message, &field));
+      default:
+        SKEP_CHECK(false, "skep.proto uses a type that its JSON form does not have");
     }
   }
 
@@ -119,13 +140,18 @@ class Writer {
                int i) {
     std::string scratch;
     switch (field.cpp_type()) {
-      case Type::CPPTYPE_STRING: return text(reflection.GetRepeatedStringReference(message, &field, i, &scratch));
-      case Type::CPPTYPE_MESSAGE: return this->message(reflection.GetRepeatedMessage(message, &field, i));
-      default: SKEP_CHECK(false, "skep.proto repeats a type that its JSON form does not repeat");
+      case Type::CPPTYPE_STRING:
+        return text(reflection.GetRepeatedStringReference(message, &field, i, &scratch));
+      case Type::CPPTYPE_MESSAGE:
+        return this->message(reflection.GetRepeatedMessage(message, &field, i));
+      default:
+        SKEP_CHECK(false, "skep.proto repeats a type that its JSON form does not repeat");
     }
   }
 
-  void text(const std::string& value) { append_escaped(is_valid_utf8(value) ? value : to_valid_utf8(value), out_); }
+  void text(const std::string& value) {
+    append_escaped(is_valid_utf8(value) ? value : to_valid_utf8(value), out_);
+  }
 
   // JSON has no infinity and no NaN.
   void number(double value) {
@@ -208,8 +234,8 @@ Error expected(const Place& place, std::string_view what, const json::value& val
   return refuse(place, "expected " + std::string(what) + ", got " + shown(value));
 }
 
-// A whole number as JSON writes it: 7, "7", 7e0. Numbers with a fraction or exponent are read as doubles, so they
-// count only as far as a double is exact.
+// A whole number as JSON writes it: 7, "7", 7e0. Numbers with a fraction or exponent are read as doubles, so
+// they count only as far as a double is exact.
 struct Whole {
   bool is_negative = false;
   std::uint64_t magnitude = 0;
@@ -229,7 +255,8 @@ std::optional<Whole> whole_from_text(std::string_view text) {
 std::optional<Whole> whole_from(const json::value& value) {
   constexpr double kExactMax = 0x1.0p53;
   switch (value.kind()) {
-    case json::kind::uint64: return Whole{false, value.get_uint64()};
+    case json::kind::uint64:
+      return Whole{false, value.get_uint64()};
     case json::kind::int64: {
       const std::int64_t number = value.get_int64();
       const auto bits = static_cast<std::uint64_t>(number);
@@ -240,8 +267,10 @@ std::optional<Whole> whole_from(const json::value& value) {
       if (!(std::fabs(number) <= kExactMax) || number != std::trunc(number)) return std::nullopt;
       return Whole{number < 0, static_cast<std::uint64_t>(std::fabs(number))};
     }
-    case json::kind::string: return whole_from_text({value.get_string().data(), value.get_string().size()});
-    default: return std::nullopt;
+    case json::kind::string:
+      return whole_from_text({value.get_string().data(), value.get_string().size()});
+    default:
+      return std::nullopt;
   }
 }
 
@@ -263,10 +292,17 @@ Result<Integer> read_integer(const json::value& value, const Place& place) {
 Result<double> read_double(const json::value& value, const Place& place) {
   double number = 0;
   switch (value.kind()) {
-    case json::kind::uint64: number = static_cast<double>(value.get_uint64()); break;
-    case json::kind::int64: number = static_cast<double>(value.get_int64()); break;
-    case json::kind::double_: number = value.get_double(); break;
-    default: return expected(place, "a number", value);
+    case json::kind::uint64:
+      number = static_cast<double>(value.get_uint64());
+      break;
+    case json::kind::int64:
+      number = static_cast<double>(value.get_int64());
+      break;
+    case json::kind::double_:
+      number = value.get_double();
+      break;
+    default:
+      return expected(place, "a number", value);
   }
   if (!std::isfinite(number)) return refuse(place, "the number is out of range");
   return number;
@@ -350,8 +386,10 @@ Result<void> read_single(const json::value& value, pb::Message& message, const p
       reflection.SetString(&message, &field, std::move(text));
       return ok();
     }
-    case Type::CPPTYPE_MESSAGE: return read_message(value, *reflection.MutableMessage(&message, &field), place);
-    default: SKEP_CHECK(false, "skep.proto uses a type that its JSON form does not have");
+    case Type::CPPTYPE_MESSAGE:
+      return read_message(value, *reflection.MutableMessage(&message, &field), place);
+    default:
+      SKEP_CHECK(false, "skep.proto uses a type that its JSON form does not have");
   }
   return ok();
 }
@@ -366,7 +404,8 @@ Result<void> read_list(const json::value& value, pb::Message& message, const pb:
     if (field.cpp_type() == Type::CPPTYPE_MESSAGE) {
       SKEP_TRY(read_message(element, *reflection.AddMessage(&message, &field), here));
     } else {
-      SKEP_CHECK(field.type() == pb::FieldDescriptor::TYPE_STRING, "skep.proto repeats what its JSON form does not");
+      SKEP_CHECK(field.type() == pb::FieldDescriptor::TYPE_STRING,
+                 "skep.proto repeats what its JSON form does not");
       SKEP_TRY(auto text, read_text(element, here));
       reflection.AddString(&message, &field, std::move(text));
     }
@@ -383,7 +422,8 @@ Result<void> read_message(const json::value& value, pb::Message& message, const 
     const Named named = find_field(type, name);
     const Place here{&place, name, 0};
     if (named.field == nullptr) {
-      return refuse(place, "unknown field " + shown(json::value(member.key())) + "; known are " + names_of(type));
+      return refuse(place,
+                    "unknown field " + shown(json::value(member.key())) + "; known are " + names_of(type));
     }
     if (member.value().is_null()) continue;  // as absent
     if (named.field->type() == pb::FieldDescriptor::TYPE_BYTES) {

@@ -1,14 +1,15 @@
 // SPDX-License-Identifier: Apache-2.0
 // json.h - the JSON form of the messages in skep.proto, by reflection.
 //
-// Names are those of the schema. 64-bit integers are JSON numbers. A bytes field `x` is text in "x" when it is valid
-// UTF-8 and base64 in "x_base64" when it is not; both are read. Fields with their zero value are written, so that a
-// reader sees them, except empty bytes and unset optional or message fields. Unknown names are refused, not ignored.
-// Read leniently where nothing is lost: whole numbers also as strings ("7") or with a zero fraction or an exponent
-// (1e3, up to 2^53), null as absent.
+// Names are those of the schema. 64-bit integers are JSON numbers. A bytes field `x` is text in "x" when it
+// is valid UTF-8 and base64 in "x_base64" when it is not; both are read. Fields with their zero value are
+// written, so that a reader sees them, except empty bytes and unset optional or message fields. Unknown names
+// are refused, not ignored. Read leniently where nothing is lost: whole numbers also as strings ("7") or with
+// a zero fraction or an exponent (1e3, up to 2^53), null as absent.
 //
 // Threads:   any thread.
-// Errors:    from_json: kInvalid with a sentence that names the field by its path, as "tasks[3].options.priority", or
+// Errors:    from_json: kInvalid with a sentence that names the field by its path, as
+// "tasks[3].options.priority", or
 //            the place in the text. The message is empty then.
 #pragma once
 

@@ -51,7 +51,8 @@ std::size_t character_length(std::string_view text, std::size_t at) {
   return length;
 }
 
-// Length of the longest valid beginning from `at` on. Eight ASCII bytes are passed at once: bodies can be large.
+// Length of the longest valid beginning from `at` on. Eight ASCII bytes are passed at once: bodies can be
+// large.
 std::size_t valid_until(std::string_view text, std::size_t at) {
   while (at < text.size()) {
     std::uint64_t word = 0;

@@ -15,8 +15,9 @@ namespace skep {
 
 }  // namespace skep
 
-// SKEP_CHECK(condition, message): `message` is anything a std::string_view can be made from; evaluated only on failure.
-#define SKEP_CHECK(condition, message)                                                  \
-  do {                                                                                  \
+// SKEP_CHECK(condition, message): `message` is anything a std::string_view can be made from; evaluated only
+// on failure.
+#define SKEP_CHECK(condition, message)                                                 \
+  do {                                                                                 \
     if (!(condition)) ::skep::check_failed(__FILE__, __LINE__, #condition, (message)); \
   } while (false)

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 // executor.h - the seam behind which threads and timers stand.
 //
-// Code above it is callbacks on one executor. In production that is a Runner (base/runner.h: one thread); in the
-// simulator it is the event heap. Whatever is posted to one executor never runs concurrently with itself.
+// Code above it is callbacks on one executor. In production that is a Runner (base/runner.h: one thread); in
+// the simulator it is the event heap. Whatever is posted to one executor never runs concurrently with itself.
 //
 // Threads:   post() from any thread; the timer calls and now() only from code that runs on the executor.
 // Ownership: an executor owns what was posted until it ran; it must outlive everything that names it.

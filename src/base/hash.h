@@ -9,8 +9,11 @@
 
 namespace skep {
 
-// CRC-32C (Castagnoli, RFC 3720 appendix B.4) of `bytes`, starting from `seed` (the checksum of what came before).
+// CRC-32C (Castagnoli, RFC 3720 appendix B.4) of `bytes`, starting from `seed` (the checksum of what came
+// before).
 std::uint32_t crc32c(std::string_view bytes, std::uint32_t seed = 0);
+// The same without the processor's instruction; what crc32c() is where there is none.
+std::uint32_t crc32c_portable(std::string_view bytes, std::uint32_t seed = 0);
 
 // 64-bit FNV-1a. Stable across versions: it is stored.
 constexpr std::uint64_t fnv1a(std::string_view bytes) {

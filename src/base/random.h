@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 // random.h - a seeded source of randomness that comes in as an argument.
 //
-// SplitMix64 (Steele, Lea, Flood: Fast Splittable Pseudorandom Number Generators, 2014): small, fast, and the same
-// on every machine, unlike the distributions of <random>. Not for secrets.
+// SplitMix64 (Steele, Lea, Flood: Fast Splittable Pseudorandom Number Generators, 2014): small, fast, and the
+// same on every machine, unlike the distributions of <random>. Not for secrets.
 //
 // Threads:   value; one executor at a time.
 #pragma once
@@ -25,7 +25,7 @@ class Random {
 
   // Uniform over [0, bound); 0 if bound is 0. The bias is below bound / 2^64.
   std::uint64_t below(std::uint64_t bound) {
-    return static_cast<std::uint64_t>((static_cast<unsigned __int128>(next()) * bound) >> 64);
+    return static_cast<std::uint64_t>((static_cast<Wide>(next()) * bound) >> 64);
   }
 
   // Uniform over [0, 1).
@@ -38,6 +38,7 @@ class Random {
   Random split() { return Random(next()); }
 
  private:
+  __extension__ using Wide = unsigned __int128;  // no ISO type; every 64-bit target has it
   std::uint64_t state_;
 };
 

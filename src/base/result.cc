@@ -5,17 +5,28 @@ namespace skep {
 
 std::string_view code_name(Code code) {
   switch (code) {
-    case Code::kInvalid: return "invalid";
-    case Code::kNotFound: return "not_found";
-    case Code::kConflict: return "conflict";
-    case Code::kFenced: return "fenced";
-    case Code::kStaleLease: return "stale_lease";
-    case Code::kExhausted: return "exhausted";
-    case Code::kUnavailable: return "unavailable";
-    case Code::kTimeout: return "timeout";
-    case Code::kUnknownOutcome: return "unknown_outcome";
-    case Code::kCorrupt: return "corrupt";
-    case Code::kInternal: return "internal";
+    case Code::kInvalid:
+      return "invalid";
+    case Code::kNotFound:
+      return "not_found";
+    case Code::kConflict:
+      return "conflict";
+    case Code::kFenced:
+      return "fenced";
+    case Code::kStaleLease:
+      return "stale_lease";
+    case Code::kExhausted:
+      return "exhausted";
+    case Code::kUnavailable:
+      return "unavailable";
+    case Code::kTimeout:
+      return "timeout";
+    case Code::kUnknownOutcome:
+      return "unknown_outcome";
+    case Code::kCorrupt:
+      return "corrupt";
+    case Code::kInternal:
+      return "internal";
   }
   return "internal";
 }

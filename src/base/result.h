@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 // result.h - how an operation that may fail says so: Result<T>, Error, Code.
 //
-// An alias over Boost.Outcome, so that the rest of the code names only `Result`, `ok()`, `fail()` and `SKEP_TRY`.
-// Callers branch on the code, never on the text. Normal absence is std::optional or kNotFound; a broken
-// invariant is SKEP_CHECK (base/check.h), never an Error.
+// An alias over Boost.Outcome, so that the rest of the code names only `Result`, `ok()`, `fail()` and
+// `SKEP_TRY`. Callers branch on the code, never on the text. Normal absence is std::optional or kNotFound; a
+// broken invariant is SKEP_CHECK (base/check.h), never an Error.
 //
 // Threads:   value.
 #pragma once
@@ -18,7 +18,8 @@
 
 namespace skep {
 
-// The closed list of ways in which an operation can fail. api/errors.h maps each to an HTTP status and an exit code.
+// The closed list of ways in which an operation can fail. api/errors.h maps each to an HTTP status and an
+// exit code.
 enum class Code : std::uint8_t {
   kInvalid,         // the request itself is wrong; the same request will fail again
   kNotFound,        // no such thing (any more)
@@ -47,7 +48,8 @@ struct Error {
 Error with_context(Error error, std::string_view context);
 
 template <class T>
-using Result = BOOST_OUTCOME_V2_NAMESPACE::basic_result<T, Error, BOOST_OUTCOME_V2_NAMESPACE::policy::terminate>;
+using Result =
+    BOOST_OUTCOME_V2_NAMESPACE::basic_result<T, Error, BOOST_OUTCOME_V2_NAMESPACE::policy::terminate>;
 
 // Success of a Result<void>.
 inline auto ok() {

@@ -1,8 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0
 // runner.h - the production executor: one thread, a queue of work, a heap of timers.
 //
-// Threads:   see executor.h; stop() from any thread but its own.
-// Ownership: owns its thread. The destructor stops and joins; what was posted and has not run is destroyed unrun.
+// Threads:   see executor.h; stop() from any thread but its own; now() from any thread. A timer call from a
+// foreign
+//            thread aborts.
+// Ownership: owns its thread. The destructor stops and joins; what was posted and has not run is destroyed
+// unrun.
+//            Once stopped it drops what is posted, and cancel() does nothing.
 // Cost:      post is one short lock; the thread takes the whole queue at once.
 #pragma once
 
@@ -26,7 +30,8 @@ class Runner final : public Executor {
   void cancel(TimerId timer) override;
   Instant now() const override;
 
-  // Runs what is already posted, then ends the thread; timers that are not due are dropped. Idempotent.
+  // Runs what is already posted, then ends the thread; timers that are not due, and what is posted from now
+  // on, are dropped. Idempotent.
   void stop();
 
  private:

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 // time.h - instants and durations as types, and their text forms.
 //
-// An Instant is nanoseconds since the Unix epoch on skep's own clock (base/clock.h): it starts at the system's
-// wall time and then advances with the monotonic clock, so a jump of the wall clock moves nothing.
+// An Instant is nanoseconds since the Unix epoch on skep's own clock (base/clock.h): it starts at the
+// system's wall time and then advances with the monotonic clock, so a jump of the wall clock moves nothing.
 //
 // Threads:   value.
 #pragma once
@@ -49,7 +49,8 @@ Instant from_unix_ms(std::int64_t ms);
 // `at + by`, held at kNever instead of overflowing.
 Instant add_saturated(Instant at, Duration by);
 
-// "250ms", "30s", "5m", "2h", "1d", "1h30m", or "0". kInvalid: no unit, unknown unit, negative, more than 100 years.
+// "250ms", "30s", "5m", "2h", "1d", "1h30m", or "0". kInvalid: no unit, unknown unit, negative, more than 100
+// years.
 Result<Duration> parse_duration(std::string_view text);
 // The shortest exact form that parse_duration reads back, down to nanoseconds: "1h30m", "250ms", "0s".
 std::string format_duration(Duration duration);

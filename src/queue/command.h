@@ -192,17 +192,19 @@ struct QueueStatus {
   Instant oldest_queued_at{};  // kNoInstant if none waits
 };
 
-// Work in one state, so that time can be estimated: tasks, iterations and bytes of kind sha512; tasks of others.
+// Work in one state, so that time can be estimated.
 struct Work {
-  std::uint64_t tasks = 0;
-  std::uint64_t iterations = 0;
-  std::uint64_t bytes = 0;
+  std::uint64_t tasks = 0;       // of every kind
+  std::uint64_t iterations = 0;  // of kind sha512
+  std::uint64_t bytes = 0;       // bodies of kind sha512
+  std::uint64_t others = 0;      // tasks of other kinds
 };
 
 // Since the shard was loaded.
 struct Totals {
   std::uint64_t enqueued = 0;
-  std::uint64_t enqueued_iterations = 0;
+  std::uint64_t enqueued_iterations = 0;  // of kind sha512
+  std::uint64_t enqueued_others = 0;      // tasks of other kinds
   std::uint64_t leased = 0;
   std::uint64_t completed = 0;
   std::uint64_t completed_iterations = 0;

@@ -91,6 +91,7 @@ Enqueued Shard::enqueue_one(const Enqueue::Item& item, Instant now, Effects& eff
   index(stored);
   ++totals_.enqueued;
   totals_.enqueued_iterations += stored.spec.iterations;
+  if (stored.spec.kind != "sha512") ++totals_.enqueued_others;
   static const auto kEmpty = std::make_shared<const std::string>();
   put(stored, effects, true, item.body ? item.body : kEmpty);
   effects.notices.push_back({NoticeKind::kEnqueued, stored.id, {}});

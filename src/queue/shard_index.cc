@@ -100,8 +100,12 @@ void Shard::count(const TaskRecord& record, Queue& queue, std::int64_t by) {
   if (record.state != TaskState::kQueued && record.state != TaskState::kLeased) return;
   Work& work = record.state == TaskState::kQueued ? queued_work_ : leased_work_;
   work.tasks += step;
-  work.iterations += step * record.spec.iterations;
-  work.bytes += step * record.body_bytes;
+  if (record.spec.kind == "sha512") {
+    work.iterations += step * record.spec.iterations;
+    work.bytes += step * record.body_bytes;
+  } else {
+    work.others += step;
+  }
 }
 
 void Shard::index(const TaskRecord& record) {

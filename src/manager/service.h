@@ -1,0 +1,189 @@
+// SPDX-License-Identifier: Apache-2.0
+// service.h - what a manager can do, one method for each endpoint, without HTTP.
+//
+// Between the routes (which parse and print) and the shard host (which applies and commits). It keeps what is not
+// durable: the workers it has heard of, who waits for what, the events, the learned speed. The simulator calls the
+// same methods over its own network.
+//
+// Threads:   everything on the executor given; replies run there too, never inside the call of a method that waits.
+// Errors:    each reply's Result; the sentence is fit for the client.
+// Ownership: borrows executor, store and (after attach) scaler, which must outlive it or be detached.
+#pragma once
+
+#include <list>
+#include <memory>
+#include <string>
+#include <unordered_map>
+#include <vector>
+
+#include "api/skep.pb.h"
+#include "base/executor.h"
+#include "base/log.h"
+#include "base/random.h"
+#include "manager/event_log.h"
+#include "manager/shard_host.h"
+#include "manager/speed.h"
+#include "manager/worker_registry.h"
+#include "scaler/scaler.h"
+#include "store/store.h"
+
+namespace skep::manager {
+
+struct ServiceOptions {
+  Duration heartbeat = seconds(2);
+  Duration worker_timeout = seconds(5);
+  Duration lease = seconds(15);
+  Duration seed_lease = minutes(10);
+  Duration visibility = seconds(30);
+  Duration sweep = milliseconds(250);  // how often silence is looked for
+  std::string address;                 // HOST:PORT that others reach this manager by
+  ShardHostOptions host;
+};
+
+template <class T>
+using Reply = UniqueFunction<void(Result<T>)>;
+// Asked before a waiting request is served; empty is always true.
+using IsWanted = UniqueFunction<bool()>;
+
+class Service final : private HostListener, public scaler::Fleet {
+ public:
+  struct NewTask {
+    TaskSpec spec;
+    Blob body;
+  };
+
+  Service(Executor& executor, store::Store& store, ServiceOptions options, Random random, Logger log);
+  ~Service() override;
+  Service(const Service&) = delete;
+  Service& operator=(const Service&) = delete;
+
+  Result<void> start();  // claims and loads the shards; blocks
+  void attach(scaler::Scaler* scaler, std::string provisioner);  // null detaches
+  // Every wait is answered, what is under way is committed, then `stopped`. Later calls get kUnavailable.
+  void begin_drain();  // answers the long-polls; new requests are still taken
+  void stop(UniqueFunction<void()> stopped);
+
+  // ---- tasks ----
+  void enqueue(std::vector<NewTask> tasks, Reply<api::v1::EnqueueBatchReply> reply);
+  // Answers when the task is finished or at `wait_until`.
+  void get_task(TaskId id, Instant wait_until, IsWanted is_wanted, Reply<api::v1::Task> reply);
+  // kNotFound: no task; kConflict: it has no result (yet).
+  void get_result(TaskId id, Reply<Blob> reply);
+  void cancel_task(TaskId id, Reply<api::v1::Task> reply);
+  void retry_task(TaskId id, Reply<api::v1::Task> reply);
+  void list_tasks(queue::ListTasks query, Reply<api::v1::ListTasksReply> reply);
+
+  // ---- results ----
+  void pull(queue::Pull command, Instant wait_until, IsWanted is_wanted, Reply<api::v1::PullReply> reply);
+  void ack(api::v1::AckRequest request, Reply<api::v1::AckReply> reply);
+
+  // ---- workers ----
+  void register_worker(api::v1::RegisterRequest request, Reply<api::v1::RegisterReply> reply);
+  void heartbeat(std::string worker, api::v1::HeartbeatRequest request, Reply<api::v1::HeartbeatReply> reply);
+  void acquire(api::v1::AcquireRequest request, IsWanted is_wanted, Reply<api::v1::AcquireReply> reply);
+  void complete(api::v1::CompleteRequest request, Reply<api::v1::CompleteReply> reply);
+  void release(api::v1::ReleaseRequest request, Reply<api::v1::ReleaseReply> reply);
+  void drain_worker_by_hand(std::string worker, Reply<api::v1::Worker> reply);
+  void delete_worker(std::string worker, std::string reason, Reply<api::v1::Worker> reply);
+  void list_workers(Reply<api::v1::WorkersReply> reply);
+
+  // ---- the seed's protocol ----
+  struct SeedWork {
+    bool is_exit_wanted = false;
+    bool is_found = false;
+    std::uint64_t iterations = 0;
+    Blob body;
+  };
+  void seed_get_work(std::string address, std::uint64_t connection, Reply<SeedWork> reply);
+  // `hex`: 128 hexadecimal digits. kNotFound: the address holds no lease.
+  void seed_push_result(std::string address, std::uint64_t connection, std::string hex, Reply<void> reply);
+  void register_sibling(std::string sibling);  // HOST:PORT; itself is ignored
+  std::vector<std::string> managers() const;   // itself first
+
+  // ---- the system ----
+  void cluster(Reply<api::v1::ClusterReply> reply);
+  void list_queues(Reply<api::v1::QueuesReply> reply);
+  void patch_queue(std::string name, api::v1::PatchQueueRequest request, Reply<api::v1::Queue> reply);
+  void scaling(std::uint32_t limit, Reply<api::v1::ScalingReply> reply);
+  void subscribe(std::uint64_t after, EventLog::Subscriber subscriber);
+  Result<void> readiness() const;
+
+  const ShardHost& host() const { return host_; }
+  const WorkerRegistry& workers_seen() const { return registry_; }
+
+  // ---- scaler::Fleet ----
+  scaler::Observation observe() override;
+  std::vector<scaler::WorkerSeen> workers() override;
+  void drain_worker(const std::string& worker) override;
+  void forget_worker(const std::string& worker, const std::string& reason) override;
+
+ private:
+  using Turn = ShardHost::Turn;
+  struct TaskWaiter {
+    TaskId id;
+    IsWanted is_wanted;
+    Reply<api::v1::Task> reply;
+    TimerId timer = 0;
+  };
+  struct PullWaiter {
+    queue::Pull command;
+    Instant wait_until{};
+    IsWanted is_wanted;
+    Reply<api::v1::PullReply> reply;
+    TimerId timer = 0;
+  };
+  struct SeedLease {
+    LeaseToken token;
+    std::uint64_t connection = 0;
+  };
+
+  // HostListener
+  void on_notice(const queue::Notice& notice, const TaskRecord* record) override;
+  void on_state(HostState state, const std::string& problem) override;
+  void on_batch() override;
+
+  void fill_task(const TaskRecord& record, const queue::Shard& shard, api::v1::Task& out);
+  void answer_task(TaskId id, Reply<api::v1::Task> reply);
+  void change_task(UniqueFunction<Result<TaskRecord>(Turn&, queue::Shard&)> change, TaskId id,
+                   Reply<api::v1::Task> reply);
+  void wait_for_task(TaskId id, Instant until, IsWanted is_wanted, Reply<api::v1::Task> reply);
+  void wait_for_results(queue::Pull command, Instant until, IsWanted is_wanted, Reply<api::v1::PullReply> reply);
+  void serve_pull_waiters();
+  void send_results(api::v1::PullReply reply, std::vector<store::BlobKey> keys, Reply<api::v1::PullReply> done);
+  void lose_worker(const std::string& id, std::uint32_t slots, std::string message);
+  void sweep();
+  void update_idle(WorkerInfo& worker, Instant now);
+  std::uint32_t leases_of(const std::string& worker) const;
+  void learn(const api::v1::Outcome& outcome, const TaskRecord& record);
+  std::uint64_t undelivered() const;
+  queue::Totals totals() const;
+
+  Executor& executor_;
+  const ServiceOptions options_;
+  Logger log_;
+  WorkerRegistry registry_;
+  EventLog events_{1'000};
+  Speed speed_;
+  std::vector<std::string> siblings_;
+  const Instant started_at_;
+  bool is_draining_ = false;
+  scaler::Scaler* scaler_ = nullptr;
+  std::string provisioner_ = "none";
+
+  std::unordered_map<TaskId, std::list<TaskWaiter>> task_waiters_;
+  std::list<PullWaiter> pull_waiters_;
+  std::unordered_map<std::string, std::list<SeedLease>> seed_leases_;  // by worker, the oldest first
+  TimerId sweep_timer_ = 0;
+
+  // For the rate of arrival: totals at the last sweep, and the smoothed rate.
+  Instant rate_at_{};
+  double seen_iterations_ = 0;
+  double seen_others_ = 0;
+  double iterations_per_second_ = 0;
+  double others_per_second_ = 0;
+
+  store::Store& store_;
+  ShardHost host_;  // last: its end comes first, while the rest still stands
+};
+
+}  // namespace skep::manager

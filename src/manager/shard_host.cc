@@ -1,0 +1,440 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "manager/shard_host.h"
+
+#include <algorithm>
+
+#include "base/check.h"
+
+namespace skep::manager {
+namespace {
+
+// The core and the store do not know each other; their records of a change are alike, and this is the one place that
+// says so.
+store::Mutation to_mutation(queue::Change change) {
+  if (auto* put = std::get_if<queue::PutTask>(&change)) {
+    return store::PutTask{std::move(put->record), std::move(put->body), std::move(put->result)};
+  }
+  if (auto* erase = std::get_if<queue::EraseTask>(&change)) return store::EraseTask{erase->id};
+  return store::PutQueue{std::move(std::get<queue::PutQueue>(change).record)};
+}
+
+class ShardLoader final : public store::RecordSink {
+ public:
+  explicit ShardLoader(queue::Shard& shard) : shard_(shard) {}
+  void on_queue(QueueRecord record) override { shard_.load(std::move(record)); }
+  void on_task(TaskRecord record) override { shard_.load(std::move(record)); }
+
+ private:
+  queue::Shard& shard_;
+};
+
+}  // namespace
+
+std::string_view host_state_name(HostState state) {
+  switch (state) {
+    case HostState::kLoading: return "loading";
+    case HostState::kServing: return "serving";
+    case HostState::kUnavailable: return "unavailable";
+    case HostState::kStopped: return "stopped";
+  }
+  return "unknown";
+}
+
+queue::Shard* ShardHost::Turn::shard(ShardId id) {
+  for (const auto& shard : host_.shards_) {
+    if (shard->id() == id) return shard.get();
+  }
+  return nullptr;
+}
+
+queue::Shard& ShardHost::Turn::next_shard() {
+  return *host_.shards_[host_.next_shard_++ % host_.shards_.size()];
+}
+
+ShardHost::ShardHost(Executor& executor, store::Store& store, HostListener& listener, ShardHostOptions options,
+                     Random random, Logger log)
+    : executor_(executor),
+      store_(store),
+      listener_(listener),
+      options_(options),
+      random_(random),
+      log_(std::move(log)),
+      session_(store.open_session(executor)),
+      reload_delay_(options.reload_first) {}
+
+ShardHost::~ShardHost() {
+  *alive_ = false;
+  executor_.cancel(timer_);
+  for (auto& parked : parked_) executor_.cancel(parked.timer);
+}
+
+// ---- recovery ----
+
+Result<void> ShardHost::start() {
+  auto loaded = claim_and_load();
+  if (!loaded) reload_later(loaded.error());
+  return loaded;
+}
+
+Result<void> ShardHost::claim_and_load() {
+  set_state(HostState::kLoading, {});
+  shards_.clear();
+  effects_.clear();
+  forget_bodies();
+  for (ShardId id = 0; id < store_.shard_count(); ++id) {
+    SKEP_TRY(const Epoch epoch, store_.claim(id));
+    auto shard = std::make_unique<queue::Shard>(id, epoch, random_.split(), options_.shard);
+    ShardLoader loader(*shard);
+    SKEP_TRY(store_.load(id, epoch, loader));
+    shard->finish_load(executor_.now());
+    log_.info("shard loaded", {{"shard", id}, {"epoch", epoch}, {"tasks", shard->size()}});
+    shards_.push_back(std::move(shard));
+  }
+  reload_delay_ = options_.reload_first;
+  set_state(HostState::kServing, {});
+  schedule();
+  return ok();
+}
+
+void ShardHost::reload_later(const Error& why) {
+  set_state(HostState::kUnavailable, why.message);
+  log_.error("the store does not serve; it is tried again", {{"problem", why.message}, {"code", code_name(why.code)}});
+  const Error refusal = fail(Code::kUnavailable, "the store does not serve: " + why.message);
+  fail_pending(refusal);
+  executor_.cancel(timer_);
+  timer_ = executor_.post_at(executor_.now() + reload_delay_, [this] {
+    if (state_ != HostState::kUnavailable) return;
+    if (auto loaded = claim_and_load(); !loaded) reload_later(loaded.error());
+  });
+  reload_delay_ = std::min(reload_delay_ * 2, options_.reload_max);
+}
+
+void ShardHost::set_state(HostState state, std::string problem) {
+  if (state == state_ && problem == problem_) return;
+  state_ = state;
+  problem_ = std::move(problem);
+  listener_.on_state(state_, problem_);
+}
+
+void ShardHost::fail_pending(const Error& error) {
+  auto pending = std::move(pending_);
+  pending_.clear();
+  for (auto& request : pending) request->finish(error);
+}
+
+void ShardHost::stop(UniqueFunction<void()> stopped) {
+  stopped_ = std::move(stopped);
+  auto parked = std::move(parked_);
+  parked_.clear();
+  for (auto& entry : parked) {
+    executor_.cancel(entry.timer);
+    entry.request.done(std::vector<GrantedLease>{});
+  }
+  stop_if_idle();
+}
+
+void ShardHost::stop_if_idle() {
+  if (!stopped_ || is_committing_ || (state_ == HostState::kServing && !pending_.empty())) return;
+  executor_.cancel(timer_);
+  timer_ = 0;
+  set_state(HostState::kStopped, "the manager is stopping");
+  fail_pending(fail(Code::kUnavailable, "the manager is stopping"));
+  auto stopped = std::move(stopped_);
+  stopped_ = nullptr;
+  stopped();
+}
+
+// ---- the loop ----
+
+void ShardHost::push(std::unique_ptr<Request> request) {
+  if (state_ != HostState::kServing && state_ != HostState::kLoading) {
+    request->finish(fail(Code::kUnavailable, state_ == HostState::kStopped ? "the manager is stopping"
+                                                                           : "the store does not serve: " + problem_));
+    return;
+  }
+  if (pending_.size() >= options_.pending_max) {
+    request->finish(fail(Code::kUnavailable, std::to_string(pending_.size()) + " requests wait for the store already"));
+    return;
+  }
+  pending_.push_back(std::move(request));
+  schedule();
+}
+
+void ShardHost::schedule() {
+  if (is_scheduled_ || is_committing_ || state_ != HostState::kServing) return;
+  is_scheduled_ = true;
+  executor_.post([this, alive = alive_] {
+    if (!*alive) return;
+    is_scheduled_ = false;
+    run_batch();
+  });
+}
+
+void ShardHost::run_batch() {
+  if (is_committing_ || state_ != HostState::kServing) return;
+  in_flight_ = std::move(pending_);
+  pending_.clear();
+  const Instant now = executor_.now();
+  Turn turn(*this, now);
+  for (auto& shard : shards_) {
+    if (shard->wake_at() <= now) shard->tick(now, options_.timer_events_max, effects_[shard->id()]);
+  }
+  for (auto& request : in_flight_) request->apply(turn);
+  serve_parked(turn);
+  commit(now);
+}
+
+void ShardHost::commit(Instant now) {
+  std::vector<store::ShardBatch> batches;
+  bool needs_sync = false;
+  in_flight_notices_.clear();
+  for (auto& [id, effects] : effects_) {
+    std::move(effects.notices.begin(), effects.notices.end(), std::back_inserter(in_flight_notices_));
+    needs_sync |= effects.needs_sync;
+    if (effects.changes.empty()) continue;
+    Turn turn(*this, now);
+    store::ShardBatch batch{id, turn.shard(id)->epoch(), {}};
+    batch.mutations.reserve(effects.changes.size());
+    for (auto& change : effects.changes) {
+      batch.mutations.push_back(to_mutation(std::move(change)));
+    }
+    batches.push_back(std::move(batch));
+  }
+  effects_.clear();
+  is_committing_ = true;
+  if (batches.empty()) {
+    on_committed(ok());
+    return;
+  }
+  commit_began_ = now;
+  ++commit_stats_.commits;
+  session_->commit(std::move(batches), needs_sync ? store::Sync::kDurable : store::Sync::kSoft,
+                   [this, alive = alive_](Result<void> result) {
+                     if (!*alive) return;
+                     commit_stats_.last = executor_.now() - commit_began_;
+                     on_committed(std::move(result));
+                   });
+}
+
+void ShardHost::on_committed(Result<void> result) {
+  is_committing_ = false;
+  if (!result) {
+    ++commit_stats_.failed;
+    uncommitted_bodies_.clear();
+    in_flight_notices_.clear();
+    finish_batch(result);
+    // What is in memory is ahead of what is stored: begin again from there.
+    reload_later(with_context(result.error(), "commit"));
+    stop_if_idle();
+    return;
+  }
+  for (auto& [id, body] : uncommitted_bodies_) remember_body(id, body);
+  uncommitted_bodies_.clear();
+  const bool has_changed = !in_flight_notices_.empty();
+  finish_batch(result);
+  auto notices = std::move(in_flight_notices_);
+  in_flight_notices_.clear();
+  Turn turn(*this, executor_.now());
+  for (const auto& notice : notices) {
+    queue::Shard* shard = turn.shard(notice.id.shard);
+    const TaskRecord* record = shard == nullptr ? nullptr : shard->find(notice.id);
+    if (record == nullptr || is_terminal(record->state)) forget_body(notice.id);
+    listener_.on_notice(notice, record);
+  }
+  if (has_changed) listener_.on_batch();
+  set_timer();
+  if (!pending_.empty()) schedule();
+  stop_if_idle();
+}
+
+void ShardHost::finish_batch(const Result<void>& result) {
+  auto finished = std::move(in_flight_);
+  in_flight_.clear();
+  commit_stats_.requests += finished.size();
+  for (auto& request : finished) request->finish(result);
+}
+
+void ShardHost::set_timer() {
+  Instant wake = kNever;
+  for (const auto& shard : shards_) wake = std::min(wake, shard->wake_at());
+  executor_.cancel(timer_);
+  timer_ = 0;
+  if (wake == kNever || state_ != HostState::kServing) return;
+  timer_ = executor_.post_at(wake, [this] {
+    timer_ = 0;
+    schedule();
+  });
+}
+
+// ---- leases ----
+
+void ShardHost::acquire(Acquire request) {
+  // In the next batch, as every other request; what is left over is parked there.
+  auto shared = std::make_shared<Acquire>(std::move(request));
+  submit<bool>(
+      [this, shared](Turn& turn) -> Result<bool> {
+        if (try_acquire(turn, *shared)) return true;
+        if (shared->wait_until <= turn.now() || stopped_) return false;
+        parked_.push_back({std::move(*shared), 0});
+        const auto at = std::prev(parked_.end());
+        at->timer = executor_.post_at(at->request.wait_until, [this, at] {
+          auto done = std::move(at->request.done);
+          parked_.erase(at);
+          done(std::vector<GrantedLease>{});
+        });
+        return true;
+      },
+      [shared](Result<bool> answered) {
+        if (!shared->done) return;
+        if (!answered) {
+          shared->done(answered.error());
+        } else if (!answered.value()) {
+          shared->done(std::vector<GrantedLease>{});
+        }
+      });
+}
+
+bool ShardHost::try_acquire(Turn& turn, Acquire& request) {
+  std::vector<queue::LeasedTask> leased;
+  queue::Lease command = request.command;
+  const std::size_t first = next_lease_shard_++;
+  for (std::size_t i = 0; i < shards_.size() && leased.size() < request.command.max; ++i) {
+    auto& shard = *shards_[(first + i) % shards_.size()];
+    command.max = request.command.max - static_cast<std::uint32_t>(leased.size());
+    auto more = turn.apply(shard, command);
+    leased.insert(leased.end(), more.begin(), more.end());
+  }
+  if (leased.empty()) return false;
+  hand_out(std::move(leased), std::move(request.done));
+  request.done = nullptr;
+  return true;
+}
+
+void ShardHost::serve_parked(Turn& turn) {
+  for (auto at = parked_.begin(); at != parked_.end();) {
+    const bool has_work = std::any_of(shards_.begin(), shards_.end(),
+                                      [](const auto& shard) { return shard->queued_work().tasks > 0; });
+    if (!has_work) return;
+    if (at->request.is_wanted && !at->request.is_wanted()) {
+      executor_.cancel(at->timer);
+      at = parked_.erase(at);
+      continue;
+    }
+    if (!try_acquire(turn, at->request)) {
+      ++at;
+      continue;
+    }
+    executor_.cancel(at->timer);
+    at = parked_.erase(at);
+  }
+}
+
+void ShardHost::cut_short(const std::string& worker) {
+  for (auto at = parked_.begin(); at != parked_.end();) {
+    if (at->request.command.worker != worker) {
+      ++at;
+      continue;
+    }
+    executor_.cancel(at->timer);
+    auto done = std::move(at->request.done);
+    at = parked_.erase(at);
+    done(std::vector<GrantedLease>{});
+  }
+}
+
+void ShardHost::hand_out(std::vector<queue::LeasedTask> leased,
+                         UniqueFunction<void(Result<std::vector<GrantedLease>>)> done) {
+  std::vector<store::BlobKey> keys;
+  keys.reserve(leased.size());
+  for (const auto& task : leased) keys.push_back({store::BlobKind::kBody, task.token.task});
+  read(std::move(keys), [this, leased = std::move(leased), done = std::move(done)](Result<std::vector<Blob>> bodies) mutable {
+    if (!bodies) {
+      // The leases run out by themselves; the task is not lost, and the message says what is wrong.
+      log_.error("bodies of leased tasks can not be read", {{"problem", bodies.error().message}});
+      done(bodies.error());
+      return;
+    }
+    std::vector<GrantedLease> granted;
+    granted.reserve(leased.size());
+    for (std::size_t i = 0; i < leased.size(); ++i) {
+      if (!bodies.value()[i]) {
+        log_.error("a task has no body in the store", {{"task", leased[i].token.task.to_string()}});
+        continue;
+      }
+      granted.push_back({std::move(leased[i]), std::move(bodies.value()[i])});
+    }
+    done(std::move(granted));
+  });
+}
+
+// ---- blobs ----
+
+void ShardHost::read(std::vector<store::BlobKey> keys, UniqueFunction<void(Result<std::vector<Blob>>)> done) {
+  std::vector<Blob> found(keys.size());
+  std::vector<store::BlobKey> missing;
+  std::vector<std::size_t> places;
+  for (std::size_t i = 0; i < keys.size(); ++i) {
+    if (keys[i].kind == store::BlobKind::kBody) found[i] = cached_body(keys[i].task);
+    if (found[i]) continue;
+    missing.push_back(keys[i]);
+    places.push_back(i);
+  }
+  if (missing.empty()) {
+    done(std::move(found));
+    return;
+  }
+  session_->read(std::move(missing), [alive = alive_, found = std::move(found), places = std::move(places),
+                                      done = std::move(done)](Result<std::vector<Blob>> read) mutable {
+    if (!*alive) return;
+    if (!read) {
+      done(read.error());
+      return;
+    }
+    for (std::size_t i = 0; i < places.size(); ++i) found[places[i]] = std::move(read.value()[i]);
+    done(std::move(found));
+  });
+}
+
+void ShardHost::hold_bodies(const queue::Enqueue& command, const Result<queue::EnqueueReply>& reply) {
+  if (!reply) return;
+  for (std::size_t i = 0; i < command.items.size(); ++i) {
+    if (!reply.value()[i].is_existing && command.items[i].body) {
+      uncommitted_bodies_[reply.value()[i].id] = command.items[i].body;
+    }
+  }
+}
+
+void ShardHost::forget_body(const TaskId& id) {
+  const auto found = bodies_.find(id);
+  if (found == bodies_.end()) return;
+  body_bytes_ -= found->second->body->size();
+  body_order_.erase(found->second);
+  bodies_.erase(found);
+}
+
+void ShardHost::remember_body(const TaskId& id, const Blob& body) {
+  if (bodies_.contains(id) || body->size() > options_.body_cache_bytes) return;
+  body_order_.push_back({id, body});
+  bodies_[id] = std::prev(body_order_.end());
+  body_bytes_ += body->size();
+  while (body_bytes_ > options_.body_cache_bytes) {
+    body_bytes_ -= body_order_.front().body->size();
+    bodies_.erase(body_order_.front().id);
+    body_order_.pop_front();
+  }
+}
+
+Blob ShardHost::cached_body(const TaskId& id) {
+  if (const auto fresh = uncommitted_bodies_.find(id); fresh != uncommitted_bodies_.end()) return fresh->second;
+  const auto found = bodies_.find(id);
+  return found == bodies_.end() ? nullptr : found->second->body;
+}
+
+void ShardHost::forget_bodies() {
+  body_order_.clear();
+  bodies_.clear();
+  uncommitted_bodies_.clear();
+  body_bytes_ = 0;
+}
+
+}  // namespace skep::manager

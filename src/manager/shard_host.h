@@ -1,0 +1,229 @@
+// SPDX-License-Identifier: Apache-2.0
+// shard_host.h - owns shards on one executor: gathers requests, applies them, commits them as one, then answers.
+//
+// The loop: take every request that waits, apply each to its shard, hand all changes to the store as one commit, and
+// when that is durable give the answers. While a commit is under way the next batch gathers: group commit without
+// timers or locks. Leases are the exception: they are handed out as soon as they are applied (queue/effects.h).
+// After a commit that failed, or whose outcome is unknown, every shard is claimed at a higher epoch and loaded again
+// before anything else is served.
+//
+// Threads:   everything on the executor given, but pending() which is for that executor too.
+// Errors:    a request's own refusal, or what became of its commit: kUnavailable (not written), kUnknownOutcome.
+// Ownership: borrows executor, store and listener, which must outlive it.
+#pragma once
+
+#include <deque>
+#include <list>
+#include <memory>
+#include <string>
+#include <unordered_map>
+#include <vector>
+
+#include "base/executor.h"
+#include "base/log.h"
+#include "base/random.h"
+#include "queue/shard.h"
+#include "store/store.h"
+
+namespace skep::manager {
+
+using Blob = store::Blob;
+
+struct ShardHostOptions {
+  queue::ShardOptions shard;
+  std::size_t pending_max = 20'000;                        // requests that wait for their batch
+  std::size_t body_cache_bytes = std::size_t{256} << 20;   // of recent bodies
+  std::size_t timer_events_max = 10'000;                   // of time alone, in one batch
+  Duration reload_first = milliseconds(200);               // between attempts to load after a failure, doubling
+  Duration reload_max = seconds(5);
+};
+
+enum class HostState : std::uint8_t { kLoading, kServing, kUnavailable, kStopped };
+std::string_view host_state_name(HostState state);
+
+// What happened, after it is durable.
+class HostListener {
+ public:
+  virtual ~HostListener() = default;
+  // `record` is the task's state now; null if it is gone by now.
+  virtual void on_notice(const queue::Notice& notice, const TaskRecord* record) = 0;
+  virtual void on_state(HostState state, const std::string& problem) = 0;
+  // Once after each batch that changed something.
+  virtual void on_batch() = 0;
+};
+
+struct GrantedLease {
+  queue::LeasedTask task;
+  Blob body;  // never null
+};
+
+class ShardHost {
+ public:
+  // What a request may touch while it is applied.
+  class Turn {
+   public:
+    Instant now() const { return now_; }
+    const std::vector<std::unique_ptr<queue::Shard>>& shards() const { return host_.shards_; }
+    // Null if this host does not own it.
+    queue::Shard* shard(ShardId id);
+    template <class Command>
+    auto apply(queue::Shard& shard, const Command& command) {
+      auto reply = shard.apply(command, now_, host_.effects_[shard.id()]);
+      if constexpr (std::is_same_v<Command, queue::Enqueue>) host_.hold_bodies(command, reply);
+      return reply;
+    }
+    // The next shard in turn for new tasks.
+    queue::Shard& next_shard();
+
+   private:
+    friend class ShardHost;
+    Turn(ShardHost& host, Instant now) : host_(host), now_(now) {}
+    ShardHost& host_;
+    Instant now_;
+  };
+
+  ShardHost(Executor& executor, store::Store& store, HostListener& listener, ShardHostOptions options, Random random,
+            Logger log);
+  ~ShardHost();
+  ShardHost(const ShardHost&) = delete;
+  ShardHost& operator=(const ShardHost&) = delete;
+
+  // Claims and loads every shard; blocks. On an error the host is kUnavailable and tries again by itself, unless the
+  // caller gives up and destroys it.
+  Result<void> start();
+  // Answers everything that waits with kUnavailable and takes nothing more, once what is under way is committed.
+  void stop(UniqueFunction<void()> stopped);
+
+  // Runs `work` in the next batch and `done` when that batch is durable, with work's reply; or with the error of the
+  // commit. T may be void.
+  template <class T>
+  void submit(UniqueFunction<Result<T>(Turn&)> work, UniqueFunction<void(Result<T>)> done);
+
+  // Leases to `command.worker`, as soon as there is something, until `wait_until`. `is_wanted` is asked before a
+  // parked request is served; false drops it unanswered. `done` gets an empty list when the time is over.
+  struct Acquire {
+    queue::Lease command;
+    Instant wait_until{};
+    UniqueFunction<bool()> is_wanted;
+    UniqueFunction<void(Result<std::vector<GrantedLease>>)> done;
+  };
+  void acquire(Acquire request);
+  // Answers the parked acquires of a worker with nothing, now.
+  void cut_short(const std::string& worker);
+
+  // Bodies or results, from the cache or the store; null for what is not there.
+  void read(std::vector<store::BlobKey> keys, UniqueFunction<void(Result<std::vector<Blob>>)> done);
+
+  HostState state() const { return state_; }
+  const std::string& problem() const { return problem_; }
+  const std::vector<std::unique_ptr<queue::Shard>>& shards() const { return shards_; }
+  std::size_t pending() const { return pending_.size(); }
+  struct CommitStats {
+    std::uint64_t commits = 0;
+    std::uint64_t failed = 0;
+    std::uint64_t requests = 0;  // answered by them
+    Duration last{};             // from the hand-over to the reply
+  };
+  const CommitStats& commit_stats() const { return commit_stats_; }
+
+ private:
+  class Request {
+   public:
+    virtual ~Request() = default;
+    virtual void apply(Turn& turn) = 0;
+    virtual void finish(const Result<void>& commit) = 0;
+  };
+  template <class T>
+  class TypedRequest;
+  struct Parked {
+    Acquire request;
+    TimerId timer = 0;
+  };
+
+  void push(std::unique_ptr<Request> request);
+  void schedule();
+  void run_batch();
+  void serve_parked(Turn& turn);
+  bool try_acquire(Turn& turn, Acquire& request);
+  void hand_out(std::vector<queue::LeasedTask> leased, UniqueFunction<void(Result<std::vector<GrantedLease>>)> done);
+  void commit(Instant now);
+  void on_committed(Result<void> result);
+  void finish_batch(const Result<void>& result);
+  void fail_pending(const Error& error);
+  void set_timer();
+  Result<void> claim_and_load();
+  void reload_later(const Error& why);
+  void set_state(HostState state, std::string problem);
+  void hold_bodies(const queue::Enqueue& command, const Result<queue::EnqueueReply>& reply);
+  void remember_body(const TaskId& id, const Blob& body);
+  void forget_body(const TaskId& id);
+  Blob cached_body(const TaskId& id);
+  void forget_bodies();
+  void stop_if_idle();
+
+  Executor& executor_;
+  store::Store& store_;
+  HostListener& listener_;
+  const ShardHostOptions options_;
+  Random random_;
+  Logger log_;
+  std::unique_ptr<store::Session> session_;
+
+  HostState state_ = HostState::kLoading;
+  std::string problem_;
+  std::vector<std::unique_ptr<queue::Shard>> shards_;  // by id
+  std::unordered_map<ShardId, queue::Effects> effects_;  // of the batch that is applied
+  std::vector<std::unique_ptr<Request>> pending_;
+  std::vector<std::unique_ptr<Request>> in_flight_;
+  std::vector<queue::Notice> in_flight_notices_;
+  std::list<Parked> parked_;
+  bool is_committing_ = false;
+  bool is_scheduled_ = false;
+  std::size_t next_shard_ = 0;
+  std::size_t next_lease_shard_ = 0;
+  TimerId timer_ = 0;
+  Duration reload_delay_{};
+  Instant commit_began_{};
+  CommitStats commit_stats_;
+  UniqueFunction<void()> stopped_;
+
+  // A body is in uncommitted_bodies_ until the store has it, then for a while in this cache, the oldest first.
+  struct CachedBody {
+    TaskId id;
+    Blob body;
+  };
+  std::list<CachedBody> body_order_;
+  std::unordered_map<TaskId, std::list<CachedBody>::iterator> bodies_;
+  std::size_t body_bytes_ = 0;
+  std::unordered_map<TaskId, Blob> uncommitted_bodies_;
+
+  std::shared_ptr<bool> alive_ = std::make_shared<bool>(true);  // replies that come after the end are dropped
+};
+
+template <class T>
+class ShardHost::TypedRequest final : public Request {
+ public:
+  TypedRequest(UniqueFunction<Result<T>(Turn&)> work, UniqueFunction<void(Result<T>)> done)
+      : work_(std::move(work)), done_(std::move(done)) {}
+
+  void apply(Turn& turn) override { reply_.emplace_back(work_(turn)); }
+  void finish(const Result<void>& commit) override {
+    if (!commit) {
+      done_(commit.error());
+    } else {
+      done_(std::move(reply_.front()));
+    }
+  }
+
+ private:
+  UniqueFunction<Result<T>(Turn&)> work_;
+  UniqueFunction<void(Result<T>)> done_;
+  std::vector<Result<T>> reply_;  // none before apply; Result has no empty state
+};
+
+template <class T>
+void ShardHost::submit(UniqueFunction<Result<T>(Turn&)> work, UniqueFunction<void(Result<T>)> done) {
+  push(std::make_unique<TypedRequest<T>>(std::move(work), std::move(done)));
+}
+
+}  // namespace skep::manager

@@ -1,0 +1,70 @@
+// SPDX-License-Identifier: Apache-2.0
+// worker_registry.h - the workers that a manager has heard of.
+//
+// Soft state: after a restart workers register again. An id holds the epoch of shard 0, so ids are never given twice.
+// A worker of the seed's protocol has no heartbeat; it is known by its address ("seed-10.0.0.7") and only its leases
+// run out.
+//
+// Threads:   one executor at a time.
+#pragma once
+
+#include <cstdint>
+#include <map>
+#include <string>
+#include <vector>
+
+#include "api/skep.pb.h"
+#include "base/time.h"
+#include "task/id.h"
+
+namespace skep::manager {
+
+struct WorkerInfo {
+  std::string id;
+  std::string name;
+  std::uint32_t slots = 1;
+  std::vector<std::string> kinds;
+  std::vector<std::string> programs;
+  std::string host;
+  std::int64_t pid = 0;
+  std::string instance;
+  std::string version;
+  Instant registered_at{};
+  Instant heard_at{};
+  Instant idle_since{};  // kNoInstant while it has leases
+  bool is_draining = false;
+  bool is_lost = false;
+  bool is_seed = false;
+  std::uint64_t completed = 0;
+  std::uint64_t failed = 0;
+  std::uint64_t mismatches = 0;
+  double iterations_per_second = 0;
+};
+
+class WorkerRegistry {
+ public:
+  // A new worker. `epoch`: of shard 0 now.
+  WorkerInfo& add(const api::v1::RegisterRequest& request, Epoch epoch, Instant now);
+  // The seed worker at `address`, made if it is new.
+  WorkerInfo& seed(const std::string& address, Instant now);
+  // Null if unknown. heard() also notes that it answered and is not lost.
+  WorkerInfo* find(const std::string& id);
+  WorkerInfo* heard(const std::string& id, Instant now);
+  void remove(const std::string& id);
+
+  // Marks those that were silent for longer than `timeout` as lost and gives their ids, each once.
+  std::vector<std::string> sweep(Instant now, Duration timeout);
+  // Forgets lost workers and idle seed workers that were silent for so long.
+  void drop_silent(Instant now, Duration keep);
+
+  const std::map<std::string, WorkerInfo>& all() const { return workers_; }
+  std::map<std::string, WorkerInfo>& all() { return workers_; }
+
+ private:
+  std::map<std::string, WorkerInfo> workers_;
+  std::uint64_t next_ = 1;
+};
+
+void to_message(const WorkerInfo& worker, std::uint32_t leases, api::v1::Worker& out);
+
+}  // namespace skep::manager

@@ -9,8 +9,8 @@
 //
 // Threads:   any thread.
 // Errors:    from_json: kInvalid with a sentence that names the field by its path, as
-// "tasks[3].options.priority", or
-//            the place in the text. The message is empty then.
+// "tasks[3].options.queue",
+//            or the place in the text. The message is empty then.
 #pragma once
 
 #include <cstddef>

@@ -8,9 +8,8 @@
 // a zero fraction or an exponent (1e3, up to 2^53), null as absent.
 //
 // Threads:   any thread.
-// Errors:    from_json: kInvalid with a sentence that names the field by its path, as
-// "tasks[3].options.queue",
-//            or the place in the text. The message is empty then.
+// Errors:    from_json: kInvalid with a sentence that names the field by its path ("tasks[3].body") or the
+//            place in the text. The message is empty then.
 #pragma once
 
 #include <cstddef>

@@ -173,7 +173,7 @@ json::object schemas() {
 json::object message_content(std::string_view message) {
   json::object binary{{"type", "string"},
                       {"contentMediaType", kProtobuf},
-                      {"description", "message skep.v1." + std::string(message)}};
+                      {"description", "message skep.api.v1." + std::string(message)}};
   return {{kJson, json::object{{"schema", reference(message)}}},
           {kProtobuf, json::object{{"schema", std::move(binary)}}}};
 }

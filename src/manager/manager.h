@@ -1,10 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
 // manager.h - one manager, assembled: shards on a store, the API on a port, a scaler over a provisioner.
 //
-// Threads:   start, drain and the destructor from the owner's thread. Inside: one runner for shards, workers and the
+// Threads:   start, drain and the destructor from the owner's thread. Inside: one runner for shards, workers
+// and the
 //            scaler; the HTTP server's I/O threads; the store's own.
-// Errors:    start: kInvalid (an option), kUnavailable (port or store), kCorrupt (the store), each with one sentence.
-// Ownership: borrows store and clock, which must outlive it; owns the provisioner it makes.
+// Errors:    start: kInvalid (an option), kUnavailable (port or store), kCorrupt (the store), each with one
+// sentence. Ownership: borrows store and clock, which must outlive it; owns the provisioner it makes.
 #pragma once
 
 #include <functional>
@@ -37,20 +38,22 @@ struct ManagerOptions {
 };
 
 // Called once, on the owner's thread. `url` is where workers reach this manager.
-using MakeProvisioner = std::function<std::unique_ptr<scaler::Provisioner>(Executor& executor, const std::string& url)>;
+using MakeProvisioner =
+    std::function<std::unique_ptr<scaler::Provisioner>(Executor& executor, const std::string& url)>;
 
 class Manager {
  public:
-  static Result<std::unique_ptr<Manager>> start(ManagerOptions options, store::Store& store, const Clock& clock,
-                                                MakeProvisioner make_provisioner, Logger log);
+  static Result<std::unique_ptr<Manager>> start(ManagerOptions options, store::Store& store,
+                                                const Clock& clock, MakeProvisioner make_provisioner,
+                                                Logger log);
   ~Manager();
   Manager(const Manager&) = delete;
   Manager& operator=(const Manager&) = delete;
 
   std::string address() const;  // HOST:PORT as bound
 
-  // Stops accepting, answers the long-polls, lets its workers go, commits what is under way. Blocks for at most about
-  // `patience`. Idempotent; the destructor drains with no patience.
+  // Stops accepting, answers the long-polls, lets its workers go, commits what is under way. Blocks for at
+  // most about `patience`. Idempotent; the destructor drains with no patience.
   void drain(Duration patience);
 
  private:

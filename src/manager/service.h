@@ -1,13 +1,13 @@
 // SPDX-License-Identifier: Apache-2.0
 // service.h - what a manager can do, one method for each endpoint, without HTTP.
 //
-// Between the routes (which parse and print) and the shard host (which applies and commits). It keeps what is not
-// durable: the workers it has heard of, who waits for what, the events, the learned speed. The simulator calls the
-// same methods over its own network.
+// Between the routes (which parse and print) and the shard host (which applies and commits). It keeps what is
+// not durable: the workers it has heard of, who waits for what, the events, the learned speed. The simulator
+// calls the same methods over its own network.
 //
-// Threads:   everything on the executor given; replies run there too, never inside the call of a method that waits.
-// Errors:    each reply's Result; the sentence is fit for the client.
-// Ownership: borrows executor, store and (after attach) scaler, which must outlive it or be detached.
+// Threads:   everything on the executor given; replies run there too, never inside the call of a method that
+// waits. Errors:    each reply's Result; the sentence is fit for the client. Ownership: borrows executor,
+// store and (after attach) scaler, which must outlive it or be detached.
 #pragma once
 
 #include <list>
@@ -57,7 +57,7 @@ class Service final : private HostListener, public scaler::Fleet {
   Service(const Service&) = delete;
   Service& operator=(const Service&) = delete;
 
-  Result<void> start();  // claims and loads the shards; blocks
+  Result<void> start();                                          // claims and loads the shards; blocks
   void attach(scaler::Scaler* scaler, std::string provisioner);  // null detaches
   // Every wait is answered, what is under way is committed, then `stopped`. Later calls get kUnavailable.
   void begin_drain();  // answers the long-polls; new requests are still taken
@@ -147,9 +147,11 @@ class Service final : private HostListener, public scaler::Fleet {
   void change_task(UniqueFunction<Result<TaskRecord>(Turn&, queue::Shard&)> change, TaskId id,
                    Reply<api::v1::Task> reply);
   void wait_for_task(TaskId id, Instant until, IsWanted is_wanted, Reply<api::v1::Task> reply);
-  void wait_for_results(queue::Pull command, Instant until, IsWanted is_wanted, Reply<api::v1::PullReply> reply);
+  void wait_for_results(queue::Pull command, Instant until, IsWanted is_wanted,
+                        Reply<api::v1::PullReply> reply);
   void serve_pull_waiters();
-  void send_results(api::v1::PullReply reply, std::vector<store::BlobKey> keys, Reply<api::v1::PullReply> done);
+  void send_results(api::v1::PullReply reply, std::vector<store::BlobKey> keys,
+                    Reply<api::v1::PullReply> done);
   void lose_worker(const std::string& id, std::uint32_t slots, std::string message);
   void sweep();
   void update_idle(WorkerInfo& worker, Instant now);

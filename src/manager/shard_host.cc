@@ -8,8 +8,8 @@
 namespace skep::manager {
 namespace {
 
-// The core and the store do not know each other; their records of a change are alike, and this is the one place that
-// says so.
+// The core and the store do not know each other; their records of a change are alike, and this is the one
+// place that says so.
 store::Mutation to_mutation(queue::Change change) {
   if (auto* put = std::get_if<queue::PutTask>(&change)) {
     return store::PutTask{std::move(put->record), std::move(put->body), std::move(put->result)};
@@ -32,10 +32,14 @@ class ShardLoader final : public store::RecordSink {
 
 std::string_view host_state_name(HostState state) {
   switch (state) {
-    case HostState::kLoading: return "loading";
-    case HostState::kServing: return "serving";
-    case HostState::kUnavailable: return "unavailable";
-    case HostState::kStopped: return "stopped";
+    case HostState::kLoading:
+      return "loading";
+    case HostState::kServing:
+      return "serving";
+    case HostState::kUnavailable:
+      return "unavailable";
+    case HostState::kStopped:
+      return "stopped";
   }
   return "unknown";
 }
@@ -51,8 +55,8 @@ queue::Shard& ShardHost::Turn::next_shard() {
   return *host_.shards_[host_.next_shard_++ % host_.shards_.size()];
 }
 
-ShardHost::ShardHost(Executor& executor, store::Store& store, HostListener& listener, ShardHostOptions options,
-                     Random random, Logger log)
+ShardHost::ShardHost(Executor& executor, store::Store& store, HostListener& listener,
+                     ShardHostOptions options, Random random, Logger log)
     : executor_(executor),
       store_(store),
       listener_(listener),
@@ -98,7 +102,8 @@ Result<void> ShardHost::claim_and_load() {
 
 void ShardHost::reload_later(const Error& why) {
   set_state(HostState::kUnavailable, why.message);
-  log_.error("the store does not serve; it is tried again", {{"problem", why.message}, {"code", code_name(why.code)}});
+  log_.error("the store does not serve; it is tried again",
+             {{"problem", why.message}, {"code", code_name(why.code)}});
   const Error refusal = fail(Code::kUnavailable, "the store does not serve: " + why.message);
   fail_pending(refusal);
   executor_.cancel(timer_);
@@ -148,12 +153,14 @@ void ShardHost::stop_if_idle() {
 
 void ShardHost::push(std::unique_ptr<Request> request) {
   if (state_ != HostState::kServing && state_ != HostState::kLoading) {
-    request->finish(fail(Code::kUnavailable, state_ == HostState::kStopped ? "the manager is stopping"
-                                                                           : "the store does not serve: " + problem_));
+    request->finish(fail(Code::kUnavailable, state_ == HostState::kStopped
+                                                 ? "the manager is stopping"
+                                                 : "the store does not serve: " + problem_));
     return;
   }
   if (pending_.size() >= options_.pending_max) {
-    request->finish(fail(Code::kUnavailable, std::to_string(pending_.size()) + " requests wait for the store already"));
+    request->finish(
+        fail(Code::kUnavailable, std::to_string(pending_.size()) + " requests wait for the store already"));
     return;
   }
   pending_.push_back(std::move(request));
@@ -177,7 +184,9 @@ void ShardHost::run_batch() {
   const Instant now = executor_.now();
   Turn turn(*this, now);
   for (auto& shard : shards_) {
-    if (shard->wake_at() <= now) shard->tick(now, options_.timer_events_max, effects_[shard->id()]);
+    if (shard->wake_at() > now) continue;
+    has_ticked_ = true;
+    shard->tick(now, options_.timer_events_max, effects_[shard->id()]);
   }
   for (auto& request : in_flight_) request->apply(turn);
   serve_parked(turn);
@@ -230,7 +239,8 @@ void ShardHost::on_committed(Result<void> result) {
   }
   for (auto& [id, body] : uncommitted_bodies_) remember_body(id, body);
   uncommitted_bodies_.clear();
-  const bool has_changed = !in_flight_notices_.empty();
+  const bool has_changed = !in_flight_notices_.empty() || has_ticked_;
+  has_ticked_ = false;
   finish_batch(result);
   auto notices = std::move(in_flight_notices_);
   in_flight_notices_.clear();
@@ -347,24 +357,25 @@ void ShardHost::hand_out(std::vector<queue::LeasedTask> leased,
   std::vector<store::BlobKey> keys;
   keys.reserve(leased.size());
   for (const auto& task : leased) keys.push_back({store::BlobKind::kBody, task.token.task});
-  read(std::move(keys), [this, leased = std::move(leased), done = std::move(done)](Result<std::vector<Blob>> bodies) mutable {
-    if (!bodies) {
-      // The leases run out by themselves; the task is not lost, and the message says what is wrong.
-      log_.error("bodies of leased tasks can not be read", {{"problem", bodies.error().message}});
-      done(bodies.error());
-      return;
-    }
-    std::vector<GrantedLease> granted;
-    granted.reserve(leased.size());
-    for (std::size_t i = 0; i < leased.size(); ++i) {
-      if (!bodies.value()[i]) {
-        log_.error("a task has no body in the store", {{"task", leased[i].token.task.to_string()}});
-        continue;
-      }
-      granted.push_back({std::move(leased[i]), std::move(bodies.value()[i])});
-    }
-    done(std::move(granted));
-  });
+  read(std::move(keys),
+       [this, leased = std::move(leased), done = std::move(done)](Result<std::vector<Blob>> bodies) mutable {
+         if (!bodies) {
+           // The leases run out by themselves; the task is not lost, and the message says what is wrong.
+           log_.error("bodies of leased tasks can not be read", {{"problem", bodies.error().message}});
+           done(bodies.error());
+           return;
+         }
+         std::vector<GrantedLease> granted;
+         granted.reserve(leased.size());
+         for (std::size_t i = 0; i < leased.size(); ++i) {
+           if (!bodies.value()[i]) {
+             log_.error("a task has no body in the store", {{"task", leased[i].token.task.to_string()}});
+             continue;
+           }
+           granted.push_back({std::move(leased[i]), std::move(bodies.value()[i])});
+         }
+         done(std::move(granted));
+       });
 }
 
 // ---- blobs ----
@@ -425,7 +436,8 @@ void ShardHost::remember_body(const TaskId& id, const Blob& body) {
 }
 
 Blob ShardHost::cached_body(const TaskId& id) {
-  if (const auto fresh = uncommitted_bodies_.find(id); fresh != uncommitted_bodies_.end()) return fresh->second;
+  if (const auto fresh = uncommitted_bodies_.find(id); fresh != uncommitted_bodies_.end())
+    return fresh->second;
   const auto found = bodies_.find(id);
   return found == bodies_.end() ? nullptr : found->second->body;
 }

@@ -1,15 +1,16 @@
 // SPDX-License-Identifier: Apache-2.0
-// shard_host.h - owns shards on one executor: gathers requests, applies them, commits them as one, then answers.
+// shard_host.h - owns shards on one executor: gathers requests, applies them, commits them as one, then
+// answers.
 //
-// The loop: take every request that waits, apply each to its shard, hand all changes to the store as one commit, and
-// when that is durable give the answers. While a commit is under way the next batch gathers: group commit without
-// timers or locks. Leases are the exception: they are handed out as soon as they are applied (queue/effects.h).
-// After a commit that failed, or whose outcome is unknown, every shard is claimed at a higher epoch and loaded again
-// before anything else is served.
+// The loop: take every request that waits, apply each to its shard, hand all changes to the store as one
+// commit, and when that is durable give the answers. While a commit is under way the next batch gathers:
+// group commit without timers or locks. Leases are the exception: they are handed out as soon as they are
+// applied (queue/effects.h). After a commit that failed, or whose outcome is unknown, every shard is claimed
+// at a higher epoch and loaded again before anything else is served.
 //
 // Threads:   everything on the executor given, but pending() which is for that executor too.
-// Errors:    a request's own refusal, or what became of its commit: kUnavailable (not written), kUnknownOutcome.
-// Ownership: borrows executor, store and listener, which must outlive it.
+// Errors:    a request's own refusal, or what became of its commit: kUnavailable (not written),
+// kUnknownOutcome. Ownership: borrows executor, store and listener, which must outlive it.
 #pragma once
 
 #include <deque>
@@ -31,10 +32,10 @@ using Blob = store::Blob;
 
 struct ShardHostOptions {
   queue::ShardOptions shard;
-  std::size_t pending_max = 20'000;                        // requests that wait for their batch
-  std::size_t body_cache_bytes = std::size_t{256} << 20;   // of recent bodies
-  std::size_t timer_events_max = 10'000;                   // of time alone, in one batch
-  Duration reload_first = milliseconds(200);               // between attempts to load after a failure, doubling
+  std::size_t pending_max = 20'000;                       // requests that wait for their batch
+  std::size_t body_cache_bytes = std::size_t{256} << 20;  // of recent bodies
+  std::size_t timer_events_max = 10'000;                  // of time alone, in one batch
+  Duration reload_first = milliseconds(200);  // between attempts to load after a failure, doubling
   Duration reload_max = seconds(5);
 };
 
@@ -82,25 +83,27 @@ class ShardHost {
     Instant now_;
   };
 
-  ShardHost(Executor& executor, store::Store& store, HostListener& listener, ShardHostOptions options, Random random,
-            Logger log);
+  ShardHost(Executor& executor, store::Store& store, HostListener& listener, ShardHostOptions options,
+            Random random, Logger log);
   ~ShardHost();
   ShardHost(const ShardHost&) = delete;
   ShardHost& operator=(const ShardHost&) = delete;
 
-  // Claims and loads every shard; blocks. On an error the host is kUnavailable and tries again by itself, unless the
-  // caller gives up and destroys it.
+  // Claims and loads every shard; blocks. On an error the host is kUnavailable and tries again by itself,
+  // unless the caller gives up and destroys it.
   Result<void> start();
-  // Answers everything that waits with kUnavailable and takes nothing more, once what is under way is committed.
+  // Answers everything that waits with kUnavailable and takes nothing more, once what is under way is
+  // committed.
   void stop(UniqueFunction<void()> stopped);
 
-  // Runs `work` in the next batch and `done` when that batch is durable, with work's reply; or with the error of the
-  // commit. T may be void.
+  // Runs `work` in the next batch and `done` when that batch is durable, with work's reply; or with the error
+  // of the commit. T may be void.
   template <class T>
   void submit(UniqueFunction<Result<T>(Turn&)> work, UniqueFunction<void(Result<T>)> done);
 
-  // Leases to `command.worker`, as soon as there is something, until `wait_until`. `is_wanted` is asked before a
-  // parked request is served; false drops it unanswered. `done` gets an empty list when the time is over.
+  // Leases to `command.worker`, as soon as there is something, until `wait_until`. `is_wanted` is asked
+  // before a parked request is served; false drops it unanswered. `done` gets an empty list when the time is
+  // over.
   struct Acquire {
     queue::Lease command;
     Instant wait_until{};
@@ -145,7 +148,8 @@ class ShardHost {
   void run_batch();
   void serve_parked(Turn& turn);
   bool try_acquire(Turn& turn, Acquire& request);
-  void hand_out(std::vector<queue::LeasedTask> leased, UniqueFunction<void(Result<std::vector<GrantedLease>>)> done);
+  void hand_out(std::vector<queue::LeasedTask> leased,
+                UniqueFunction<void(Result<std::vector<GrantedLease>>)> done);
   void commit(Instant now);
   void on_committed(Result<void> result);
   void finish_batch(const Result<void>& result);
@@ -171,7 +175,7 @@ class ShardHost {
 
   HostState state_ = HostState::kLoading;
   std::string problem_;
-  std::vector<std::unique_ptr<queue::Shard>> shards_;  // by id
+  std::vector<std::unique_ptr<queue::Shard>> shards_;    // by id
   std::unordered_map<ShardId, queue::Effects> effects_;  // of the batch that is applied
   std::vector<std::unique_ptr<Request>> pending_;
   std::vector<std::unique_ptr<Request>> in_flight_;
@@ -179,6 +183,7 @@ class ShardHost {
   std::list<Parked> parked_;
   bool is_committing_ = false;
   bool is_scheduled_ = false;
+  bool has_ticked_ = false;  // in the batch under way: results may have become pullable again
   std::size_t next_shard_ = 0;
   std::size_t next_lease_shard_ = 0;
   TimerId timer_ = 0;
@@ -187,7 +192,8 @@ class ShardHost {
   CommitStats commit_stats_;
   UniqueFunction<void()> stopped_;
 
-  // A body is in uncommitted_bodies_ until the store has it, then for a while in this cache, the oldest first.
+  // A body is in uncommitted_bodies_ until the store has it, then for a while in this cache, the oldest
+  // first.
   struct CachedBody {
     TaskId id;
     Blob body;

@@ -1,8 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 // speed.h - what was learned of how long work takes.
 //
-// Work of kind sha512 is counted in compressions of one slot: one for each iteration and one for each 128 bytes of
-// body. Other kinds are counted in tasks. Both are exponentially weighted means of what workers reported.
+// Work of kind sha512 is counted in compressions of one slot: one for each iteration and one for each 128
+// bytes of body. Other kinds are counted in tasks. Both are exponentially weighted means of what workers
+// reported.
 //
 // Threads:   one executor at a time.
 // Units:     seconds of one slot.

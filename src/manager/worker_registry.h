@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 // worker_registry.h - the workers that a manager has heard of.
 //
-// Soft state: after a restart workers register again. An id holds the epoch of shard 0, so ids are never given twice.
-// A worker of the seed's protocol has no heartbeat; it is known by its address ("seed-10.0.0.7") and only its leases
-// run out.
+// Soft state: after a restart workers register again. An id holds the epoch of shard 0, so ids are never
+// given twice. A worker of the seed's protocol has no heartbeat; it is known by its address ("seed-10.0.0.7")
+// and only its leases run out.
 //
 // Threads:   one executor at a time.
 #pragma once

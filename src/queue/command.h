@@ -57,7 +57,8 @@ struct LeasedTask {
 };
 using LeaseReply = std::vector<LeasedTask>;
 
-// Extends what `worker` holds. A lease of an earlier owner that a crash made this one forget is taken up again.
+// Extends what `worker` holds. A lease of an earlier owner that a crash made this one forget is taken up
+// again.
 struct Extend {
   struct Held {
     LeaseToken token;
@@ -72,9 +73,9 @@ struct ExtendReply {
   std::vector<LeaseToken> cancelled;  // the task was cancelled
 };
 
-// A result. The first of a task wins, from any attempt that was issued, while the task is unfinished. The same one
-// again is a success. kConflict: another result, or a task that is dead or cancelled. kNotFound: no such task.
-// kStaleLease: the attempt was never issued.
+// A result. The first of a task wins, from any attempt that was issued, while the task is unfinished. The
+// same one again is a success. kConflict: another result, or a task that is dead or cancelled. kNotFound: no
+// such task. kStaleLease: the attempt was never issued.
 struct Complete {
   std::string worker;
   LeaseToken token;

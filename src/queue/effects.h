@@ -34,7 +34,15 @@ using Change = std::variant<PutTask, EraseTask, PutQueue>;
 
 // Something happened to a task: for waiters, events and logs.
 enum class NoticeKind : std::uint8_t {
-  kEnqueued, kLeased, kDone, kDead, kCancelled, kBackedOff, kReturned, kRetried, kMismatch,
+  kEnqueued,
+  kLeased,
+  kDone,
+  kDead,
+  kCancelled,
+  kBackedOff,
+  kReturned,
+  kRetried,
+  kMismatch,
 };
 std::string_view notice_name(NoticeKind kind);
 

@@ -11,15 +11,24 @@ namespace skep::queue {
 
 std::string_view notice_name(NoticeKind kind) {
   switch (kind) {
-    case NoticeKind::kEnqueued: return "enqueued";
-    case NoticeKind::kLeased: return "leased";
-    case NoticeKind::kDone: return "done";
-    case NoticeKind::kDead: return "dead";
-    case NoticeKind::kCancelled: return "cancelled";
-    case NoticeKind::kBackedOff: return "backed_off";
-    case NoticeKind::kReturned: return "returned";
-    case NoticeKind::kRetried: return "retried";
-    case NoticeKind::kMismatch: return "mismatch";
+    case NoticeKind::kEnqueued:
+      return "enqueued";
+    case NoticeKind::kLeased:
+      return "leased";
+    case NoticeKind::kDone:
+      return "done";
+    case NoticeKind::kDead:
+      return "dead";
+    case NoticeKind::kCancelled:
+      return "cancelled";
+    case NoticeKind::kBackedOff:
+      return "backed_off";
+    case NoticeKind::kReturned:
+      return "returned";
+    case NoticeKind::kRetried:
+      return "retried";
+    case NoticeKind::kMismatch:
+      return "mismatch";
   }
   return "unknown";
 }
@@ -51,13 +60,15 @@ Result<void> Shard::check_room(const Enqueue& command) const {
     const auto& queue = found->second;
     const std::uint64_t depth = queue.counts.of(TaskState::kQueued) + queue.counts.of(TaskState::kDelayed);
     if (queue.settings.depth_max != 0 && depth + count > queue.settings.depth_max) {
-      return fail(Code::kExhausted, "queue '" + name + "' holds " + std::to_string(depth) + " waiting tasks and its limit is " +
-                                        std::to_string(queue.settings.depth_max) + ": try again when some are done");
+      return fail(Code::kExhausted,
+                  "queue '" + name + "' holds " + std::to_string(depth) + " waiting tasks and its limit is " +
+                      std::to_string(queue.settings.depth_max) + ": try again when some are done");
     }
   }
   if (queues_.size() + new_queues > limits::kQueuesMax) {
-    return fail(Code::kExhausted, "there are " + std::to_string(queues_.size()) + " queues and the limit is " +
-                                      std::to_string(limits::kQueuesMax) + ": use one that exists");
+    return fail(Code::kExhausted, "there are " + std::to_string(queues_.size()) +
+                                      " queues and the limit is " + std::to_string(limits::kQueuesMax) +
+                                      ": use one that exists");
   }
   return ok();
 }
@@ -111,8 +122,9 @@ Result<TaskRecord*> Shard::current_lease(const LeaseToken& token, std::string_vi
   TaskRecord* record = find_task(token.task);
   if (record == nullptr) return fail(Code::kNotFound, "there is no task " + token.task.to_string());
   if (record->state != TaskState::kLeased || record->lease_token() != token) {
-    return fail(Code::kStaleLease, "lease " + token.to_string() + " is over, so it can not " + std::string(verb) +
-                                       ": the task is " + std::string(state_name(record->state)));
+    return fail(Code::kStaleLease, "lease " + token.to_string() + " is over, so it can not " +
+                                       std::string(verb) + ": the task is " +
+                                       std::string(state_name(record->state)));
   }
   return record;
 }
@@ -134,8 +146,8 @@ Result<Completed> Shard::apply(const Complete& command, Instant now, Effects& ef
     return fail(Code::kConflict, "task " + record->id.to_string() + " has a different result already");
   }
   if (!next_state(record->state, TaskEvent::kComplete)) {
-    return fail(Code::kConflict, "task " + record->id.to_string() + " is " + std::string(state_name(record->state)) +
-                                     " and takes no result");
+    return fail(Code::kConflict, "task " + record->id.to_string() + " is " +
+                                     std::string(state_name(record->state)) + " and takes no result");
   }
   update(*record, [&](TaskRecord& r) {
     move(r, TaskEvent::kComplete);
@@ -162,7 +174,8 @@ Result<Failed> Shard::apply(const Fail& command, Instant now, Effects& effects) 
       ++r.attempts_failed;
       remember_error(r, end, command.message, now);
     });
-    die(*record, "an attempt failed and said that a retry can not help: " + record->errors.back().message, now, effects);
+    die(*record, "an attempt failed and said that a retry can not help: " + record->errors.back().message,
+        now, effects);
     return Failed{record->state};
   }
   end_attempt(*record, end, command.message, now, effects);
@@ -175,7 +188,8 @@ Result<Released> Shard::apply(const Release& command, Instant now, Effects& effe
   if (command.is_started || record->started_at != kNoInstant) {
     spend_infrastructure(*record, AttemptEnd::kReleased, "the worker handed it back", now, effects);
   } else {
-    update(*record, [](TaskRecord& r) { r.leased_at = kNoInstant; });  // it never began: its start deadline goes on
+    update(*record,
+           [](TaskRecord& r) { r.leased_at = kNoInstant; });  // it never began: its start deadline goes on
     hand_back(*record, now, effects);
   }
   return Released{record->state};
@@ -212,8 +226,9 @@ void Shard::end_attempt(TaskRecord& record, AttemptEnd end, const std::string& m
     remember_error(r, end, message, now);
   });
   if (record.attempts_failed >= record.spec.attempts_max) {
-    die(record, std::to_string(record.attempts_failed) + " of " + std::to_string(record.spec.attempts_max) +
-                    " attempts failed; the last: " + record.errors.back().message,
+    die(record,
+        std::to_string(record.attempts_failed) + " of " + std::to_string(record.spec.attempts_max) +
+            " attempts failed; the last: " + record.errors.back().message,
         now, effects);
     return;
   }
@@ -232,8 +247,9 @@ void Shard::spend_infrastructure(TaskRecord& record, AttemptEnd end, const std::
     remember_error(r, end, message, now);
   });
   if (record.workers_lost >= limits::kWorkersLostMax) {
-    die(record, "it was lost with its worker " + std::to_string(record.workers_lost) +
-                    " times, so it may be what kills them; the last: " + record.errors.back().message,
+    die(record,
+        "it was lost with its worker " + std::to_string(record.workers_lost) +
+            " times, so it may be what kills them; the last: " + record.errors.back().message,
         now, effects);
     return;
   }
@@ -267,7 +283,8 @@ Result<TaskRecord> Shard::apply(const Cancel& command, Instant now, Effects& eff
   if (record == nullptr) return fail(Code::kNotFound, "there is no task " + command.id.to_string());
   if (record->state == TaskState::kCancelled) return *record;
   if (!next_state(record->state, TaskEvent::kCancel)) {
-    return fail(Code::kConflict, "task " + command.id.to_string() + " is " + std::string(state_name(record->state)) +
+    return fail(Code::kConflict, "task " + command.id.to_string() + " is " +
+                                     std::string(state_name(record->state)) +
                                      " already, so it can not be cancelled");
   }
   update(*record, [&](TaskRecord& r) {
@@ -285,7 +302,8 @@ Result<TaskRecord> Shard::apply(const Retry& command, Instant now, Effects& effe
   TaskRecord* record = find_task(command.id);
   if (record == nullptr) return fail(Code::kNotFound, "there is no task " + command.id.to_string());
   if (!next_state(record->state, TaskEvent::kRetryByHand)) {
-    return fail(Code::kConflict, "task " + command.id.to_string() + " is " + std::string(state_name(record->state)) +
+    return fail(Code::kConflict, "task " + command.id.to_string() + " is " +
+                                     std::string(state_name(record->state)) +
                                      ": only a dead task can be retried");
   }
   update(*record, [&](TaskRecord& r) {
@@ -305,11 +323,13 @@ Result<TaskRecord> Shard::apply(const Retry& command, Instant now, Effects& effe
 
 Result<QueueRecord> Shard::apply(const SetQueue& command, Instant now, Effects& effects) {
   SKEP_TRY(validate_name("queue", command.record.name));
-  if (find_queue(command.record.name) == nullptr && queues_.size() >= limits::kQueuesMax) drop_unused_queues();
+  if (find_queue(command.record.name) == nullptr && queues_.size() >= limits::kQueuesMax)
+    drop_unused_queues();
   Queue* queue = make_queue(command.record.name);
   if (queue == nullptr) {
-    return fail(Code::kExhausted, "there are " + std::to_string(queues_.size()) + " queues and the limit is " +
-                                      std::to_string(limits::kQueuesMax) + ": use one that exists");
+    return fail(Code::kExhausted, "there are " + std::to_string(queues_.size()) +
+                                      " queues and the limit is " + std::to_string(limits::kQueuesMax) +
+                                      ": use one that exists");
   }
   replace_settings(*queue, command.record);
   queue->is_stored = true;

@@ -1,12 +1,13 @@
 // SPDX-License-Identifier: Apache-2.0
 // shard.h - one shard of all queues, as a pure state machine.
 //
-// Holds the tasks of one shard and decides what each command does to them. It never reads a clock, a socket or a
-// disk: the caller passes `now` and carries out the effects in the order of effects.h.
-// Not here: durability (store/store.h), waiting clients and batching (manager/shard_host.h).
+// Holds the tasks of one shard and decides what each command does to them. It never reads a clock, a socket
+// or a disk: the caller passes `now` and carries out the effects in the order of effects.h. Not here:
+// durability (store/store.h), waiting clients and batching (manager/shard_host.h).
 //
-// Order of lease: among queues in turn; within a queue by priority, then by age. A task that lost several workers is
-// a suspect: it is leased alone, to a worker that holds nothing else, so that it takes no neighbours with it.
+// Order of lease: among queues in turn; within a queue by priority, then by age. A task that lost several
+// workers is a suspect: it is leased alone, to a worker that holds nothing else, so that it takes no
+// neighbours with it.
 //
 // Threads:   one executor at a time; no locks inside.
 // Errors:    refusals come back in the reply; a broken invariant aborts (SKEP_CHECK).
@@ -66,8 +67,8 @@ class Shard {
   AckReply apply(const Ack& command, Instant now, Effects& effects);
   Result<QueueRecord> apply(const SetQueue& command, Instant now, Effects& effects);
 
-  // What time alone changes: delays that end, leases and run times that run out, deadlines, retention, receipts.
-  // Handles at most `events_max`; call again while wake_at() has passed.
+  // What time alone changes: delays that end, leases and run times that run out, deadlines, retention,
+  // receipts. Handles at most `events_max`; call again while wake_at() has passed.
   void tick(Instant now, std::size_t events_max, Effects& effects);
   Instant wake_at() const;  // kNever: nothing is due
 
@@ -93,10 +94,10 @@ class Shard {
   void check_invariants() const;
 
  private:
-  using ReadyKey = std::pair<std::uint32_t, TaskId>;                      // 9 - priority, id
-  using DoneKey = std::tuple<Epoch, std::uint64_t, TaskId>;               // completion order
+  using ReadyKey = std::pair<std::uint32_t, TaskId>;         // 9 - priority, id
+  using DoneKey = std::tuple<Epoch, std::uint64_t, TaskId>;  // completion order
   using DeliveredKey = std::pair<Instant, TaskId>;
-  using ClassName = std::pair<std::string, std::string>;                  // kind, program
+  using ClassName = std::pair<std::string, std::string>;  // kind, program
 
   struct Queue {
     QueueRecord settings;
@@ -127,7 +128,8 @@ class Shard {
   void count(const TaskRecord& record, Queue& queue, std::int64_t by);
   Instant timer_of(const TaskRecord& record) const;
   bool is_pullable(const TaskRecord& record) const;
-  void put(const TaskRecord& record, Effects& effects, bool is_durable, Blob body = nullptr, Blob result = nullptr);
+  void put(const TaskRecord& record, Effects& effects, bool is_durable, Blob body = nullptr,
+           Blob result = nullptr);
   void erase(const TaskId& id, Effects& effects);
 
   TaskRecord* find_task(const TaskId& id);
@@ -146,9 +148,10 @@ class Shard {
   enum class SuspectRule : std::uint8_t { kGoOn, kGiveNothing, kGaveIt };
   SuspectRule lease_suspect(const Lease& command, Instant now, Effects& effects, LeaseReply& reply);
   void give(TaskRecord& record, const Lease& command, Instant now, Effects& effects, LeaseReply& reply);
-  bool take_up(TaskRecord& record, const std::string& worker, const Extend::Held& held, Duration lease, Instant now,
-               Effects& effects);
-  void end_attempt(TaskRecord& record, AttemptEnd end, const std::string& message, Instant now, Effects& effects);
+  bool take_up(TaskRecord& record, const std::string& worker, const Extend::Held& held, Duration lease,
+               Instant now, Effects& effects);
+  void end_attempt(TaskRecord& record, AttemptEnd end, const std::string& message, Instant now,
+                   Effects& effects);
   void spend_infrastructure(TaskRecord& record, AttemptEnd end, const std::string& message, Instant now,
                             Effects& effects);
   void hand_back(TaskRecord& record, Instant now, Effects& effects);
@@ -171,8 +174,10 @@ class Shard {
   std::string last_queue_;  // the one that got the last lease: the turn goes on after it
   std::map<std::pair<std::string, std::string>, TaskId> keys_;  // (queue, idempotency key)
   std::set<std::pair<Instant, TaskId>> timers_;
-  std::unordered_map<std::string, std::set<std::pair<Instant, TaskId>>> leases_;  // by worker, the oldest first
-  std::unordered_map<TaskId, std::pair<std::string, Instant>> suspect_worker_;    // who empties itself for it, until
+  std::unordered_map<std::string, std::set<std::pair<Instant, TaskId>>>
+      leases_;  // by worker, the oldest first
+  std::unordered_map<TaskId, std::pair<std::string, Instant>>
+      suspect_worker_;  // who empties itself for it, until
   std::map<std::uint64_t, Receipt> receipts_;
   std::set<std::pair<Instant, std::uint64_t>> receipt_deadlines_;
   std::unordered_map<TaskId, std::uint64_t> in_delivery_;  // -> receipt

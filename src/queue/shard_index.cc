@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 // The indexes over the records, the timers, recovery, and the queries.
 //
-// Every change of a record goes through update(): out of all indexes, change, into all indexes. So an index can not
-// be forgotten in one of the many places that change a task.
+// Every change of a record goes through update(): out of all indexes, change, into all indexes. So an index
+// can not be forgotten in one of the many places that change a task.
 #include <algorithm>
 
 #include "base/check.h"
@@ -23,8 +23,9 @@ void erase_from(Map& map, const Key& key, const Value& value) {
 
 void Shard::move(TaskRecord& record, TaskEvent event) {
   const auto next = next_state(record.state, event);
-  SKEP_CHECK(next.has_value(), "task " + record.id.to_string() + " is " + std::string(state_name(record.state)) +
-                                   " and takes no event " + std::string(event_name(event)));
+  SKEP_CHECK(next.has_value(), "task " + record.id.to_string() + " is " +
+                                   std::string(state_name(record.state)) + " and takes no event " +
+                                   std::string(event_name(event)));
   record.state = *next;
 }
 
@@ -59,34 +60,41 @@ Shard::Queue* Shard::make_queue(const std::string& name) {
 void Shard::drop_unused_queues() {
   std::erase_if(queues_, [](const auto& entry) {
     const auto& by_state = entry.second.counts.by_state;
-    return !entry.second.is_stored && std::all_of(by_state.begin(), by_state.end(), [](auto n) { return n == 0; });
+    return !entry.second.is_stored &&
+           std::all_of(by_state.begin(), by_state.end(), [](auto n) { return n == 0; });
   });
 }
 
 // ---- indexes ----
 
 bool Shard::is_pullable(const TaskRecord& record) const {
-  return record.state == TaskState::kDone && record.delivered_at == kNoInstant && !in_delivery_.contains(record.id);
+  return record.state == TaskState::kDone && record.delivered_at == kNoInstant &&
+         !in_delivery_.contains(record.id);
 }
 
 Instant Shard::timer_of(const TaskRecord& record) const {
   const auto& settings = queues_.at(record.spec.queue).settings;
   switch (record.state) {
-    case TaskState::kDelayed: return record.ready_at;
+    case TaskState::kDelayed:
+      return record.ready_at;
     case TaskState::kQueued: {
-      const bool has_deadline = record.spec.start_deadline > Duration::zero() && record.leased_at == kNoInstant;
+      const bool has_deadline =
+          record.spec.start_deadline > Duration::zero() && record.leased_at == kNoInstant;
       return has_deadline ? add_saturated(record.ready_at, record.spec.start_deadline) : kNever;
     }
     case TaskState::kLeased: {
-      if (record.spec.run_timeout == Duration::zero() || record.started_at == kNoInstant) return record.lease_expires_at;
+      if (record.spec.run_timeout == Duration::zero() || record.started_at == kNoInstant)
+        return record.lease_expires_at;
       return std::min(record.lease_expires_at,
                       add_saturated(record.started_at, record.spec.run_timeout + kRunTimeoutGrace));
     }
     case TaskState::kDone:
       if (record.delivered_at == kNoInstant) return kNever;
       return add_saturated(record.delivered_at, std::max(settings.retention, kRetentionMin));
-    case TaskState::kCancelled: return add_saturated(record.finished_at, settings.retention);
-    case TaskState::kDead: return add_saturated(record.finished_at, settings.dead_retention);
+    case TaskState::kCancelled:
+      return add_saturated(record.finished_at, settings.retention);
+    case TaskState::kDead:
+      return add_saturated(record.finished_at, settings.dead_retention);
   }
   return kNever;
 }
@@ -112,10 +120,12 @@ void Shard::index(const TaskRecord& record) {
   Queue& queue = queue_of(record);
   count(record, queue, 1);
   if (const Instant at = timer_of(record); at != kNever) timers_.insert({at, record.id});
-  if (!record.spec.idempotency_key.empty()) keys_[{record.spec.queue, record.spec.idempotency_key}] = record.id;
+  if (!record.spec.idempotency_key.empty())
+    keys_[{record.spec.queue, record.spec.idempotency_key}] = record.id;
   if (record.state == TaskState::kQueued) {
     auto& ready = record.workers_lost >= kSuspectAfter ? queue.suspects : queue.ready;
-    ready[{record.spec.kind, record.spec.program}].insert({limits::kPriorityMax - record.spec.priority, record.id});
+    ready[{record.spec.kind, record.spec.program}].insert(
+        {limits::kPriorityMax - record.spec.priority, record.id});
     queue.waiting_since.insert({record.queued_at, record.id});
   } else if (record.state == TaskState::kLeased) {
     leases_[record.worker].insert({record.leased_at, record.id});
@@ -171,9 +181,11 @@ void Shard::load(QueueRecord record) {
 }
 
 void Shard::load(TaskRecord record) {
-  SKEP_CHECK(record.id.shard == id_ && record.id.epoch < epoch_, "a stored task is of this shard and of an earlier epoch");
+  SKEP_CHECK(record.id.shard == id_ && record.id.epoch < epoch_,
+             "a stored task is of this shard and of an earlier epoch");
   const TaskId id = record.id;
-  auto& queue = queues_[record.spec.queue];  // not make_queue: what is stored is kept, whatever the limit says now
+  auto& queue =
+      queues_[record.spec.queue];  // not make_queue: what is stored is kept, whatever the limit says now
   if (queue.settings.name.empty()) queue.settings.name = record.spec.queue;
   const auto [at, is_new] = tasks_.emplace(id, std::move(record));
   SKEP_CHECK(is_new, "a task is loaded once");
@@ -182,7 +194,8 @@ void Shard::load(TaskRecord record) {
 void Shard::finish_load(Instant now) {
   for (auto& [id, record] : tasks_) {
     if (record.state == TaskState::kLeased) {
-      record.lease_expires_at = std::max(record.lease_expires_at, add_saturated(now, options_.recovered_lease));
+      record.lease_expires_at =
+          std::max(record.lease_expires_at, add_saturated(now, options_.recovered_lease));
       last_leased_at_ = std::max(last_leased_at_, record.leased_at);
     }
     index(record);
@@ -223,10 +236,14 @@ void Shard::on_timer(TaskRecord& record, Instant now, Effects& effects) {
     case TaskState::kQueued:
       die(record, "it was not started within " + describe_duration(record.spec.start_deadline), now, effects);
       return;
-    case TaskState::kLeased: on_lease_timer(record, now, effects); return;
+    case TaskState::kLeased:
+      on_lease_timer(record, now, effects);
+      return;
     case TaskState::kDone:
     case TaskState::kDead:
-    case TaskState::kCancelled: erase(record.id, effects); return;
+    case TaskState::kCancelled:
+      erase(record.id, effects);
+      return;
   }
 }
 
@@ -283,21 +300,26 @@ void Shard::check_invariants() const {
   SKEP_CHECK(fresh.leases_ == leases_, "leases by worker follow from the records");
   SKEP_CHECK(fresh.counts_.by_state == counts_.by_state && fresh.counts_.undelivered == counts_.undelivered,
              "counts follow from the records");
-  SKEP_CHECK(fresh.queued_work_.tasks == queued_work_.tasks && fresh.queued_work_.iterations == queued_work_.iterations &&
-                 fresh.leased_work_.tasks == leased_work_.tasks && fresh.leased_work_.bytes == leased_work_.bytes,
+  SKEP_CHECK(fresh.queued_work_.tasks == queued_work_.tasks &&
+                 fresh.queued_work_.iterations == queued_work_.iterations &&
+                 fresh.leased_work_.tasks == leased_work_.tasks &&
+                 fresh.leased_work_.bytes == leased_work_.bytes,
              "work follows from the records");
   for (const auto& [name, queue] : queues_) {
     const auto& other = fresh.queues_.at(name);
-    SKEP_CHECK(other.ready == queue.ready && other.suspects == queue.suspects, "ready sets follow from the records");
+    SKEP_CHECK(other.ready == queue.ready && other.suspects == queue.suspects,
+               "ready sets follow from the records");
     SKEP_CHECK(other.undelivered == queue.undelivered && other.delivered == queue.delivered &&
-                   other.delivered_bytes == queue.delivered_bytes && other.waiting_since == queue.waiting_since,
+                   other.delivered_bytes == queue.delivered_bytes &&
+                   other.waiting_since == queue.waiting_since,
                "results follow from the records");
   }
   for (const auto& [id, record] : tasks_) {
     SKEP_CHECK(record.attempts_failed <= record.spec.attempts_max, "attempts stay within their limit");
     SKEP_CHECK(record.workers_lost <= limits::kWorkersLostMax, "the infrastructure budget is kept");
   }
-  for (const auto& [id, receipt] : in_delivery_) SKEP_CHECK(receipts_.contains(receipt), "a delivery has its receipt");
+  for (const auto& [id, receipt] : in_delivery_)
+    SKEP_CHECK(receipts_.contains(receipt), "a delivery has its receipt");
 }
 
 }  // namespace skep::queue

@@ -22,7 +22,8 @@ bool fits(const std::pair<std::string, std::string>& task_class, const Lease& co
 
 TaskRecord* Shard::best_in(Queue& queue, const Lease& command, Pick pick) {
   if (queue.settings.is_paused) return nullptr;
-  if (queue.settings.leased_max != 0 && queue.counts.of(TaskState::kLeased) >= queue.settings.leased_max) return nullptr;
+  if (queue.settings.leased_max != 0 && queue.counts.of(TaskState::kLeased) >= queue.settings.leased_max)
+    return nullptr;
   const ReadyKey* best = nullptr;
   for (const auto& [task_class, ready] : pick == Pick::kSuspects ? queue.suspects : queue.ready) {
     if (ready.empty() || !fits(task_class, command)) continue;
@@ -42,7 +43,8 @@ TaskRecord* Shard::next_candidate(const Lease& command, Pick pick) {
   return nullptr;
 }
 
-Shard::SuspectRule Shard::lease_suspect(const Lease& command, Instant now, Effects& effects, LeaseReply& reply) {
+Shard::SuspectRule Shard::lease_suspect(const Lease& command, Instant now, Effects& effects,
+                                        LeaseReply& reply) {
   const auto held = leases_.find(command.worker);
   const bool is_empty = held == leases_.end();
   if (!is_empty) {
@@ -138,7 +140,8 @@ ExtendReply Shard::apply(const Extend& command, Instant now, Effects& effects) {
       });
       continue;
     }
-    if (!take_up(*record, command.worker, held, command.lease, now, effects)) reply.lost.push_back(held.token);
+    if (!take_up(*record, command.worker, held, command.lease, now, effects))
+      reply.lost.push_back(held.token);
   }
   return reply;
 }
@@ -156,13 +159,14 @@ void Shard::on_lease_timer(TaskRecord& record, Instant now, Effects& effects) {
                            record.started_at + record.spec.run_timeout + kRunTimeoutGrace <= now;
   if (has_run_out) {
     end_attempt(record, AttemptEnd::kRunTimeout,
-                "it ran longer than its timeout of " + describe_duration(record.spec.run_timeout), now, effects);
+                "it ran longer than its timeout of " + describe_duration(record.spec.run_timeout), now,
+                effects);
     return;
   }
   SKEP_CHECK(record.lease_expires_at <= now, "a lease timer is due");
   ++totals_.lease_expired;
-  spend_infrastructure(record, AttemptEnd::kLeaseExpired, "the lease ran out: its worker was not heard from", now,
-                       effects);
+  spend_infrastructure(record, AttemptEnd::kLeaseExpired, "the lease ran out: its worker was not heard from",
+                       now, effects);
 }
 
 }  // namespace skep::queue

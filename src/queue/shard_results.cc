@@ -21,7 +21,8 @@ PullReply Shard::apply(const Pull& command, Instant now, Effects& effects) {
     }
     if (best == nullptr) break;
     TaskRecord& record = tasks_.at(std::get<TaskId>(*best));
-    reply.items.push_back({record.id, record.spec.queue, record.finished_at, {record.completion_epoch, record.completion}});
+    reply.items.push_back(
+        {record.id, record.spec.queue, record.finished_at, {record.completion_epoch, record.completion}});
     if (command.mode == PullMode::kOnce) {
       deliver(record, now, effects);
     } else {
@@ -46,7 +47,8 @@ AckReply Shard::apply(const Ack& command, Instant now, Effects& effects) {
   }
   for (const auto& id : ids) {
     TaskRecord* record = find_task(id);
-    if (record == nullptr || record->state != TaskState::kDone || record->delivered_at != kNoInstant) continue;
+    if (record == nullptr || record->state != TaskState::kDone || record->delivered_at != kNoInstant)
+      continue;
     deliver(*record, now, effects);
     ++reply.acknowledged;
   }

@@ -1,12 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0
 // store.h - the durable contract: where a shard's truth lives.
 //
-// A store keeps task records, bodies, results and queue settings of shards, and the epoch of each shard. It does not
-// know what a task's states mean: the core decides, the store keeps. test/contract is the definition of this
-// interface; every engine passes it.
+// A store keeps task records, bodies, results and queue settings of shards, and the epoch of each shard. It
+// does not know what a task's states mean: the core decides, the store keeps. test/contract is the definition
+// of this interface; every engine passes it.
 //
-// Order of a caller's duties: claim the shard, load it, then commit batches at the claimed epoch and answer clients
-// only after the commit that carries their change has succeeded.
+// Order of a caller's duties: claim the shard, load it, then commit batches at the claimed epoch and answer
+// clients only after the commit that carries their change has succeeded.
 //
 // Threads:   a Store from its owner's thread; a Session from one executor, which also gets the replies.
 // Errors:    each call says; foreign errors are converted inside the engine.
@@ -53,7 +53,8 @@ struct ShardBatch {
 
 enum class Sync : std::uint8_t {
   kDurable,  // success means: on stable storage
-  kSoft,     // success means: will be on stable storage with the next durable commit; may be lost in a crash before
+  kSoft,     // success means: will be on stable storage with the next durable commit; may be lost in a crash
+             // before
 };
 
 enum class BlobKind : std::uint8_t { kBody = 1, kResult = 2 };
@@ -78,23 +79,23 @@ class Session {
 
   virtual ~Session() = default;
 
-  // Writes all batches or none. `done` runs on the session's executor, never inside the call; commits complete in
-  // the order they were given, and a commit sees those before it.
-  // kFenced: a shard's epoch is not the batch's; nothing was written.
-  // kUnavailable: the disk is full or away; nothing was written, and later commits may succeed.
-  // kUnknownOutcome: it may or may not be stored; the caller must claim and load the shard again.
-  // kCorrupt: the store is damaged; the message names the place.
+  // Writes all batches or none. `done` runs on the session's executor, never inside the call; commits
+  // complete in the order they were given, and a commit sees those before it. kFenced: a shard's epoch is not
+  // the batch's; nothing was written. kUnavailable: the disk is full or away; nothing was written, and later
+  // commits may succeed. kUnknownOutcome: it may or may not be stored; the caller must claim and load the
+  // shard again. kCorrupt: the store is damaged; the message names the place.
   virtual void commit(std::vector<ShardBatch> batches, Sync sync, CommitDone done) = 0;
 
-  // Reads blobs, in the order of the keys; null for one that is not stored. Sees the commits that completed before.
-  // kCorrupt: a checksum does not match (the message names the task); kUnavailable: the store is away.
+  // Reads blobs, in the order of the keys; null for one that is not stored. Sees the commits that completed
+  // before. kCorrupt: a checksum does not match (the message names the task); kUnavailable: the store is
+  // away.
   virtual void read(std::vector<BlobKey> keys, ReadDone done) = 0;
 };
 
 // What the store can say of itself, for status and metrics.
 struct StoreStats {
-  std::string engine;          // "memory", "rocksdb"
-  std::string place;           // the directory
+  std::string engine;            // "memory", "rocksdb"
+  std::string place;             // the directory
   std::uint64_t disk_bytes = 0;  // used by the store; 0 if unknown
   std::uint64_t free_bytes = 0;  // left on its disk; 0 if unknown
 };
@@ -110,8 +111,8 @@ class Store {
   // How many shards this store was made with; fixed then.
   virtual ShardId shard_count() const = 0;
 
-  // Hands every record of `shard` to `sink`. Blocks. kCorrupt: the message names the record; what was handed over
-  // before is not to be used. kFenced: `epoch` is not the shard's any more.
+  // Hands every record of `shard` to `sink`. Blocks. kCorrupt: the message names the record; what was handed
+  // over before is not to be used. kFenced: `epoch` is not the shard's any more.
   virtual Result<void> load(ShardId shard, Epoch epoch, RecordSink& sink) = 0;
 
   // `executor` gets the replies and must outlive the session.

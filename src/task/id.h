@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 // id.h - the names of shards, tasks and leases.
 //
-// A task's id is (shard, epoch, sequence): the owner of the shard counts sequences within its epoch, and no two
-// owners share an epoch, so ids never collide and need no randomness. The text form sorts by age within a shard
-// and tells any manager which shard to ask.
+// A task's id is (shard, epoch, sequence): the owner of the shard counts sequences within its epoch, and no
+// two owners share an epoch, so ids never collide and need no randomness. The text form sorts by age within a
+// shard and tells any manager which shard to ask.
 //
 // Threads:   value.
 #pragma once
@@ -37,8 +37,8 @@ struct TaskId {
 
 inline constexpr std::uint64_t kSequenceMax = (std::uint64_t{1} << 48) - 1;
 
-// The right to one attempt. (epoch, number) is unique for a task: number counts its leases, epoch is that of the
-// shard's owner who gave the lease. So a lease that was given and lost in a crash can not be given again.
+// The right to one attempt. (epoch, number) is unique for a task: number counts its leases, epoch is that of
+// the shard's owner who gave the lease. So a lease that was given and lost in a crash can not be given again.
 struct LeaseToken {
   TaskId task;
   Epoch epoch = 0;

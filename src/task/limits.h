@@ -17,7 +17,7 @@ namespace skep::limits {
 inline constexpr std::size_t kBodyBytesMax = std::size_t{1} << 20;
 inline constexpr std::size_t kResultBytesMax = std::size_t{1} << 20;
 inline constexpr std::size_t kBatchTasksMax = 1'000;
-inline constexpr std::size_t kBatchBytesMax = std::size_t{32} << 20;  // one request with many tasks
+inline constexpr std::size_t kBatchBytesMax = std::size_t{32} << 20;     // one request with many tasks
 inline constexpr std::uint64_t kIterationsMax = std::uint64_t{1} << 53;  // exact in every JSON reader
 inline constexpr std::uint32_t kPriorityMax = 9;
 inline constexpr std::uint32_t kPriorityDefault = 5;
@@ -38,7 +38,7 @@ inline constexpr Duration kDelayMax = hours(24 * 365);
 inline constexpr Duration kRunTimeoutMax = hours(24 * 30);
 inline constexpr Duration kBackoffFirst = seconds(1);
 inline constexpr Duration kBackoffMax = minutes(5);
-inline constexpr Duration kRetentionDefault = hours(1);       // of a result after it was delivered
+inline constexpr Duration kRetentionDefault = hours(1);  // of a result after it was delivered
 inline constexpr Duration kDeadRetentionDefault = hours(24 * 30);
 inline constexpr std::uint64_t kRetentionBytesDefault = std::uint64_t{1} << 30;  // delivered results, a queue
 

@@ -1,11 +1,13 @@
 // SPDX-License-Identifier: Apache-2.0
 // record.h - the stored form of a task and of a queue's settings.
 //
-// A record is: one byte format version, the fields, four bytes CRC-32C of all before. docs/store_format.md is the
-// description byte by byte; a change of the layout raises the version there and here, and old ones stay readable.
+// A record is: one byte format version, the fields, four bytes CRC-32C of all before. docs/store_format.md is
+// the description byte by byte; a change of the layout raises the version there and here, and old ones stay
+// readable.
 //
 // Threads:   any thread.
-// Errors:    kCorrupt: checksum, truncation, a value outside its range, or a version newer than this program's.
+// Errors:    kCorrupt: checksum, truncation, a value outside its range, or a version newer than this
+// program's.
 #pragma once
 
 #include <string>
@@ -25,8 +27,8 @@ void encode(const QueueRecord& record, std::string& out);
 Result<TaskRecord> decode_task(std::string_view bytes);
 Result<QueueRecord> decode_queue(std::string_view bytes);
 
-// A blob (body or result) as stored: version, the bytes, CRC-32C of all before and of the task's id, so that a blob
-// under the wrong key is noticed.
+// A blob (body or result) as stored: version, the bytes, CRC-32C of all before and of the task's id, so that
+// a blob under the wrong key is noticed.
 void encode_blob(const TaskId& task, std::string_view bytes, std::string& out);
 Result<std::string> decode_blob(const TaskId& task, std::string_view stored);
 

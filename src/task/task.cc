@@ -42,7 +42,8 @@ Result<void> validate_kind(const TaskSpec& spec) {
     if (spec.iterations != 0) return fail(Code::kInvalid, "iterations is only for tasks of kind 'sha512'");
     return validate_name("program", spec.program);
   }
-  return fail(Code::kInvalid, "kind '" + spec.kind.substr(0, limits::kNameBytesMax) + "' is unknown: use sha512 or command");
+  return fail(Code::kInvalid,
+              "kind '" + spec.kind.substr(0, limits::kNameBytesMax) + "' is unknown: use sha512 or command");
 }
 
 }  // namespace
@@ -63,14 +64,22 @@ std::optional<TaskState> parse_state(std::string_view name) {
 
 std::string_view event_name(TaskEvent event) {
   switch (event) {
-    case TaskEvent::kDelayPassed: return "delay_passed";
-    case TaskEvent::kLease: return "lease";
-    case TaskEvent::kBackOff: return "back_off";
-    case TaskEvent::kHandBack: return "hand_back";
-    case TaskEvent::kComplete: return "complete";
-    case TaskEvent::kGiveUp: return "give_up";
-    case TaskEvent::kCancel: return "cancel";
-    case TaskEvent::kRetryByHand: return "retry_by_hand";
+    case TaskEvent::kDelayPassed:
+      return "delay_passed";
+    case TaskEvent::kLease:
+      return "lease";
+    case TaskEvent::kBackOff:
+      return "back_off";
+    case TaskEvent::kHandBack:
+      return "hand_back";
+    case TaskEvent::kComplete:
+      return "complete";
+    case TaskEvent::kGiveUp:
+      return "give_up";
+    case TaskEvent::kCancel:
+      return "cancel";
+    case TaskEvent::kRetryByHand:
+      return "retry_by_hand";
   }
   return "unknown";
 }
@@ -78,35 +87,49 @@ std::string_view event_name(TaskEvent event) {
 std::optional<TaskState> next_state(TaskState state, TaskEvent event) {
   const auto from = [&](bool allowed, TaskState to) { return allowed ? std::optional(to) : std::nullopt; };
   switch (event) {
-    case TaskEvent::kDelayPassed: return from(state == TaskState::kDelayed, TaskState::kQueued);
-    case TaskEvent::kLease: return from(state == TaskState::kQueued, TaskState::kLeased);
-    case TaskEvent::kBackOff: return from(state == TaskState::kLeased, TaskState::kDelayed);
-    case TaskEvent::kHandBack: return from(state == TaskState::kLeased, TaskState::kQueued);
-    case TaskEvent::kComplete: return from(is_unfinished(state), TaskState::kDone);
-    case TaskEvent::kGiveUp: return from(is_unfinished(state), TaskState::kDead);
-    case TaskEvent::kCancel: return from(is_unfinished(state), TaskState::kCancelled);
-    case TaskEvent::kRetryByHand: return from(state == TaskState::kDead, TaskState::kQueued);
+    case TaskEvent::kDelayPassed:
+      return from(state == TaskState::kDelayed, TaskState::kQueued);
+    case TaskEvent::kLease:
+      return from(state == TaskState::kQueued, TaskState::kLeased);
+    case TaskEvent::kBackOff:
+      return from(state == TaskState::kLeased, TaskState::kDelayed);
+    case TaskEvent::kHandBack:
+      return from(state == TaskState::kLeased, TaskState::kQueued);
+    case TaskEvent::kComplete:
+      return from(is_unfinished(state), TaskState::kDone);
+    case TaskEvent::kGiveUp:
+      return from(is_unfinished(state), TaskState::kDead);
+    case TaskEvent::kCancel:
+      return from(is_unfinished(state), TaskState::kCancelled);
+    case TaskEvent::kRetryByHand:
+      return from(state == TaskState::kDead, TaskState::kQueued);
   }
   return std::nullopt;
 }
 
 std::string_view attempt_end_name(AttemptEnd end) {
   switch (end) {
-    case AttemptEnd::kFailed: return "failed";
-    case AttemptEnd::kRunTimeout: return "run_timeout";
-    case AttemptEnd::kWorkerLost: return "worker_lost";
-    case AttemptEnd::kLeaseExpired: return "lease_expired";
-    case AttemptEnd::kReleased: return "released";
+    case AttemptEnd::kFailed:
+      return "failed";
+    case AttemptEnd::kRunTimeout:
+      return "run_timeout";
+    case AttemptEnd::kWorkerLost:
+      return "worker_lost";
+    case AttemptEnd::kLeaseExpired:
+      return "lease_expired";
+    case AttemptEnd::kReleased:
+      return "released";
   }
   return "unknown";
 }
 
 Result<void> validate_name(std::string_view what, std::string_view name) {
   const auto is_allowed = [](char c) {
-    return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') || c == '.' || c == '_' ||
-           c == '-' || c == ':';
+    return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') || c == '.' ||
+           c == '_' || c == '-' || c == ':';
   };
-  if (name.empty() || name.size() > limits::kNameBytesMax || !std::all_of(name.begin(), name.end(), is_allowed)) {
+  if (name.empty() || name.size() > limits::kNameBytesMax ||
+      !std::all_of(name.begin(), name.end(), is_allowed)) {
     return fail(Code::kInvalid, std::string(what) + " must be 1 to " + std::to_string(limits::kNameBytesMax) +
                                     " characters of a-z A-Z 0-9 . _ - :");
   }
@@ -116,7 +139,8 @@ Result<void> validate_name(std::string_view what, std::string_view name) {
 Result<void> validate(const TaskSpec& spec) {
   SKEP_TRY(validate_name("queue", spec.queue));
   SKEP_TRY(validate_kind(spec));
-  if (spec.priority > limits::kPriorityMax) return out_of_range("priority", spec.priority, 0, limits::kPriorityMax);
+  if (spec.priority > limits::kPriorityMax)
+    return out_of_range("priority", spec.priority, 0, limits::kPriorityMax);
   if (spec.attempts_max < 1 || spec.attempts_max > limits::kAttemptsMaxMax) {
     return out_of_range("max_attempts", spec.attempts_max, 1, limits::kAttemptsMaxMax);
   }
@@ -124,13 +148,15 @@ Result<void> validate(const TaskSpec& spec) {
   SKEP_TRY(validate_duration("start_deadline", spec.start_deadline, limits::kDelayMax));
   SKEP_TRY(validate_duration("timeout", spec.run_timeout, limits::kRunTimeoutMax));
   if (spec.idempotency_key.size() > limits::kIdempotencyKeyBytesMax) {
-    return fail(Code::kInvalid, "idempotency key is longer than " + std::to_string(limits::kIdempotencyKeyBytesMax) +
-                                    " bytes");
+    return fail(Code::kInvalid, "idempotency key is longer than " +
+                                    std::to_string(limits::kIdempotencyKeyBytesMax) + " bytes");
   }
   if (spec.tags.size() > limits::kTagsMax) {
     return fail(Code::kInvalid, "a task may have at most " + std::to_string(limits::kTagsMax) + " tags");
   }
-  for (const auto& tag : spec.tags) SKEP_TRY(validate_name("tag", tag));
+  for (const auto& tag : spec.tags) {
+    SKEP_TRY(validate_name("tag", tag));
+  }
   return ok();
 }
 

@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 // task.h - the nouns: a task, its states, and the one table of moves between them.
 //
-// docs/task_states.md draws the table. Bodies and results are not here: the store keeps them under the task's id.
+// docs/task_states.md draws the table. Bodies and results are not here: the store keeps them under the task's
+// id.
 //
 // Threads:   value.
 // Units:     instants and durations are base/time.h types; sizes are bytes.
@@ -37,14 +38,14 @@ constexpr bool is_terminal(TaskState state) {
 
 // What makes a task change its state.
 enum class TaskEvent : std::uint8_t {
-  kDelayPassed,   // delayed -> queued
-  kLease,         // queued -> leased
-  kBackOff,       // leased -> delayed: failed, will be tried again later
-  kHandBack,      // leased -> queued: worker lost, lease expired or released; at once
-  kComplete,      // queued, delayed or leased -> done: the first success of an attempt that was issued wins
-  kGiveUp,        // delayed, queued or leased -> dead: attempts or infrastructure budget used up, too late to start
-  kCancel,        // delayed, queued or leased -> cancelled
-  kRetryByHand,   // dead -> queued
+  kDelayPassed,  // delayed -> queued
+  kLease,        // queued -> leased
+  kBackOff,      // leased -> delayed: failed, will be tried again later
+  kHandBack,     // leased -> queued: worker lost, lease expired or released; at once
+  kComplete,     // queued, delayed or leased -> done: the first success of an attempt that was issued wins
+  kGiveUp,  // delayed, queued or leased -> dead: attempts or infrastructure budget used up, too late to start
+  kCancel,  // delayed, queued or leased -> cancelled
+  kRetryByHand,  // dead -> queued
 };
 
 std::string_view event_name(TaskEvent event);
@@ -60,10 +61,10 @@ struct TaskSpec {
   std::string program;           // command: a name that the worker's own configuration lists
   std::uint32_t priority = limits::kPriorityDefault;  // 0-9, 9 goes first
   std::uint32_t attempts_max = limits::kAttemptsMaxDefault;
-  Duration delay{};               // before it may start
-  Duration start_deadline{};      // after it could start; not started by then is dead. 0 is none
-  Duration run_timeout{};         // of one attempt. 0 is none
-  std::string idempotency_key;    // "" is none
+  Duration delay{};             // before it may start
+  Duration start_deadline{};    // after it could start; not started by then is dead. 0 is none
+  Duration run_timeout{};       // of one attempt. 0 is none
+  std::string idempotency_key;  // "" is none
   std::vector<std::string> tags;
 
   bool operator==(const TaskSpec&) const = default;
@@ -120,10 +121,10 @@ struct TaskRecord {
   Instant lease_expires_at{};
 
   std::uint64_t result_bytes = 0;
-  std::uint64_t result_hash = 0;   // fnv1a of the result, to compare a second one with
-  std::uint64_t completion = 0;    // order of completion within the shard and epoch, from 1
+  std::uint64_t result_hash = 0;  // fnv1a of the result, to compare a second one with
+  std::uint64_t completion = 0;   // order of completion within the shard and epoch, from 1
   Epoch completion_epoch = 0;
-  Instant delivered_at{};          // kNoInstant until pulled or acknowledged
+  Instant delivered_at{};  // kNoInstant until pulled or acknowledged
 
   bool operator==(const TaskRecord&) const = default;
   LeaseToken lease_token() const { return {id, lease_epoch, lease_number}; }
@@ -132,12 +133,13 @@ struct TaskRecord {
 // A queue's settings. A queue exists once a task names it or an operator sets it.
 struct QueueRecord {
   std::string name;
-  bool is_paused = false;         // nothing new is leased
-  std::uint64_t depth_max = 0;    // queued and delayed tasks; more are refused as kExhausted. 0 is no limit
-  std::uint64_t leased_max = 0;   // tasks leased at once. 0 is no limit
-  Duration retention = limits::kRetentionDefault;            // of delivered results and of cancelled tasks
-  std::uint64_t retention_bytes = limits::kRetentionBytesDefault;  // of delivered results; the oldest go first
-  Duration dead_retention = limits::kDeadRetentionDefault;   // of dead tasks
+  bool is_paused = false;        // nothing new is leased
+  std::uint64_t depth_max = 0;   // queued and delayed tasks; more are refused as kExhausted. 0 is no limit
+  std::uint64_t leased_max = 0;  // tasks leased at once. 0 is no limit
+  Duration retention = limits::kRetentionDefault;  // of delivered results and of cancelled tasks
+  std::uint64_t retention_bytes =
+      limits::kRetentionBytesDefault;                       // of delivered results; the oldest go first
+  Duration dead_retention = limits::kDeadRetentionDefault;  // of dead tasks
 
   bool operator==(const QueueRecord&) const = default;
 };

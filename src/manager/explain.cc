@@ -1,0 +1,90 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "manager/explain.h"
+
+namespace skep::manager {
+namespace {
+
+std::string ago(Instant now, Instant then) {
+  return describe_duration(std::max(Duration::zero(), now - then)) + " ago";
+}
+
+std::string explain_queued(const ExplainInput& input) {
+  const TaskRecord& record = *input.record;
+  std::string text =
+      "It has waited in queue '" + record.spec.queue + "' since " + ago(input.now, record.queued_at) + ". ";
+  const auto& settings = input.queue.settings;
+  if (settings.is_paused) {
+    return text + "The queue is paused, so nothing of it is leased: resume it with PATCH /v1/queues/" +
+           settings.name + ".";
+  }
+  if (settings.leased_max != 0 && input.queue.counts.of(TaskState::kLeased) >= settings.leased_max) {
+    return text + "The queue allows " + std::to_string(settings.leased_max) +
+           " leased tasks at once, and as many are.";
+  }
+  if (input.workers == 0) {
+    return text + "No worker is there." + (input.scaling.empty() ? "" : " Scaling: " + input.scaling);
+  }
+  if (input.workers_fit == 0) {
+    const std::string what = record.spec.kind == "command" ? "program '" + record.spec.program + "'"
+                                                           : "kind '" + record.spec.kind + "'";
+    return text + std::to_string(input.workers) + " workers are there, but none of them runs " + what +
+           ": start one that lists it.";
+  }
+  if (record.workers_lost > 0) {
+    text +=
+        "It was lost with its worker " + std::to_string(record.workers_lost) + " times" +
+        (record.workers_lost >= 2 ? ", so it is given alone to a worker that holds nothing else. " : ". ");
+  }
+  return text + std::to_string(input.queue.counts.of(TaskState::kQueued)) + " tasks wait in this queue and " +
+         std::to_string(input.workers_fit) + " workers can run it; priority " +
+         std::to_string(record.spec.priority) + " and age decide its turn.";
+}
+
+std::string explain_delayed(const ExplainInput& input) {
+  const TaskRecord& record = *input.record;
+  const std::string when =
+      "It may start in " + describe_duration(std::max(Duration::zero(), record.ready_at - input.now));
+  if (record.errors.empty()) return when + ", as the client asked.";
+  return when + ": attempt " + std::to_string(record.attempts_failed) + " of " +
+         std::to_string(record.spec.attempts_max) + " failed (" + record.errors.back().message +
+         ") and the next one backs off.";
+}
+
+std::string explain_leased(const ExplainInput& input) {
+  const TaskRecord& record = *input.record;
+  std::string text = "Worker " + record.worker + " has it since " + ago(input.now, record.leased_at);
+  text += record.started_at == kNoInstant ? " and has not said yet that it runs it"
+                                          : ", running since " + ago(input.now, record.started_at);
+  return text + "; without a heartbeat the lease ends in " +
+         describe_duration(std::max(Duration::zero(), record.lease_expires_at - input.now)) + ".";
+}
+
+}  // namespace
+
+std::string explain_task(const ExplainInput& input) {
+  const TaskRecord& record = *input.record;
+  switch (record.state) {
+    case TaskState::kDelayed:
+      return explain_delayed(input);
+    case TaskState::kQueued:
+      return explain_queued(input);
+    case TaskState::kLeased:
+      return explain_leased(input);
+    case TaskState::kDone: {
+      const std::string text =
+          "Worker " + record.worker + " finished it " + ago(input.now, record.finished_at) + ". ";
+      if (record.delivered_at == kNoInstant)
+        return text + "Its result was not pulled yet and is kept until it is.";
+      return text + "Its result was delivered " + ago(input.now, record.delivered_at) + " and is kept for " +
+             describe_duration(input.queue.settings.retention) + " from then.";
+    }
+    case TaskState::kDead:
+      return "It gave up " + ago(input.now, record.finished_at) + ": " + record.reason +
+             ". Retry it by hand with POST /v1/tasks/" + record.id.to_string() + ":retry.";
+    case TaskState::kCancelled:
+      return "It was cancelled " + ago(input.now, record.finished_at) + ".";
+  }
+  return {};
+}
+
+}  // namespace skep::manager

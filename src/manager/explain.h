@@ -1,0 +1,25 @@
+// SPDX-License-Identifier: Apache-2.0
+// explain.h - why a task is where it is, in one or two sentences. Pure.
+//
+// Threads:   any thread.
+#pragma once
+
+#include <string>
+
+#include "queue/command.h"
+#include "task/task.h"
+
+namespace skep::manager {
+
+struct ExplainInput {
+  const TaskRecord* record = nullptr;  // not null
+  Instant now{};
+  queue::QueueStatus queue;       // the task's
+  std::uint32_t workers = 0;      // alive and not draining
+  std::uint32_t workers_fit = 0;  // of these: can run this kind and program
+  std::string scaling;            // the scaler's own words; "" if there is no scaler
+};
+
+std::string explain_task(const ExplainInput& input);
+
+}  // namespace skep::manager

@@ -1,0 +1,253 @@
+// SPDX-License-Identifier: Apache-2.0
+// Life, listening to the shard host, silence of workers, and what the scaler sees.
+#include "manager/service.h"
+
+#include <algorithm>
+#include <cmath>
+
+#include "base/check.h"
+
+namespace skep::manager {
+namespace {
+
+constexpr Duration kLostKept = minutes(5);  // how long a lost worker is still shown
+constexpr double kRateMemory = 30.0;        // seconds, of the arrival rate
+
+}  // namespace
+
+Service::Service(Executor& executor, store::Store& store, ServiceOptions options, Random random, Logger log)
+    : executor_(executor),
+      options_(std::move(options)),
+      log_(log),
+      started_at_(executor.now()),
+      store_(store),
+      host_(executor, store, *this, options_.host, random, log) {}
+
+Service::~Service() {
+  executor_.cancel(sweep_timer_);
+  for (auto& [id, waiters] : task_waiters_) {
+    for (auto& waiter : waiters) executor_.cancel(waiter.timer);
+  }
+  for (auto& waiter : pull_waiters_) executor_.cancel(waiter.timer);
+}
+
+Result<void> Service::start() {
+  rate_at_ = executor_.now();
+  sweep();
+  return host_.start();
+}
+
+void Service::attach(scaler::Scaler* scaler, std::string provisioner) {
+  scaler_ = scaler;
+  provisioner_ = std::move(provisioner);
+}
+
+void Service::begin_drain() {
+  is_draining_ = true;
+  for (const auto& [id, worker] : registry_.all()) host_.cut_short(id);
+  auto waiting = std::move(task_waiters_);
+  task_waiters_.clear();
+  for (auto& [id, waiters] : waiting) {
+    for (auto& waiter : waiters) {
+      executor_.cancel(waiter.timer);
+      answer_task(id, std::move(waiter.reply));
+    }
+  }
+  auto pulls = std::move(pull_waiters_);
+  pull_waiters_.clear();
+  for (auto& waiter : pulls) {
+    executor_.cancel(waiter.timer);
+    waiter.reply(api::v1::PullReply{});
+  }
+}
+
+void Service::stop(UniqueFunction<void()> stopped) {
+  begin_drain();
+  host_.stop(std::move(stopped));
+}
+
+// ---- what the host says ----
+
+void Service::on_notice(const queue::Notice& notice, const TaskRecord* record) {
+  events_.add(executor_.now(), "task", notice.id.to_string(), std::string(queue::notice_name(notice.kind)),
+              notice.detail);
+  if (notice.kind == queue::NoticeKind::kMismatch) {
+    log_.warn("a worker gave another result than the one that stands: it is suspect",
+              {{"task", notice.id.to_string()}, {"worker", notice.detail}});
+    if (auto* worker = registry_.find(notice.detail)) ++worker->mismatches;
+  }
+  if (notice.kind == queue::NoticeKind::kDead) {
+    log_.warn("task is dead", {{"task", notice.id.to_string()}, {"reason", notice.detail}});
+  }
+  const bool is_finished = record == nullptr || is_terminal(record->state);
+  if (!is_finished) return;
+  const auto found = task_waiters_.find(notice.id);
+  if (found == task_waiters_.end()) return;
+  auto waiters = std::move(found->second);
+  task_waiters_.erase(found);
+  for (auto& waiter : waiters) {
+    executor_.cancel(waiter.timer);
+    answer_task(notice.id, std::move(waiter.reply));
+  }
+}
+
+void Service::on_state(HostState state, const std::string& problem) {
+  events_.add(executor_.now(), "store", store_.stats().place, std::string(host_state_name(state)), problem);
+}
+
+void Service::on_batch() {
+  if (!pull_waiters_.empty()) serve_pull_waiters();
+  if (scaler_ != nullptr) scaler_->poke();
+}
+
+// ---- silence ----
+
+void Service::sweep() {
+  const Instant now = executor_.now();
+  for (const auto& id : registry_.sweep(now, options_.worker_timeout)) {
+    const WorkerInfo& worker = *registry_.find(id);
+    lose_worker(id, worker.slots,
+                "worker " + id + " was silent for " + describe_duration(now - worker.heard_at));
+  }
+  registry_.drop_silent(now, kLostKept);
+  for (auto& [id, worker] : registry_.all()) update_idle(worker, now);
+  if (host_.state() == HostState::kServing) {
+    const auto sums = totals();
+    const double iterations = static_cast<double>(sums.enqueued_iterations);
+    const double others = static_cast<double>(sums.enqueued_others);
+    const double dt = std::chrono::duration<double>(now - rate_at_).count();
+    if (dt > 0 && iterations >= seen_iterations_ && others >= seen_others_) {
+      const double weight = 1.0 - std::exp(-dt / kRateMemory);
+      iterations_per_second_ += weight * ((iterations - seen_iterations_) / dt - iterations_per_second_);
+      others_per_second_ += weight * ((others - seen_others_) / dt - others_per_second_);
+    }
+    seen_iterations_ = iterations;
+    seen_others_ = others;
+    rate_at_ = now;
+  }
+  sweep_timer_ = executor_.post_at(now + options_.sweep, [this] { sweep(); });
+}
+
+void Service::update_idle(WorkerInfo& worker, Instant now) {
+  const bool is_idle = leases_of(worker.id) == 0;
+  if (!is_idle) {
+    worker.idle_since = kNoInstant;
+  } else if (worker.idle_since == kNoInstant) {
+    worker.idle_since = now;
+  }
+}
+
+void Service::lose_worker(const std::string& id, std::uint32_t slots, std::string message) {
+  host_.cut_short(id);
+  log_.warn("worker is lost; its leases go back", {{"worker", id}, {"why", message}});
+  events_.add(executor_.now(), "worker", id, "lost", message);
+  host_.submit<std::uint32_t>(
+      [id, slots, message](Turn& turn) -> Result<std::uint32_t> {
+        std::uint32_t returned = 0;
+        for (const auto& shard : turn.shards()) {
+          returned += turn.apply(*shard, queue::LoseWorker{id, slots, message}).returned;
+        }
+        return returned;
+      },
+      [this, id](Result<std::uint32_t> returned) {
+        if (!returned) {
+          // Its leases run out by themselves after the reload.
+          log_.error("leases of a lost worker could not be given back now",
+                     {{"worker", id}, {"problem", returned.error().message}});
+        }
+      });
+}
+
+std::uint32_t Service::leases_of(const std::string& worker) const {
+  std::size_t count = 0;
+  for (const auto& shard : host_.shards()) count += shard->leases_of(worker).size();
+  return static_cast<std::uint32_t>(count);
+}
+
+queue::Totals Service::totals() const {
+  queue::Totals sum;
+  for (const auto& shard : host_.shards()) {
+    const auto& t = shard->totals();
+    sum.enqueued += t.enqueued;
+    sum.enqueued_iterations += t.enqueued_iterations;
+    sum.enqueued_others += t.enqueued_others;
+    sum.leased += t.leased;
+    sum.completed += t.completed;
+    sum.completed_iterations += t.completed_iterations;
+    sum.failed += t.failed;
+    sum.dead += t.dead;
+    sum.cancelled += t.cancelled;
+    sum.delivered += t.delivered;
+    sum.workers_lost += t.workers_lost;
+    sum.lease_expired += t.lease_expired;
+    sum.released += t.released;
+    sum.duplicate_results += t.duplicate_results;
+    sum.mismatches += t.mismatches;
+  }
+  return sum;
+}
+
+std::uint64_t Service::undelivered() const {
+  std::uint64_t sum = 0;
+  for (const auto& shard : host_.shards()) sum += shard->counts().undelivered;
+  return sum;
+}
+
+// ---- scaler::Fleet ----
+
+scaler::Observation Service::observe() {
+  scaler::Observation seen;
+  seen.now = executor_.now();
+  Instant oldest = kNever;
+  for (const auto& shard : host_.shards()) {
+    seen.queued += shard->queued_work().tasks;
+    seen.leased += shard->leased_work().tasks;
+    seen.queued_seconds += speed_.seconds(shard->queued_work());
+    seen.leased_seconds += speed_.seconds(shard->leased_work());
+    if (const Instant at = shard->oldest_queued_at(); at != kNoInstant) oldest = std::min(oldest, at);
+  }
+  if (oldest != kNever) seen.oldest_wait = std::max(Duration::zero(), seen.now - oldest);
+  seen.arrival_seconds = speed_.seconds_of(iterations_per_second_, others_per_second_);
+  std::uint32_t slots = 0;
+  for (const auto& [id, worker] : registry_.all()) {
+    if (worker.is_lost) continue;
+    if (worker.is_draining) {
+      ++seen.draining;
+      continue;
+    }
+    ++seen.running;
+    slots += worker.slots;
+    if (worker.idle_since != kNoInstant) ++seen.idle;
+  }
+  if (seen.running > 0) seen.slots_per_worker = std::max(1u, slots / seen.running);
+  return seen;
+}
+
+std::vector<scaler::WorkerSeen> Service::workers() {
+  std::vector<scaler::WorkerSeen> seen;
+  for (auto& [id, worker] : registry_.all()) {
+    update_idle(worker, executor_.now());
+    seen.push_back({id, worker.instance, worker.is_draining, worker.is_lost, leases_of(id), worker.heard_at,
+                    worker.idle_since});
+  }
+  return seen;
+}
+
+void Service::drain_worker(const std::string& id) {
+  WorkerInfo* worker = registry_.find(id);
+  if (worker == nullptr || worker->is_draining) return;
+  worker->is_draining = true;
+  events_.add(executor_.now(), "worker", id, "draining", {});
+  log_.info("worker is asked to drain", {{"worker", id}});
+  host_.cut_short(id);
+}
+
+void Service::forget_worker(const std::string& id, const std::string& reason) {
+  WorkerInfo* worker = registry_.find(id);
+  if (worker == nullptr) return;
+  const std::uint32_t slots = worker->slots;
+  registry_.remove(id);
+  lose_worker(id, slots, reason);
+}
+
+}  // namespace skep::manager

@@ -1,0 +1,198 @@
+// SPDX-License-Identifier: Apache-2.0
+// The system as a whole: numbers, queues, scaling, events.
+#include <algorithm>
+
+#include "api/convert.h"
+#include "manager/service.h"
+
+namespace skep::manager {
+namespace {
+
+void add_counts(const queue::Counts& counts, api::v1::TaskCounts& out) {
+  out.set_delayed(out.delayed() + counts.of(TaskState::kDelayed));
+  out.set_queued(out.queued() + counts.of(TaskState::kQueued));
+  out.set_leased(out.leased() + counts.of(TaskState::kLeased));
+  out.set_done(out.done() + counts.of(TaskState::kDone));
+  out.set_dead(out.dead() + counts.of(TaskState::kDead));
+  out.set_cancelled(out.cancelled() + counts.of(TaskState::kCancelled));
+  out.set_undelivered(out.undelivered() + counts.undelivered);
+}
+
+void fill_totals(const queue::Totals& totals, api::v1::Totals& out) {
+  out.set_enqueued(totals.enqueued);
+  out.set_leased(totals.leased);
+  out.set_completed(totals.completed);
+  out.set_failed(totals.failed);
+  out.set_dead(totals.dead);
+  out.set_cancelled(totals.cancelled);
+  out.set_delivered(totals.delivered);
+  out.set_workers_lost(totals.workers_lost);
+  out.set_lease_expired(totals.lease_expired);
+  out.set_released(totals.released);
+  out.set_duplicate_results(totals.duplicate_results);
+  out.set_mismatches(totals.mismatches);
+  out.set_iterations_completed(totals.completed_iterations);
+}
+
+void fill_state(const scaler::Scaler* scaler, const std::string& provisioner, api::v1::ScalingState& out) {
+  out.set_provisioner(provisioner);
+  if (scaler == nullptr) return;
+  const auto& bounds = scaler->bounds();
+  const auto counts = scaler->counts();
+  out.set_min_workers(bounds.workers_min);
+  out.set_max_workers(bounds.workers_max);
+  out.set_target_wait_ms(static_cast<std::uint64_t>(duration_cast<milliseconds>(bounds.target_wait).count()));
+  out.set_wanted(scaler->wanted());
+  out.set_running(counts.running);
+  out.set_booting(counts.booting);
+  out.set_draining(counts.draining);
+  out.set_started(counts.started);
+  out.set_stopped(counts.stopped);
+  out.set_boot_failures(counts.boot_failures);
+  out.set_crashed(counts.crashed);
+}
+
+std::string_view action_name(scaler::ActionKind kind) {
+  switch (kind) {
+    case scaler::ActionKind::kLaunch:
+      return "launch";
+    case scaler::ActionKind::kDrain:
+      return "drain";
+    case scaler::ActionKind::kTerminate:
+      return "terminate";
+    case scaler::ActionKind::kForget:
+      return "forget";
+  }
+  return "hold";
+}
+
+void fill_decision(const scaler::LedgerEntry& entry, const scaler::Action* action,
+                   api::v1::ScalingDecision& out) {
+  out.set_at_ms(to_unix_ms(entry.at));
+  out.set_wanted(entry.decision.wanted);
+  out.set_before(entry.counts.running + entry.counts.booting);
+  out.set_action(action == nullptr ? "hold" : std::string(action_name(action->kind)));
+  if (action != nullptr && action->kind == scaler::ActionKind::kLaunch)
+    out.add_targets(std::to_string(action->count));
+  if (action != nullptr && !action->worker.empty()) out.add_targets(action->worker);
+  if (action != nullptr && !action->instance.empty()) out.add_targets(action->instance);
+  out.set_reason(action == nullptr || action->reason.empty() ? entry.decision.reason
+                                                             : action->reason + "; " + entry.decision.reason);
+  out.set_queued(entry.seen.queued);
+  out.set_leased(entry.seen.leased);
+  out.set_backlog_seconds(entry.seen.queued_seconds + entry.seen.leased_seconds);
+  out.set_arrival_seconds(entry.seen.arrival_seconds);
+  out.set_running(entry.counts.running);
+  out.set_booting(entry.counts.booting);
+  out.set_draining(entry.counts.draining);
+}
+
+}  // namespace
+
+void Service::cluster(Reply<api::v1::ClusterReply> reply) {
+  api::v1::ClusterReply message;
+  message.set_version(SKEP_VERSION);
+  message.set_address(options_.address);
+  message.set_started_at_ms(to_unix_ms(started_at_));
+  message.set_now_ms(to_unix_ms(executor_.now()));
+  message.set_draining(is_draining_);
+  for (const auto& shard : host_.shards()) {
+    add_counts(shard->counts(), *message.mutable_tasks());
+    auto& item = *message.add_shards();
+    item.set_shard(shard->id());
+    item.set_epoch(shard->epoch());
+    item.set_state(std::string(host_state_name(host_.state())));
+    item.set_tasks(shard->size());
+  }
+  fill_totals(totals(), *message.mutable_totals());
+  const auto stats = store_.stats();
+  auto& store = *message.mutable_store();
+  store.set_engine(stats.engine);
+  store.set_place(stats.place);
+  store.set_disk_bytes(stats.disk_bytes);
+  store.set_free_bytes(stats.free_bytes);
+  store.set_available(host_.state() == HostState::kServing);
+  store.set_problem(host_.problem());
+  for (const auto& [id, worker] : registry_.all()) {
+    if (worker.is_lost) continue;
+    if (worker.is_draining) {
+      message.set_workers_draining(message.workers_draining() + 1);
+    } else {
+      message.set_workers_active(message.workers_active() + 1);
+      message.set_slots(message.slots() + worker.slots);
+    }
+  }
+  fill_state(scaler_, provisioner_, *message.mutable_scaling());
+  for (const auto& manager : managers()) message.add_managers(manager);
+  reply(std::move(message));
+}
+
+void Service::list_queues(Reply<api::v1::QueuesReply> reply) {
+  std::map<std::string, api::v1::Queue> by_name;
+  const Instant now = executor_.now();
+  for (const auto& shard : host_.shards()) {
+    for (const auto& status : shard->queues()) {
+      auto& queue = by_name[status.settings.name];
+      api::from_queue(status.settings, queue);
+      add_counts(status.counts, *queue.mutable_tasks());
+      if (status.oldest_queued_at == kNoInstant) continue;
+      const auto age =
+          duration_cast<milliseconds>(std::max(Duration::zero(), now - status.oldest_queued_at)).count();
+      queue.set_oldest_queued_ms(std::max(queue.oldest_queued_ms(), static_cast<std::uint64_t>(age)));
+    }
+  }
+  api::v1::QueuesReply message;
+  for (auto& [name, queue] : by_name) *message.add_queues() = std::move(queue);
+  reply(std::move(message));
+}
+
+void Service::patch_queue(std::string name, api::v1::PatchQueueRequest request, Reply<api::v1::Queue> reply) {
+  host_.submit<api::v1::Queue>(
+      [name = std::move(name), request = std::move(request)](Turn& turn) -> Result<api::v1::Queue> {
+        api::v1::Queue message;
+        for (const auto& shard : turn.shards()) {
+          const auto* known = shard->find_queue(name);
+          QueueRecord record = known != nullptr ? *known : QueueRecord{};
+          record.name = name;
+          SKEP_TRY(auto wanted, api::patched(std::move(record), request));
+          SKEP_TRY(const auto stored, turn.apply(*shard, queue::SetQueue{std::move(wanted)}));
+          api::from_queue(stored, message);
+          for (const auto& status : shard->queues()) {
+            if (status.settings.name == name) add_counts(status.counts, *message.mutable_tasks());
+          }
+        }
+        return message;
+      },
+      std::move(reply));
+}
+
+void Service::scaling(std::uint32_t limit, Reply<api::v1::ScalingReply> reply) {
+  api::v1::ScalingReply message;
+  fill_state(scaler_, provisioner_, *message.mutable_state());
+  if (scaler_ == nullptr) {
+    message.set_explanation("Nothing scales: this manager was started without a provisioner.");
+    reply(std::move(message));
+    return;
+  }
+  message.set_explanation(scaler_->explain());
+  const auto& ledger = scaler_->ledger();
+  for (auto entry = ledger.rbegin(); entry != ledger.rend(); ++entry) {
+    if (static_cast<std::uint32_t>(message.decisions_size()) >= limit) break;
+    if (entry->actions.empty()) fill_decision(*entry, nullptr, *message.add_decisions());
+    for (const auto& action : entry->actions) fill_decision(*entry, &action, *message.add_decisions());
+  }
+  reply(std::move(message));
+}
+
+void Service::subscribe(std::uint64_t after, EventLog::Subscriber subscriber) {
+  events_.subscribe(after, std::move(subscriber));
+}
+
+Result<void> Service::readiness() const {
+  if (is_draining_) return fail(Code::kUnavailable, "the manager is draining");
+  if (host_.state() == HostState::kServing) return ok();
+  return fail(Code::kUnavailable, "the store is " + std::string(host_state_name(host_.state())) +
+                                      (host_.problem().empty() ? "" : ": " + host_.problem()));
+}
+
+}  // namespace skep::manager

@@ -1,0 +1,343 @@
+// SPDX-License-Identifier: Apache-2.0
+// What workers ask for, in the v1 protocol and in the seed's.
+#include <algorithm>
+
+#include "base/check.h"
+#include "manager/service.h"
+
+namespace skep::manager {
+namespace {
+
+Error unknown_worker(const std::string& id) {
+  return fail(Code::kNotFound, "worker '" + id.substr(0, 64) + "' is not known here: register again");
+}
+
+constexpr std::size_t kSeedLeasesKept = 64;  // of one address, also those that ran out
+
+}  // namespace
+
+void Service::register_worker(api::v1::RegisterRequest request, Reply<api::v1::RegisterReply> reply) {
+  if (host_.shards().empty()) {
+    reply(fail(Code::kUnavailable, "the store does not serve: " + host_.problem()));
+    return;
+  }
+  const Instant now = executor_.now();
+  WorkerInfo& worker = registry_.add(request, host_.shards().front()->epoch(), now);
+  events_.add(now, "worker", worker.id, "registered", worker.name);
+  log_.info("worker registered", {{"worker", worker.id}, {"name", worker.name}, {"slots", worker.slots}});
+  api::v1::RegisterReply message;
+  message.set_worker(worker.id);
+  message.set_heartbeat_ms(
+      static_cast<std::uint64_t>(duration_cast<milliseconds>(options_.heartbeat).count()));
+  message.set_lease_ms(static_cast<std::uint64_t>(duration_cast<milliseconds>(options_.lease).count()));
+  for (const auto& manager : managers()) message.add_managers(manager);
+  if (scaler_ != nullptr) scaler_->poke();
+  reply(std::move(message));
+}
+
+void Service::heartbeat(std::string id, api::v1::HeartbeatRequest request,
+                        Reply<api::v1::HeartbeatReply> reply) {
+  WorkerInfo* worker = registry_.heard(id, executor_.now());
+  if (worker == nullptr) {
+    reply(unknown_worker(id));
+    return;
+  }
+  if (request.draining()) worker->is_draining = true;
+  if (request.iterations_per_second() > 0) worker->iterations_per_second = request.iterations_per_second();
+  std::vector<queue::Extend::Held> held;
+  api::v1::HeartbeatReply message;
+  for (const auto& item : request.leases()) {
+    auto token = LeaseToken::parse(item.lease());
+    if (token) {
+      held.push_back({token.value(), item.started()});
+    } else {
+      message.add_lost(item.lease());
+    }
+  }
+  host_.submit<api::v1::HeartbeatReply>(
+      [this, id, held = std::move(held),
+       message = std::move(message)](Turn& turn) mutable -> Result<api::v1::HeartbeatReply> {
+        for (const auto& shard : turn.shards()) {
+          queue::Extend command{id, options_.lease, {}};
+          for (const auto& item : held) {
+            if (item.token.task.shard == shard->id()) command.leases.push_back(item);
+          }
+          if (command.leases.empty()) continue;
+          const auto extended = turn.apply(*shard, command);
+          for (const auto& token : extended.lost) message.add_lost(token.to_string());
+          for (const auto& token : extended.cancelled) message.add_cancelled(token.to_string());
+        }
+        for (const auto& item : held) {
+          if (turn.shard(item.token.task.shard) == nullptr) message.add_lost(item.token.to_string());
+        }
+        return std::move(message);
+      },
+      [this, id, reply = std::move(reply)](Result<api::v1::HeartbeatReply> answer) mutable {
+        if (answer) {
+          const WorkerInfo* known = registry_.find(id);
+          answer.value().set_drain(known != nullptr && known->is_draining);
+          for (const auto& manager : managers()) answer.value().add_managers(manager);
+        }
+        reply(std::move(answer));
+      });
+}
+
+void Service::acquire(api::v1::AcquireRequest request, IsWanted is_wanted,
+                      Reply<api::v1::AcquireReply> reply) {
+  const Instant now = executor_.now();
+  WorkerInfo* worker = registry_.heard(request.worker(), now);
+  if (worker == nullptr) {
+    reply(unknown_worker(request.worker()));
+    return;
+  }
+  if (worker->is_draining) {
+    api::v1::AcquireReply refusal;
+    refusal.set_drain(true);
+    reply(std::move(refusal));
+    return;
+  }
+  ShardHost::Acquire acquire;
+  acquire.command.worker = request.worker();
+  acquire.command.max = std::clamp<std::uint32_t>(request.max(), 1, limits::kLeaseMax);
+  acquire.command.lease = options_.lease;
+  if (request.kinds_size() > 0) acquire.command.kinds.assign(request.kinds().begin(), request.kinds().end());
+  acquire.command.programs.assign(request.programs().begin(), request.programs().end());
+  const auto wait =
+      milliseconds(static_cast<std::int64_t>(std::min<std::uint64_t>(request.wait_ms(), 86'400'000)));
+  acquire.wait_until = is_draining_ ? now : add_saturated(now, std::min<Duration>(wait, limits::kWaitMax));
+  acquire.is_wanted = std::move(is_wanted);
+  const auto lease_ms = static_cast<std::uint64_t>(duration_cast<milliseconds>(options_.lease).count());
+  acquire.done = [this, id = request.worker(), lease_ms,
+                  reply = std::move(reply)](Result<std::vector<GrantedLease>> granted) mutable {
+    if (!granted) {
+      reply(granted.error());
+      return;
+    }
+    api::v1::AcquireReply message;
+    for (auto& lease : granted.value()) {
+      auto& item = *message.add_leases();
+      item.set_lease(lease.task.token.to_string());
+      item.set_task(lease.task.token.task.to_string());
+      item.set_kind(lease.task.kind);
+      item.set_iterations(lease.task.iterations);
+      item.set_program(lease.task.program);
+      item.set_timeout_ms(
+          static_cast<std::uint64_t>(duration_cast<milliseconds>(lease.task.run_timeout).count()));
+      item.set_lease_ms(lease_ms);
+      item.set_body(*lease.body);
+    }
+    WorkerInfo* known = registry_.find(id);
+    message.set_drain(known != nullptr && known->is_draining);
+    if (known != nullptr && message.leases_size() > 0) known->idle_since = kNoInstant;
+    reply(std::move(message));
+  };
+  host_.acquire(std::move(acquire));
+}
+
+void Service::learn(const api::v1::Outcome& outcome, const TaskRecord& record) {
+  const double run = static_cast<double>(outcome.run_us()) * 1e-6;
+  if (record.spec.kind == "sha512") {
+    speed_.learn_sha512(record.spec.iterations, record.body_bytes, run);
+  } else {
+    speed_.learn_other(run);
+  }
+}
+
+namespace {
+
+std::string_view apply_outcome(ShardHost::Turn& turn, queue::Shard& shard, const std::string& worker,
+                               const LeaseToken& token, const api::v1::Outcome& outcome,
+                               std::string& detail) {
+  const auto status = [&](const auto& result) -> std::string_view {
+    if (result) return "ok";
+    detail = result.error().message;
+    return code_name(result.error().code);
+  };
+  if (outcome.failed()) {
+    return status(turn.apply(
+        shard, queue::Fail{worker, token, outcome.error(), outcome.permanent(), outcome.timed_out()}));
+  }
+  return status(turn.apply(
+      shard, queue::Complete{worker, token, std::make_shared<const std::string>(outcome.result())}));
+}
+
+}  // namespace
+
+void Service::complete(api::v1::CompleteRequest request, Reply<api::v1::CompleteReply> reply) {
+  registry_.heard(request.worker(), executor_.now());  // unknown is fine: a result is a result
+  auto shared = std::make_shared<api::v1::CompleteRequest>(std::move(request));
+  host_.submit<api::v1::CompleteReply>(
+      [this, shared](Turn& turn) -> Result<api::v1::CompleteReply> {
+        api::v1::CompleteReply message;
+        WorkerInfo* worker = registry_.find(shared->worker());
+        for (const auto& outcome : shared->outcomes()) {
+          auto& item = *message.add_outcomes();
+          item.set_lease(outcome.lease());
+          const auto token = LeaseToken::parse(outcome.lease());
+          auto* shard = token ? turn.shard(token.value().task.shard) : nullptr;
+          if (shard == nullptr) {
+            item.set_status(token ? "not_found" : "invalid");
+            item.set_detail(token ? "there is no such task here" : token.error().message);
+            continue;
+          }
+          if (outcome.result().size() > limits::kResultBytesMax) {
+            item.set_status("invalid");
+            item.set_detail("the result is larger than " + describe_bytes(limits::kResultBytesMax));
+            continue;
+          }
+          std::string detail;
+          item.set_status(
+              std::string(apply_outcome(turn, *shard, shared->worker(), token.value(), outcome, detail)));
+          item.set_detail(detail);
+          if (item.status() != "ok") continue;
+          if (worker != nullptr) ++(outcome.failed() ? worker->failed : worker->completed);
+          if (const auto* record = shard->find(token.value().task); record != nullptr && !outcome.failed())
+            learn(outcome, *record);
+        }
+        return message;
+      },
+      std::move(reply));
+}
+
+void Service::release(api::v1::ReleaseRequest request, Reply<api::v1::ReleaseReply> reply) {
+  registry_.heard(request.worker(), executor_.now());
+  host_.submit<api::v1::ReleaseReply>(
+      [request = std::move(request)](Turn& turn) -> Result<api::v1::ReleaseReply> {
+        api::v1::ReleaseReply message;
+        for (const auto& item : request.leases()) {
+          const auto token = LeaseToken::parse(item.lease());
+          auto* shard = token ? turn.shard(token.value().task.shard) : nullptr;
+          if (shard == nullptr) continue;
+          // A refusal means that the lease is over already: what was asked for is the case.
+          const auto released =
+              turn.apply(*shard, queue::Release{request.worker(), token.value(), item.started()});
+          if (released) message.set_released(message.released() + 1);
+        }
+        return message;
+      },
+      std::move(reply));
+}
+
+void Service::drain_worker_by_hand(std::string id, Reply<api::v1::Worker> reply) {
+  if (registry_.find(id) == nullptr) {
+    reply(fail(Code::kNotFound, "there is no worker '" + id.substr(0, 64) + "'"));
+    return;
+  }
+  drain_worker(id);
+  api::v1::Worker message;
+  to_message(*registry_.find(id), leases_of(id), message);
+  reply(std::move(message));
+}
+
+void Service::delete_worker(std::string id, std::string reason, Reply<api::v1::Worker> reply) {
+  const WorkerInfo* worker = registry_.find(id);
+  if (worker == nullptr) {
+    reply(fail(Code::kNotFound, "there is no worker '" + id.substr(0, 64) + "'"));
+    return;
+  }
+  api::v1::Worker message;
+  to_message(*worker, leases_of(id), message);
+  // It says itself that it goes, so nothing it only held is blamed; what it ran is.
+  registry_.remove(id);
+  if (message.leases() > 0) {
+    lose_worker(id, 0, "worker " + id + " left: " + (reason.empty() ? "no reason given" : reason));
+  } else {
+    host_.cut_short(id);
+    events_.add(executor_.now(), "worker", id, "left", reason);
+  }
+  if (scaler_ != nullptr) scaler_->poke();
+  reply(std::move(message));
+}
+
+void Service::list_workers(Reply<api::v1::WorkersReply> reply) {
+  api::v1::WorkersReply message;
+  for (const auto& [id, worker] : registry_.all()) to_message(worker, leases_of(id), *message.add_workers());
+  reply(std::move(message));
+}
+
+// ---- the seed's protocol ----
+
+void Service::seed_get_work(std::string address, std::uint64_t connection, Reply<SeedWork> reply) {
+  WorkerInfo& worker = registry_.seed(address, executor_.now());
+  if (worker.is_draining) {
+    SeedWork work;
+    work.is_exit_wanted = true;
+    reply(std::move(work));
+    return;
+  }
+  ShardHost::Acquire acquire;
+  acquire.command.worker = worker.id;
+  acquire.command.max = 1;
+  acquire.command.lease = options_.seed_lease;
+  acquire.done = [this, id = worker.id, connection,
+                  reply = std::move(reply)](Result<std::vector<GrantedLease>> granted) mutable {
+    if (!granted) {
+      reply(granted.error());
+      return;
+    }
+    SeedWork work;
+    if (!granted.value().empty()) {
+      auto& lease = granted.value().front();
+      work.is_found = true;
+      work.iterations = lease.task.iterations;
+      work.body = std::move(lease.body);
+      auto& held = seed_leases_[id];
+      held.push_back({lease.task.token, connection});
+      if (held.size() > kSeedLeasesKept) held.pop_front();
+    }
+    reply(std::move(work));
+  };
+  host_.acquire(std::move(acquire));
+}
+
+void Service::seed_push_result(std::string address, std::uint64_t connection, std::string hex,
+                               Reply<void> reply) {
+  WorkerInfo& worker = registry_.seed(address, executor_.now());
+  host_.submit<void>(
+      [this, id = worker.id, connection,
+       result = std::make_shared<const std::string>(std::move(hex))](Turn& turn) -> Result<void> {
+        auto& held = seed_leases_[id];
+        const auto is_open = [&](const SeedLease& lease) {
+          auto* shard = turn.shard(lease.token.task.shard);
+          const auto* record = shard == nullptr ? nullptr : shard->find(lease.token.task);
+          return record != nullptr && !is_terminal(record->state);
+        };
+        std::erase_if(held, [&](const SeedLease& lease) { return !is_open(lease); });
+        if (held.empty()) {  // after a restart the leases are in the shards, without their connections
+          for (const auto& shard : turn.shards()) {
+            for (const auto& token : shard->leases_of(id)) held.push_back({token, 0});
+          }
+        }
+        if (held.empty()) {
+          seed_leases_.erase(id);
+          return fail(Code::kNotFound,
+                      "this address holds no lease, so there is no task that the result could be of");
+        }
+        // The same connection names the lease; else the oldest one is meant.
+        auto meant = std::find_if(held.begin(), held.end(),
+                                  [&](const SeedLease& lease) { return lease.connection == connection; });
+        if (meant == held.end()) meant = held.begin();
+        const LeaseToken token = meant->token;
+        held.erase(meant);
+        SKEP_TRY(turn.apply(*turn.shard(token.task.shard), queue::Complete{id, token, result}));
+        if (auto* known = registry_.find(id)) ++known->completed;
+        return ok();
+      },
+      std::move(reply));
+}
+
+void Service::register_sibling(std::string sibling) {
+  if (sibling == options_.address ||
+      std::find(siblings_.begin(), siblings_.end(), sibling) != siblings_.end())
+    return;
+  log_.info("sibling registered", {{"sibling", sibling}});
+  siblings_.push_back(std::move(sibling));
+}
+
+std::vector<std::string> Service::managers() const {
+  std::vector<std::string> all{options_.address};
+  all.insert(all.end(), siblings_.begin(), siblings_.end());
+  return all;
+}
+
+}  // namespace skep::manager

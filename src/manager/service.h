@@ -108,6 +108,7 @@ class Service final : private HostListener, public scaler::Fleet {
   void subscribe(std::uint64_t after, EventLog::Subscriber subscriber);
   Result<void> readiness() const;
 
+  const ServiceOptions& options() const { return options_; }  // any thread
   const ShardHost& host() const { return host_; }
   const WorkerRegistry& workers_seen() const { return registry_; }
 
@@ -161,7 +162,7 @@ class Service final : private HostListener, public scaler::Fleet {
   queue::Totals totals() const;
 
   Executor& executor_;
-  const ServiceOptions options_;
+  ServiceOptions options_;  // constant after start
   Logger log_;
   WorkerRegistry registry_;
   EventLog events_{1'000};

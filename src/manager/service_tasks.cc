@@ -54,6 +54,10 @@ Result<std::vector<ReceiptPart>> parse_receipt(std::string_view text) {
 }  // namespace
 
 void Service::enqueue(std::vector<NewTask> tasks, Reply<api::v1::EnqueueBatchReply> reply) {
+  if (is_draining_) {
+    reply(fail(Code::kUnavailable, "the manager is draining and takes no new tasks"));
+    return;
+  }
   host_.submit<queue::EnqueueReply>(
       [tasks = std::move(tasks)](Turn& turn) mutable -> Result<queue::EnqueueReply> {
         queue::Enqueue command;

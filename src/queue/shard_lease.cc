@@ -72,9 +72,11 @@ LeaseReply Shard::apply(const Lease& command, Instant now, Effects& effects) {
   LeaseReply reply;
   if (queued_work_.tasks == 0) return reply;
   if (lease_suspect(command, now, effects, reply) != SuspectRule::kGoOn) return reply;
-  while (reply.size() < command.max) {
+  std::uint64_t bytes = 0;
+  while (reply.size() < command.max && bytes < limits::kBatchBytesMax) {
     TaskRecord* record = next_candidate(command, Pick::kOthers);
     if (record == nullptr) break;
+    bytes += record->body_bytes;
     give(*record, command, now, effects, reply);
   }
   return reply;

@@ -1,0 +1,184 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "manager/manager.h"
+
+#include <algorithm>
+#include <future>
+
+#include "base/metrics.h"
+#include "base/runner.h"
+#include "http/client.h"
+#include "manager/routes.h"
+#include "manager/service.h"
+
+namespace skep::manager {
+namespace {
+
+bool is_loopback(const std::string& host) {
+  return host == "localhost" || host == "::1" || host.starts_with("127.");
+}
+
+// How workers on this machine reach an address that was bound: "any address" is reached by loopback.
+std::string reachable(const std::string& host, int port) {
+  if (host == "0.0.0.0" || host == "::" || host.empty()) return "127.0.0.1:" + std::to_string(port);
+  return host.find(':') != std::string::npos ? "[" + host + "]:" + std::to_string(port)
+                                             : host + ":" + std::to_string(port);
+}
+
+Result<void> check_options(const ManagerOptions& options, const http::Url& listen) {
+  if (!options.is_insecure && !is_loopback(listen.host)) {
+    return fail(Code::kInvalid,
+                "listening on " + listen.host_port() +
+                    " would let everybody who reaches it use it: listen on 127.0.0.1, or say --insecure");
+  }
+  const auto& bounds = options.scaler.bounds;
+  if (bounds.workers_min > bounds.workers_max) {
+    return fail(Code::kInvalid, "min-workers (" + std::to_string(bounds.workers_min) +
+                                    ") is more than max-workers (" + std::to_string(bounds.workers_max) +
+                                    ")");
+  }
+  if (options.heartbeat <= Duration::zero() || options.worker_timeout <= options.heartbeat) {
+    return fail(Code::kInvalid, "worker-timeout must be longer than heartbeat, and both longer than 0s");
+  }
+  return ok();
+}
+
+// Runs `work` on the executor and waits for it. From a thread that is not the executor's.
+void run_and_wait(Executor& executor, UniqueFunction<void()> work) {
+  std::promise<void> done;
+  executor.post([&] {
+    work();
+    done.set_value();
+  });
+  done.get_future().wait();
+}
+
+}  // namespace
+
+struct Manager::Impl {
+  Impl(ManagerOptions o, store::Store& s, const Clock& c, Logger l)
+      : options(std::move(o)), clock(c), log(l), runner(c, "skep-shards"), store(s) {
+    ServiceOptions service_options;
+    service_options.heartbeat = options.heartbeat;
+    service_options.worker_timeout = options.worker_timeout;
+    service_options.lease = options.lease;
+    service_options.seed_lease = options.seed_lease;
+    service_options.visibility = options.visibility;
+    service_options.host.pending_max = options.pending_max;
+    service_options.host.shard.recovered_lease = options.lease;
+    run_and_wait(runner, [&] {
+      service = std::make_unique<Service>(runner, store, std::move(service_options),
+                                          Random(options.random_seed), log);
+    });
+    routes = std::make_unique<Routes>(runner, clock, *service, metrics);
+  }
+
+  ~Impl() {
+    drain(Duration::zero());
+    // What has timers on the runner goes on the runner.
+    run_and_wait(runner, [this] {
+      service->attach(nullptr, "none");
+      scaler.reset();
+      service.reset();
+    });
+    provisioner.reset();
+    runner.stop();
+  }
+
+  Result<void> listen() {
+    options.http.problem = Routes::problem;
+    options.http.body_bytes_max =
+        limits::kBatchBytesMax + (std::size_t{1} << 20);  // a batch with its framing
+    auto listening =
+        http::Server::listen(options.http, log, [this](http::Request request, http::Responder responder) {
+          routes->handle(std::move(request), std::move(responder));
+        });
+    if (!listening) return listening.error();
+    server = std::move(listening.value());
+    return ok();
+  }
+
+  Result<void> serve(const http::Url& listen_url, const MakeProvisioner& make_provisioner) {
+    const std::string local = reachable(listen_url.host, server->port());
+    const std::string address = options.advertise.empty() ? local : options.advertise;
+    Result<void> started = ok();
+    run_and_wait(runner, [&] {
+      service->set_address(address);
+      for (const auto& sibling : options.siblings) service->register_sibling(sibling);
+      started = service->start();
+    });
+    if (!started) return started;
+    provisioner = make_provisioner(runner, "http://" + local);
+    if (provisioner == nullptr) return ok();
+    run_and_wait(runner, [&] {
+      // Tokens of launches must differ between lives of this manager: the epoch does.
+      const std::string prefix = "e" + std::to_string(service->host().shards().front()->epoch());
+      scaler = std::make_unique<scaler::Scaler>(runner, *service, *provisioner,
+                                                scaler::make_drain_time_policy(scaler::DrainTimeOptions{}),
+                                                options.scaler, prefix, log);
+      service->attach(scaler.get(), provisioner->name());
+      scaler->start();
+    });
+    return ok();
+  }
+
+  void drain(Duration patience) {
+    if (is_drained) return;
+    is_drained = true;
+    const Instant deadline = clock.now() + patience;
+    run_and_wait(runner, [this] { service->begin_drain(); });
+    if (scaler != nullptr) {
+      // Workers hand back what they hold while the API still answers.
+      auto gone = std::make_shared<std::promise<void>>();
+      auto future = gone->get_future();
+      runner.post([this, gone, until = clock.now() + patience / 2] {
+        scaler->stop(until, [gone] { gone->set_value(); });
+      });
+      future.wait_for(patience / 2 + milliseconds(500));
+    }
+    if (server != nullptr) server->stop(std::max(Duration::zero(), (deadline - clock.now()) / 2));
+    auto stopped = std::make_shared<std::promise<void>>();
+    auto future = stopped->get_future();
+    runner.post([this, stopped] { service->stop([stopped] { stopped->set_value(); }); });
+    // A store that hangs must not keep the process: what it had acknowledged is stored.
+    future.wait_for(std::max<Duration>(deadline - clock.now(), seconds(1)));
+  }
+
+  ManagerOptions options;
+  const Clock& clock;
+  Logger log;
+  Metrics metrics;
+  Runner runner;
+  store::Store& store;
+  std::unique_ptr<Service> service;
+  std::unique_ptr<Routes> routes;
+  std::unique_ptr<scaler::Provisioner> provisioner;
+  std::unique_ptr<scaler::Scaler> scaler;
+  std::unique_ptr<http::Server> server;  // last: no request comes in once it is gone
+  bool is_drained = false;
+};
+
+Manager::Manager(std::unique_ptr<Impl> impl) : impl_(std::move(impl)) {}
+
+Manager::~Manager() = default;
+
+Result<std::unique_ptr<Manager>> Manager::start(ManagerOptions options, store::Store& store,
+                                                const Clock& clock, MakeProvisioner make_provisioner,
+                                                Logger log) {
+  auto listen_url = http::parse_url(options.http.listen);
+  if (!listen_url) return with_context(listen_url.error(), "listen");
+  SKEP_TRY(check_options(options, listen_url.value()));
+  auto impl = std::make_unique<Impl>(std::move(options), store, clock, std::move(log));
+  SKEP_TRY(impl->listen());
+  SKEP_TRY(impl->serve(listen_url.value(), make_provisioner));
+  return std::unique_ptr<Manager>(new Manager(std::move(impl)));
+}
+
+std::string Manager::address() const {
+  return impl_->server->address();
+}
+
+void Manager::drain(Duration patience) {
+  impl_->drain(patience);
+}
+
+}  // namespace skep::manager

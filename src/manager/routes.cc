@@ -1,0 +1,217 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "manager/routes.h"
+
+#include <algorithm>
+#include <charconv>
+
+#include "api/errors.h"
+#include "api/json.h"
+#include "base/check.h"
+#include "http/router.h"
+
+namespace skep::manager {
+namespace {
+
+bool mentions(const std::string* field, std::string_view type) {
+  return field != nullptr && field->find(type) != std::string::npos;
+}
+
+// The sentence for a status that the server or the router answers by itself.
+std::string_view status_name(int status) {
+  switch (status) {
+    case 400:
+      return "invalid";
+    case 404:
+      return "not_found";
+    case 405:
+      return "method_not_allowed";
+    case 408:
+      return "timeout";
+    case 413:
+      return "too_large";
+    case 414:
+      return "target_too_long";
+    case 431:
+      return "header_too_large";
+    case 503:
+      return "unavailable";
+    case 505:
+      return "http_version";
+    default:
+      return "internal";
+  }
+}
+
+Result<void> check_query(const Call& call) {
+  for (const auto& [name, value] : call.request.query) {
+    const auto& params = call.endpoint.params;
+    const bool is_known =
+        std::any_of(params.begin(), params.end(), [&](const auto& param) { return param.name == name; });
+    if (!is_known) {
+      return fail(Code::kInvalid, "query parameter '" + name.substr(0, 64) + "' is unknown at " +
+                                      std::string(call.endpoint.path));
+    }
+  }
+  for (const auto& param : call.endpoint.params) {
+    if (param.required && !call.param(param.name)) {
+      return fail(Code::kInvalid,
+                  "query parameter '" + std::string(param.name) + "' is missing: " + std::string(param.what));
+    }
+  }
+  if (call.endpoint.body == api::BodyIs::kNone && !call.request.body->empty()) {
+    return fail(Code::kInvalid,
+                std::string(call.endpoint.method) + " " + std::string(call.endpoint.path) + " takes no body");
+  }
+  return ok();
+}
+
+}  // namespace
+
+// ---- Binder ----
+
+void Binder::bind(api::Endpoint endpoint, Handler handler) {
+  handlers_[static_cast<std::size_t>(endpoint)] = std::move(handler);
+}
+
+const Binder::Handler& Binder::handler(api::Endpoint endpoint) const {
+  const auto& handler = handlers_[static_cast<std::size_t>(endpoint)];
+  SKEP_CHECK(handler, "every endpoint of the table is bound");
+  return handler;
+}
+
+void Binder::send(const CallPtr& call, http::Response response) {
+  const std::string route(call->endpoint.path);
+  requests_
+      .with({{"route", route},
+             {"method", std::string(call->endpoint.method)},
+             {"code", std::to_string(response.status)}})
+      .add();
+  seconds_.with({{"route", route}})
+      .observe(std::chrono::duration<double>(clock.now() - call->began_at).count());
+  std::move(call->responder).send(std::move(response));
+}
+
+void Binder::refuse(const CallPtr& call, const Error& error) {
+  const int status = api::info(error.code).http_status;
+  auto response = http::Response::text(status, api::kProblemJson, api::problem_json(error));
+  if (status == 503 || status == 429) response.headers.set("Retry-After", "1");
+  send(call, std::move(response));
+}
+
+void Binder::answer(const CallPtr& call, Result<const google::protobuf::Message*> message) {
+  if (!message) {
+    refuse(call, message.error());
+    return;
+  }
+  const auto* accept = call->request.headers.find("Accept");
+  const bool is_protobuf =
+      mentions(accept, api::kProtobuf) ||
+      (accept == nullptr && mentions(call->request.headers.find("Content-Type"), api::kProtobuf));
+  if (is_protobuf) {
+    send(call, http::Response::text(200, api::kProtobuf, message.value()->SerializeAsString()));
+  } else {
+    send(call, http::Response::text(200, api::kJson, api::to_json(*message.value()) + "\n"));
+  }
+}
+
+// ---- decoding ----
+
+Result<std::uint64_t> number_param(const Call& call, std::string_view name, std::uint64_t low,
+                                   std::uint64_t high, std::optional<std::uint64_t> fallback) {
+  const auto text = call.param(name);
+  if (!text && fallback) return *fallback;
+  std::uint64_t value = 0;
+  const auto end = text ? text->data() + text->size() : nullptr;
+  const auto parsed = text ? std::from_chars(text->data(), end, value) : std::from_chars_result{};
+  if (!text || text->empty() || parsed.ec != std::errc{} || parsed.ptr != end || value < low ||
+      value > high) {
+    return fail(Code::kInvalid, "query parameter '" + std::string(name) + "' must be a whole number from " +
+                                    std::to_string(low) + " to " + std::to_string(high));
+  }
+  return value;
+}
+
+Result<Duration> duration_param(const Call& call, std::string_view name, Duration max) {
+  const auto text = call.param(name);
+  if (!text) return Duration::zero();
+  auto duration = parse_duration(*text);
+  if (!duration) return with_context(duration.error(), "query parameter '" + std::string(name) + "'");
+  if (duration.value() > max) {
+    return fail(Code::kInvalid,
+                "query parameter '" + std::string(name) + "' is longer than " + format_duration(max));
+  }
+  return duration;
+}
+
+Result<void> read_message(const Call& call, google::protobuf::Message& message) {
+  if (!mentions(call.request.headers.find("Content-Type"), api::kProtobuf)) {
+    return api::from_json(*call.request.body, message);
+  }
+  const auto& body = *call.request.body;
+  if (message.ParseFromArray(body.data(), static_cast<int>(body.size()))) return ok();
+  return fail(Code::kInvalid, "the body is not a protobuf message " + std::string(call.endpoint.request));
+}
+
+IsWanted wanted_while_connected(const CallPtr& call) {
+  return [call] { return !call->responder.is_peer_gone(); };
+}
+
+// ---- Routes ----
+
+struct Routes::Impl {
+  Impl(Executor& executor, const Clock& clock, Service& service, Metrics& metrics)
+      : binder(executor, clock, service, metrics) {
+    for (const auto& row : api::endpoints())
+      router.add(row.method, row.path, static_cast<std::size_t>(row.endpoint));
+    bind_task_routes(binder);
+    bind_worker_routes(binder);
+    bind_seed_routes(binder);
+    bind_system_routes(binder);
+    for (const auto& row : api::endpoints()) (void)binder.handler(row.endpoint);
+  }
+
+  Binder binder;
+  http::Router router;
+};
+
+Routes::Routes(Executor& executor, const Clock& clock, Service& service, Metrics& metrics)
+    : impl_(std::make_unique<Impl>(executor, clock, service, metrics)) {}
+
+Routes::~Routes() = default;
+
+void Routes::handle(http::Request request, http::Responder responder) {
+  auto match = impl_->router.match(request.method, request.path);
+  if (match.kind == http::RouteMatch::Kind::kNotFound) {
+    std::move(responder).send(
+        problem(404, "there is nothing at " + request.path.substr(0, 200) + ": see /openapi.json"));
+    return;
+  }
+  if (match.kind == http::RouteMatch::Kind::kMethodNotAllowed) {
+    auto response = problem(405, request.path.substr(0, 200) + " takes only " + match.allow);
+    response.headers.set("Allow", match.allow);
+    std::move(responder).send(std::move(response));
+    return;
+  }
+  const auto& endpoint = api::endpoints()[match.route];
+  auto call = std::make_shared<Call>(std::move(request), std::move(responder), endpoint);
+  call->began_at = impl_->binder.clock.now();
+  call->path_params = std::move(match.params);
+  if (auto checked = check_query(*call); !checked) {
+    impl_->binder.refuse(call, checked.error());
+    return;
+  }
+  if (endpoint.body == api::BodyIs::kRaw && call->request.body->size() > limits::kBodyBytesMax) {
+    impl_->binder.send(call,
+                       problem(413, "the body has " + describe_bytes(call->request.body->size()) +
+                                        "; a task's may have " + describe_bytes(limits::kBodyBytesMax)));
+    return;
+  }
+  impl_->binder.handler(endpoint.endpoint)(std::move(call));
+}
+
+http::Response Routes::problem(int status, std::string_view detail) {
+  return http::Response::text(status, api::kProblemJson,
+                              api::problem_json(status, status_name(status), detail));
+}
+
+}  // namespace skep::manager

@@ -1,0 +1,121 @@
+// SPDX-License-Identifier: Apache-2.0
+// routes.h - the API over HTTP: the table of api/endpoints.h bound to the service's methods.
+//
+// A request is checked and decoded on the server's I/O thread, handed to the service's executor, and answered
+// from there. What the table does not list is refused: unknown paths, methods, query parameters, bodies.
+//
+// Threads:   handle() from any thread; the service is touched only on the executor.
+// Errors:    each is answered as problem+json (api/errors.h).
+// Ownership: borrows executor, service and metrics, which must outlive every request.
+#pragma once
+
+#include <functional>
+#include <memory>
+
+#include "api/endpoints.h"
+#include "api/skep.pb.h"
+#include "base/executor.h"
+#include "base/metrics.h"
+#include "http/server.h"
+#include "manager/service.h"
+
+namespace skep::manager {
+
+// One request on its way through. Shared by the callbacks that answer it.
+struct Call {
+  Call(http::Request r, http::Responder a, const api::EndpointInfo& e)
+      : request(std::move(r)), responder(std::move(a)), endpoint(e) {}
+
+  http::Request request;
+  http::Responder responder;
+  const api::EndpointInfo& endpoint;
+  std::vector<std::pair<std::string, std::string>> path_params;
+  Instant began_at{};
+
+  std::optional<std::string_view> param(std::string_view name) const { return request.param(name); }
+  const std::string& path_param() const {
+    return path_params.front().second;
+  }  // the only one; the router set it
+};
+using CallPtr = std::shared_ptr<Call>;
+
+class Routes {
+ public:
+  Routes(Executor& executor, const Clock& clock, Service& service, Metrics& metrics);
+  ~Routes();
+  Routes(const Routes&) = delete;
+  Routes& operator=(const Routes&) = delete;
+
+  void handle(http::Request request, http::Responder responder);
+
+  // What the server itself answers (http::ServerOptions::problem).
+  static http::Response problem(int status, std::string_view detail);
+
+ private:
+  struct Impl;
+  std::unique_ptr<Impl> impl_;
+};
+
+// ---- for the files that bind endpoints ----
+
+class Binder {
+ public:
+  using Handler = std::function<void(CallPtr)>;
+
+  Binder(Executor& executor, const Clock& clock, Service& service, Metrics& metrics)
+      : executor(executor),
+        clock(clock),
+        service(service),
+        metrics(metrics),
+        requests_(metrics.counters("skep_http_requests_total", "Requests answered, by route and status")),
+        seconds_(metrics.histograms("skep_http_request_seconds",
+                                    "Time from a request's arrival to its answer, long-polls included",
+                                    latency_bounds())) {}
+
+  void bind(api::Endpoint endpoint, Handler handler);
+  const Handler& handler(api::Endpoint endpoint) const;
+
+  // Runs `work` on the service's executor.
+  void run(UniqueFunction<void()> work) { executor.post(std::move(work)); }
+
+  void send(const CallPtr& call, http::Response response);
+  void refuse(const CallPtr& call, const Error& error);
+  // The message in the encoding that the client accepts, or the problem.
+  void answer(const CallPtr& call, Result<const google::protobuf::Message*> message);
+  template <class Message>
+  Reply<Message> replier(CallPtr call) {
+    return [this, call = std::move(call)](Result<Message> message) {
+      if (message) {
+        answer(call, &message.value());
+      } else {
+        refuse(call, message.error());
+      }
+    };
+  }
+
+  Executor& executor;
+  const Clock& clock;
+  Service& service;
+  Metrics& metrics;
+
+ private:
+  std::vector<Handler> handlers_{api::endpoints().size()};
+  CounterFamily requests_;
+  HistogramFamily seconds_;
+};
+
+void bind_task_routes(Binder& binder);
+void bind_worker_routes(Binder& binder);
+void bind_seed_routes(Binder& binder);
+void bind_system_routes(Binder& binder);
+
+// ---- decoding ----
+
+// A whole number from `low` to `high`, or `fallback` if the parameter is absent.
+Result<std::uint64_t> number_param(const Call& call, std::string_view name, std::uint64_t low,
+                                   std::uint64_t high, std::optional<std::uint64_t> fallback);
+Result<Duration> duration_param(const Call& call, std::string_view name, Duration max);
+Result<void> read_message(const Call& call, google::protobuf::Message& message);
+IsWanted wanted_while_connected(const CallPtr& call);
+
+}  // namespace skep::manager

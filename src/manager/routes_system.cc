@@ -1,0 +1,168 @@
+// SPDX-License-Identifier: Apache-2.0
+// Endpoints about the whole: cluster, queues, scaling, events, metrics, health.
+#include <charconv>
+
+#include "api/json.h"
+#include "api/openapi.h"
+#include "manager/routes.h"
+
+namespace skep::manager {
+namespace {
+
+using api::Endpoint;
+
+void cluster(Binder& binder, CallPtr call) {
+  binder.run([&binder, call] { binder.service.cluster(binder.replier<api::v1::ClusterReply>(call)); });
+}
+
+void list_queues(Binder& binder, CallPtr call) {
+  binder.run([&binder, call] { binder.service.list_queues(binder.replier<api::v1::QueuesReply>(call)); });
+}
+
+void patch_queue(Binder& binder, CallPtr call) {
+  api::v1::PatchQueueRequest request;
+  if (auto read = read_message(*call, request); !read) {
+    binder.refuse(call, read.error());
+    return;
+  }
+  binder.run([&binder, call, request = std::move(request)]() mutable {
+    binder.service.patch_queue(call->path_param(), std::move(request), binder.replier<api::v1::Queue>(call));
+  });
+}
+
+void scaling(Binder& binder, CallPtr call) {
+  const auto limit = number_param(*call, "limit", 1, 1'000, 50);
+  if (!limit) {
+    binder.refuse(call, limit.error());
+    return;
+  }
+  binder.run([&binder, call, limit = static_cast<std::uint32_t>(limit.value())] {
+    binder.service.scaling(limit, binder.replier<api::v1::ScalingReply>(call));
+  });
+}
+
+void events(Binder& binder, CallPtr call) {
+  // A reader that comes back says what it saw last.
+  std::uint64_t after = 0;
+  if (const auto* last = call->request.headers.find("Last-Event-ID")) {
+    std::from_chars(last->data(), last->data() + last->size(), after);
+  }
+  http::Response head;
+  head.headers.set("Content-Type", "text/event-stream");
+  head.headers.set("Cache-Control", "no-store");
+  auto stream = std::move(call->responder).stream(std::move(head));
+  stream->write(": the events of this manager\n\n");
+  binder.run([&binder, stream, after] {
+    binder.service.subscribe(after, [stream](const api::v1::Event& event) {
+      return stream->write("id: " + std::to_string(event.sequence()) + "\nevent: " + event.kind() +
+                           "\ndata: " + api::to_json(event) + "\n\n");
+    });
+  });
+}
+
+// What is a state, not a history, is read when somebody asks.
+void set_gauges(Metrics& metrics, const api::v1::ClusterReply& cluster) {
+  const auto tasks = metrics.gauges("skep_tasks", "Tasks kept, by state");
+  tasks.with({{"state", "delayed"}}).set(static_cast<double>(cluster.tasks().delayed()));
+  tasks.with({{"state", "queued"}}).set(static_cast<double>(cluster.tasks().queued()));
+  tasks.with({{"state", "leased"}}).set(static_cast<double>(cluster.tasks().leased()));
+  tasks.with({{"state", "done"}}).set(static_cast<double>(cluster.tasks().done()));
+  tasks.with({{"state", "dead"}}).set(static_cast<double>(cluster.tasks().dead()));
+  tasks.with({{"state", "cancelled"}}).set(static_cast<double>(cluster.tasks().cancelled()));
+  metrics.gauge("skep_results_undelivered", "Results that nobody has pulled yet")
+      .set(static_cast<double>(cluster.tasks().undelivered()));
+  const auto workers = metrics.gauges("skep_workers", "Workers heard from, by state");
+  workers.with({{"state", "active"}}).set(cluster.workers_active());
+  workers.with({{"state", "draining"}}).set(cluster.workers_draining());
+  metrics.gauge("skep_worker_slots", "Slots of the active workers").set(cluster.slots());
+  metrics.gauge("skep_workers_wanted", "Workers that the scaling policy wants")
+      .set(cluster.scaling().wanted());
+  metrics.gauge("skep_store_available", "1 while the store serves").set(cluster.store().available() ? 1 : 0);
+  metrics.gauge("skep_store_disk_bytes", "Disk space that the store uses")
+      .set(static_cast<double>(cluster.store().disk_bytes()));
+  metrics.gauge("skep_store_free_bytes", "Disk space left where the store is")
+      .set(static_cast<double>(cluster.store().free_bytes()));
+  const auto since_start = [&](std::string_view name, std::string_view help, std::uint64_t value) {
+    // A counter that somebody else keeps: brought up to its value.
+    const auto counter = metrics.counter(name, help);
+    const double behind = static_cast<double>(value) - counter.value();
+    if (behind > 0) counter.add(behind);
+  };
+  const auto& totals = cluster.totals();
+  since_start("skep_tasks_enqueued_total", "Tasks accepted", totals.enqueued());
+  since_start("skep_leases_total", "Leases given", totals.leased());
+  since_start("skep_tasks_completed_total", "Results accepted", totals.completed());
+  since_start("skep_attempts_failed_total", "Attempts that failed", totals.failed());
+  since_start("skep_tasks_dead_total", "Tasks that gave up", totals.dead());
+  since_start("skep_tasks_cancelled_total", "Tasks cancelled", totals.cancelled());
+  since_start("skep_results_delivered_total", "Results pulled or acknowledged", totals.delivered());
+  since_start("skep_leases_lost_total", "Leases that went back with a lost worker", totals.workers_lost());
+  since_start("skep_leases_expired_total", "Leases that ran out", totals.lease_expired());
+  since_start("skep_leases_released_total", "Leases handed back", totals.released());
+  since_start("skep_results_duplicate_total", "Results of tasks that had one", totals.duplicate_results());
+  since_start("skep_results_mismatch_total", "Duplicate results that differ", totals.mismatches());
+}
+
+void metrics(Binder& binder, CallPtr call) {
+  binder.run([&binder, call] {
+    binder.service.cluster([&binder, call](Result<api::v1::ClusterReply> cluster) {
+      if (cluster) set_gauges(binder.metrics, cluster.value());
+      const auto& commits = binder.service.host().commit_stats();
+      binder.metrics.gauge("skep_commit_last_seconds", "Time that the last commit took")
+          .set(std::chrono::duration<double>(commits.last).count());
+      binder.send(call, http::Response::text(200, Metrics::kContentType, binder.metrics.expose()));
+    });
+  });
+}
+
+void ready(Binder& binder, CallPtr call) {
+  binder.run([&binder, call] {
+    if (auto readiness = binder.service.readiness(); !readiness) {
+      binder.refuse(call, readiness.error());
+    } else {
+      binder.send(call, http::Response::text(200, "text/plain; charset=utf-8", "ready\n"));
+    }
+  });
+}
+
+constexpr std::string_view kRootPage = R"(<!doctype html>
+<html lang="en"><meta charset="utf-8"><title>skep</title>
+<h1>skep manager</h1>
+<p>An elastic, durable task queue for CPU work. For people: <code>skep status</code>.</p>
+<ul>
+<li><a href="/v1/cluster">/v1/cluster</a> - the whole state in numbers
+<li><a href="/v1/queues">/v1/queues</a> - <a href="/v1/workers">/v1/workers</a> - <a href="/v1/scaling">/v1/scaling</a>
+<li><a href="/v1/tasks">/v1/tasks</a> - <a href="/v1/events">/v1/events</a>
+<li><a href="/metrics">/metrics</a> - <a href="/healthz">/healthz</a> - <a href="/readyz">/readyz</a>
+<li><a href="/openapi.json">/openapi.json</a> - the API
+</ul></html>
+)";
+
+}  // namespace
+
+void bind_system_routes(Binder& binder) {
+  const auto bind = [&](Endpoint endpoint, void (*handler)(Binder&, CallPtr)) {
+    binder.bind(endpoint, [&binder, handler](CallPtr call) { handler(binder, std::move(call)); });
+  };
+  bind(Endpoint::kCluster, cluster);
+  bind(Endpoint::kListQueues, list_queues);
+  bind(Endpoint::kPatchQueue, patch_queue);
+  bind(Endpoint::kScaling, scaling);
+  bind(Endpoint::kEvents, events);
+  bind(Endpoint::kMetrics, metrics);
+  bind(Endpoint::kReady, ready);
+  const auto fixed = [&](Endpoint endpoint, std::string_view type, std::string text) {
+    auto body = std::make_shared<const std::string>(std::move(text));
+    binder.bind(endpoint, [&binder, type, body](CallPtr call) {
+      http::Response response;
+      response.headers.set("Content-Type", std::string(type));
+      response.body = body;
+      binder.send(call, std::move(response));
+    });
+  };
+  fixed(Endpoint::kHealth, "text/plain; charset=utf-8", "ok\n");
+  fixed(Endpoint::kOpenApi, api::kJson, api::openapi_json());
+  fixed(Endpoint::kRoot, "text/html; charset=utf-8", std::string(kRootPage));
+}
+
+}  // namespace skep::manager

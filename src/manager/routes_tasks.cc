@@ -1,0 +1,218 @@
+// SPDX-License-Identifier: Apache-2.0
+// Endpoints for clients: tasks and results.
+#include "api/convert.h"
+#include "manager/routes.h"
+
+namespace skep::manager {
+namespace {
+
+using api::Endpoint;
+
+Result<TaskSpec> spec_from_query(const Call& call) {
+  TaskSpec spec;
+  if (const auto queue = call.param("queue")) spec.queue = *queue;
+  if (const auto kind = call.param("kind")) spec.kind = *kind;
+  if (const auto program = call.param("program")) spec.program = *program;
+  if (spec.kind == "sha512" || call.param("iterations")) {
+    SKEP_TRY(const auto iterations,
+             number_param(call, "iterations", 1, limits::kIterationsMax, std::nullopt));
+    spec.iterations = iterations;
+  }
+  SKEP_TRY(const auto priority,
+           number_param(call, "priority", 0, limits::kPriorityMax, limits::kPriorityDefault));
+  SKEP_TRY(const auto attempts,
+           number_param(call, "max_attempts", 1, limits::kAttemptsMaxMax, limits::kAttemptsMaxDefault));
+  spec.priority = static_cast<std::uint32_t>(priority);
+  spec.attempts_max = static_cast<std::uint32_t>(attempts);
+  SKEP_TRY(const auto delay, duration_param(call, "delay", limits::kDelayMax));
+  SKEP_TRY(const auto deadline, duration_param(call, "start_deadline", limits::kDelayMax));
+  SKEP_TRY(const auto timeout, duration_param(call, "timeout", limits::kRunTimeoutMax));
+  spec.delay = delay;
+  spec.start_deadline = deadline;
+  spec.run_timeout = timeout;
+  if (const auto* key = call.request.headers.find("Idempotency-Key")) spec.idempotency_key = *key;
+  for (const auto& [name, value] : call.request.query) {
+    if (name == "tag") spec.tags.push_back(value);
+  }
+  SKEP_TRY(validate(spec));
+  return spec;
+}
+
+void enqueue(Binder& binder, CallPtr call) {
+  auto spec = spec_from_query(*call);
+  if (!spec) {
+    binder.refuse(call, spec.error());
+    return;
+  }
+  binder.run([&binder, call, spec = std::move(spec.value())]() mutable {
+    std::vector<Service::NewTask> tasks;
+    tasks.push_back({std::move(spec), call->request.body});
+    binder.service.enqueue(std::move(tasks), [&binder, call](Result<api::v1::EnqueueBatchReply> reply) {
+      if (!reply) {
+        binder.refuse(call, reply.error());
+      } else {
+        binder.answer(call, &reply.value().tasks(0));
+      }
+    });
+  });
+}
+
+Result<std::vector<Service::NewTask>> decode_batch(const Call& call) {
+  api::v1::EnqueueBatchRequest request;
+  SKEP_TRY(read_message(call, request));
+  if (request.tasks_size() < 1 || static_cast<std::size_t>(request.tasks_size()) > limits::kBatchTasksMax) {
+    return fail(Code::kInvalid, "a batch holds from 1 to " + std::to_string(limits::kBatchTasksMax) +
+                                    " tasks, this one " + std::to_string(request.tasks_size()));
+  }
+  std::vector<Service::NewTask> tasks;
+  for (int i = 0; i < request.tasks_size(); ++i) {
+    auto& item = *request.mutable_tasks(i);
+    const std::string place = "task " + std::to_string(i);
+    auto spec = api::to_spec(item.options());
+    if (!spec) return with_context(spec.error(), place);
+    if (item.body().size() > limits::kBodyBytesMax) {
+      return fail(Code::kInvalid,
+                  place + ": the body is larger than " + describe_bytes(limits::kBodyBytesMax));
+    }
+    tasks.push_back(
+        {std::move(spec.value()), std::make_shared<const std::string>(std::move(*item.mutable_body()))});
+  }
+  return tasks;
+}
+
+void enqueue_batch(Binder& binder, CallPtr call) {
+  auto tasks = decode_batch(*call);
+  if (!tasks) {
+    binder.refuse(call, tasks.error());
+    return;
+  }
+  binder.run([&binder, call, tasks = std::move(tasks.value())]() mutable {
+    binder.service.enqueue(std::move(tasks), binder.replier<api::v1::EnqueueBatchReply>(call));
+  });
+}
+
+Result<queue::ListTasks> decode_list(const Call& call) {
+  queue::ListTasks query;
+  if (const auto state = call.param("state")) {
+    query.state = parse_state(*state);
+    if (!query.state) {
+      return fail(Code::kInvalid, "state '" + std::string(state->substr(0, 32)) +
+                                      "' is unknown: use delayed, queued, leased, done, dead or cancelled");
+    }
+  }
+  query.queue = call.param("queue").value_or("");
+  query.tag = call.param("tag").value_or("");
+  SKEP_TRY(const auto limit, number_param(call, "limit", 1, limits::kListMax, 100));
+  query.limit = limit;
+  if (const auto cursor = call.param("cursor"); cursor && !cursor->empty()) {
+    SKEP_TRY(const auto after, TaskId::parse(*cursor));
+    query.after = after;
+  }
+  return query;
+}
+
+void list_tasks(Binder& binder, CallPtr call) {
+  auto query = decode_list(*call);
+  if (!query) {
+    binder.refuse(call, query.error());
+    return;
+  }
+  binder.run([&binder, call, query = std::move(query.value())]() mutable {
+    binder.service.list_tasks(std::move(query), binder.replier<api::v1::ListTasksReply>(call));
+  });
+}
+
+// The endpoints about one task differ in what is called once its id is known.
+template <class Use>
+void with_task(Binder& binder, CallPtr call, Use use) {
+  auto id = TaskId::parse(call->path_param());
+  auto wait = duration_param(*call, "wait", limits::kWaitMax);
+  if (!id || !wait) {
+    binder.refuse(call, id ? wait.error() : id.error());
+    return;
+  }
+  const Instant until = binder.clock.now() + wait.value();
+  binder.run([call, id = id.value(), until, use = std::move(use)]() mutable { use(id, until); });
+}
+
+void get_task(Binder& binder, CallPtr call) {
+  with_task(binder, call, [&binder, call](TaskId id, Instant until) {
+    binder.service.get_task(id, until, wanted_while_connected(call), binder.replier<api::v1::Task>(call));
+  });
+}
+
+void get_result(Binder& binder, CallPtr call) {
+  with_task(binder, call, [&binder, call](TaskId id, Instant) {
+    binder.service.get_result(id, [&binder, call](Result<Blob> result) {
+      if (!result) {
+        binder.refuse(call, result.error());
+        return;
+      }
+      http::Response response;
+      response.headers.set("Content-Type", "application/octet-stream");
+      response.body = std::move(result.value());
+      binder.send(call, std::move(response));
+    });
+  });
+}
+
+void cancel_task(Binder& binder, CallPtr call) {
+  with_task(binder, call, [&binder, call](TaskId id, Instant) {
+    binder.service.cancel_task(id, binder.replier<api::v1::Task>(call));
+  });
+}
+
+void retry_task(Binder& binder, CallPtr call) {
+  with_task(binder, call, [&binder, call](TaskId id, Instant) {
+    binder.service.retry_task(id, binder.replier<api::v1::Task>(call));
+  });
+}
+
+void pull_results(Binder& binder, CallPtr call) {
+  const auto max = number_param(*call, "max", 1, limits::kPullMax, 100);
+  const auto wait = duration_param(*call, "wait", limits::kWaitMax);
+  if (!max || !wait) {
+    binder.refuse(call, max ? wait.error() : max.error());
+    return;
+  }
+  queue::Pull command;
+  command.max = static_cast<std::uint32_t>(max.value());
+  command.mode = queue::PullMode::kReceipt;
+  command.queue = call->param("queue").value_or("");
+  command.visibility = binder.service.options().visibility;
+  const Instant until = binder.clock.now() + wait.value();
+  binder.run([&binder, call, command, until] {
+    binder.service.pull(command, until, wanted_while_connected(call),
+                        binder.replier<api::v1::PullReply>(call));
+  });
+}
+
+void ack_results(Binder& binder, CallPtr call) {
+  api::v1::AckRequest request;
+  if (auto read = read_message(*call, request); !read) {
+    binder.refuse(call, read.error());
+    return;
+  }
+  binder.run([&binder, call, request = std::move(request)]() mutable {
+    binder.service.ack(std::move(request), binder.replier<api::v1::AckReply>(call));
+  });
+}
+
+}  // namespace
+
+void bind_task_routes(Binder& binder) {
+  const auto bind = [&](Endpoint endpoint, void (*handler)(Binder&, CallPtr)) {
+    binder.bind(endpoint, [&binder, handler](CallPtr call) { handler(binder, std::move(call)); });
+  };
+  bind(Endpoint::kEnqueue, enqueue);
+  bind(Endpoint::kEnqueueBatch, enqueue_batch);
+  bind(Endpoint::kListTasks, list_tasks);
+  bind(Endpoint::kGetTask, get_task);
+  bind(Endpoint::kGetResult, get_result);
+  bind(Endpoint::kCancelTask, cancel_task);
+  bind(Endpoint::kRetryTask, retry_task);
+  bind(Endpoint::kPullResults, pull_results);
+  bind(Endpoint::kAckResults, ack_results);
+}
+
+}  // namespace skep::manager

@@ -1,0 +1,86 @@
+// SPDX-License-Identifier: Apache-2.0
+// Endpoints for workers.
+#include "manager/routes.h"
+
+namespace skep::manager {
+namespace {
+
+using api::Endpoint;
+
+// Decodes a message and calls `use` with it on the service's executor.
+template <class Request, class Use>
+void with_message(Binder& binder, CallPtr call, Use use) {
+  Request request;
+  if (auto read = read_message(*call, request); !read) {
+    binder.refuse(call, read.error());
+    return;
+  }
+  binder.run([request = std::move(request), use = std::move(use)]() mutable { use(std::move(request)); });
+}
+
+void register_worker(Binder& binder, CallPtr call) {
+  with_message<api::v1::RegisterRequest>(binder, call, [&binder, call](api::v1::RegisterRequest request) {
+    binder.service.register_worker(std::move(request), binder.replier<api::v1::RegisterReply>(call));
+  });
+}
+
+void heartbeat(Binder& binder, CallPtr call) {
+  with_message<api::v1::HeartbeatRequest>(binder, call, [&binder, call](api::v1::HeartbeatRequest request) {
+    binder.service.heartbeat(call->path_param(), std::move(request),
+                             binder.replier<api::v1::HeartbeatReply>(call));
+  });
+}
+
+void acquire(Binder& binder, CallPtr call) {
+  with_message<api::v1::AcquireRequest>(binder, call, [&binder, call](api::v1::AcquireRequest request) {
+    binder.service.acquire(std::move(request), wanted_while_connected(call),
+                           binder.replier<api::v1::AcquireReply>(call));
+  });
+}
+
+void complete(Binder& binder, CallPtr call) {
+  with_message<api::v1::CompleteRequest>(binder, call, [&binder, call](api::v1::CompleteRequest request) {
+    binder.service.complete(std::move(request), binder.replier<api::v1::CompleteReply>(call));
+  });
+}
+
+void release(Binder& binder, CallPtr call) {
+  with_message<api::v1::ReleaseRequest>(binder, call, [&binder, call](api::v1::ReleaseRequest request) {
+    binder.service.release(std::move(request), binder.replier<api::v1::ReleaseReply>(call));
+  });
+}
+
+void drain_worker(Binder& binder, CallPtr call) {
+  binder.run([&binder, call] {
+    binder.service.drain_worker_by_hand(call->path_param(), binder.replier<api::v1::Worker>(call));
+  });
+}
+
+void delete_worker(Binder& binder, CallPtr call) {
+  binder.run([&binder, call] {
+    binder.service.delete_worker(call->path_param(), std::string(call->param("reason").value_or("")),
+                                 binder.replier<api::v1::Worker>(call));
+  });
+}
+
+void list_workers(Binder& binder, CallPtr call) {
+  binder.run([&binder, call] { binder.service.list_workers(binder.replier<api::v1::WorkersReply>(call)); });
+}
+
+}  // namespace
+
+void bind_worker_routes(Binder& binder) {
+  const auto bind = [&](Endpoint endpoint, void (*handler)(Binder&, CallPtr)) {
+    binder.bind(endpoint, [&binder, handler](CallPtr call) { handler(binder, std::move(call)); });
+  };
+  bind(Endpoint::kRegisterWorker, register_worker);
+  bind(Endpoint::kListWorkers, list_workers);
+  bind(Endpoint::kHeartbeat, heartbeat);
+  bind(Endpoint::kDrainWorker, drain_worker);
+  bind(Endpoint::kDeleteWorker, delete_worker);
+  bind(Endpoint::kAcquire, acquire);
+  bind(Endpoint::kComplete, complete);
+  bind(Endpoint::kRelease, release);
+}
+
+}  // namespace skep::manager

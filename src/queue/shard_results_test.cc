@@ -1,0 +1,166 @@
+// SPDX-License-Identifier: Apache-2.0
+// Goal: results are pulled oldest first, once or until acknowledged, and kept as long as promised. Method:
+// stories.
+#include <gtest/gtest.h>
+
+#include "queue/testing/shard_world.h"
+
+namespace skep::queue {
+namespace {
+
+using testing::ShardWorld;
+
+TaskId finish(ShardWorld& world, const std::string& queue = "default", const std::string& result = "result") {
+  TaskSpec spec = world.spec();
+  spec.queue = queue;
+  const TaskId id = world.enqueue(spec);
+  world.complete(world.lease_one("w"), result).value();
+  return id;
+}
+
+PullReply pull(ShardWorld& world, PullMode mode, std::uint32_t max = 100, const std::string& queue = "") {
+  return world.shard->apply(Pull{max, mode, queue, seconds(30)}, world.now, world.effects);
+}
+
+TEST(Results, ArePulledInOrderOfCompletion) {
+  ShardWorld world;
+  const TaskId a = world.enqueue();
+  const TaskId b = world.enqueue();
+  const auto leased = world.lease("w", 2);
+  world.complete(leased[1].token).value();
+  world.complete(leased[0].token).value();
+  const auto pulled = pull(world, PullMode::kOnce);
+  ASSERT_EQ(pulled.items.size(), 2u);
+  EXPECT_EQ(pulled.items[0].id, b);
+  EXPECT_EQ(pulled.items[1].id, a);
+}
+
+TEST(Results, PulledOnceAreNotPulledAgainAndMarkedDurably) {
+  ShardWorld world;
+  const TaskId id = finish(world);
+  world.effects = {};
+  EXPECT_EQ(pull(world, PullMode::kOnce).items.size(), 1u);
+  EXPECT_TRUE(world.effects.needs_sync);
+  EXPECT_TRUE(pull(world, PullMode::kOnce).items.empty());
+  EXPECT_NE(world.record(id).delivered_at, kNoInstant);
+  world.restart();
+  EXPECT_TRUE(pull(world, PullMode::kOnce).items.empty());
+}
+
+TEST(Results, TopLimitsAPull) {
+  ShardWorld world;
+  for (int i = 0; i < 5; ++i) finish(world);
+  EXPECT_EQ(pull(world, PullMode::kOnce, 2).items.size(), 2u);
+  EXPECT_EQ(pull(world, PullMode::kOnce, 9).items.size(), 3u);
+}
+
+TEST(Results, OfOneQueueOnly) {
+  ShardWorld world;
+  finish(world, "a");
+  const TaskId b = finish(world, "b");
+  const auto pulled = pull(world, PullMode::kOnce, 9, "b");
+  ASSERT_EQ(pulled.items.size(), 1u);
+  EXPECT_EQ(pulled.items[0].id, b);
+  EXPECT_TRUE(pull(world, PullMode::kOnce, 9, "none").items.empty());
+}
+
+TEST(Results, UnacknowledgedComeAgainAfterTheirVisibility) {
+  ShardWorld world;
+  const TaskId id = finish(world);
+  const auto first = pull(world, PullMode::kReceipt);
+  EXPECT_EQ(first.items.size(), 1u);
+  EXPECT_NE(first.receipt, 0u);
+  EXPECT_TRUE(pull(world, PullMode::kReceipt).items.empty());
+  EXPECT_TRUE(pull(world, PullMode::kOnce).items.empty());
+  world.pass(seconds(30));
+  const auto second = pull(world, PullMode::kReceipt);
+  ASSERT_EQ(second.items.size(), 1u);
+  EXPECT_EQ(second.items[0].id, id);
+  EXPECT_NE(second.receipt, first.receipt);
+}
+
+TEST(Results, AcknowledgedNeverComeAgain) {
+  ShardWorld world;
+  finish(world);
+  const auto pulled = pull(world, PullMode::kReceipt);
+  EXPECT_EQ(world.shard->apply(Ack{pulled.receipt, {}}, world.now, world.effects).acknowledged, 1u);
+  EXPECT_EQ(world.shard->apply(Ack{pulled.receipt, {}}, world.now, world.effects).acknowledged, 0u);
+  world.pass(minutes(1));
+  EXPECT_TRUE(pull(world, PullMode::kReceipt).items.empty());
+}
+
+TEST(Results, LateAcknowledgementByIdStillCounts) {
+  ShardWorld world;
+  const TaskId id = finish(world);
+  const auto pulled = pull(world, PullMode::kReceipt);
+  world.pass(seconds(30));
+  EXPECT_EQ(world.shard->apply(Ack{pulled.receipt, {}}, world.now, world.effects).acknowledged, 0u);
+  EXPECT_EQ(world.shard->apply(Ack{0, {id}}, world.now, world.effects).acknowledged, 1u);
+  EXPECT_TRUE(pull(world, PullMode::kOnce).items.empty());
+}
+
+TEST(Results, AckOfSomeByIdLeavesTheOthersToTheirReceipt) {
+  ShardWorld world;
+  const TaskId a = finish(world);
+  const TaskId b = finish(world);
+  pull(world, PullMode::kReceipt);
+  world.shard->apply(Ack{0, {a}}, world.now, world.effects);
+  world.pass(seconds(30));
+  const auto again = pull(world, PullMode::kReceipt);
+  ASSERT_EQ(again.items.size(), 1u);
+  EXPECT_EQ(again.items[0].id, b);
+}
+
+TEST(Results, PulledWithAReceiptComeAgainAfterARestart) {
+  ShardWorld world;
+  finish(world);
+  pull(world, PullMode::kReceipt);
+  world.restart();
+  EXPECT_EQ(pull(world, PullMode::kReceipt).items.size(), 1u);
+}
+
+TEST(Results, AreKeptUntilDeliveredAndRetentionHasPassed) {
+  ShardWorld world;
+  const TaskId id = finish(world);
+  world.pass(hours(24 * 365));
+  EXPECT_EQ(world.state(id), TaskState::kDone);
+  pull(world, PullMode::kOnce);
+  world.pass(limits::kRetentionDefault - seconds(1));
+  EXPECT_EQ(world.state(id), TaskState::kDone);
+  world.pass(seconds(1));
+  EXPECT_EQ(world.shard->find(id), nullptr);
+}
+
+TEST(Results, DeliveredBeyondTheByteLimitGoOldestFirstButNotAtOnce) {
+  ShardWorld world;
+  QueueRecord settings;
+  settings.name = "default";
+  settings.retention_bytes = 250;
+  world.shard->apply(SetQueue{settings}, world.now, world.effects).value();
+  const TaskId a = finish(world, "default", std::string(100, 'a'));
+  pull(world, PullMode::kOnce);
+  world.pass(seconds(1));
+  const TaskId b = finish(world, "default", std::string(100, 'b'));
+  const TaskId c = finish(world, "default", std::string(100, 'c'));
+  pull(world, PullMode::kOnce);
+  world.pass(seconds(1));
+  EXPECT_NE(world.shard->find(a), nullptr) << "its answer may still be on the way";
+  EXPECT_EQ(world.shard->wake_at(), world.record(a).delivered_at + kRetentionMin);
+  world.pass(kRetentionMin);
+  EXPECT_EQ(world.shard->find(a), nullptr);
+  EXPECT_NE(world.shard->find(b), nullptr);
+  EXPECT_NE(world.shard->find(c), nullptr);
+}
+
+TEST(Results, OldestUndeliveredLooksAtTheQueueAsked) {
+  ShardWorld world;
+  EXPECT_FALSE(world.shard->oldest_undelivered("").has_value());
+  const TaskId a = finish(world, "a");
+  world.pass(seconds(1));
+  const TaskId b = finish(world, "b");
+  EXPECT_EQ(world.shard->oldest_undelivered("")->second, a);
+  EXPECT_EQ(world.shard->oldest_undelivered("b")->second, b);
+}
+
+}  // namespace
+}  // namespace skep::queue

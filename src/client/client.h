@@ -1,17 +1,20 @@
 // SPDX-License-Identifier: Apache-2.0
 // client.h - one call per endpoint, one retry policy.
 //
-// A Client knows one or more managers. Each call goes to the current one; when that does not answer, the next is tried
-// at once, and after all have been tried the call backs off (full jitter, doubling from 100 ms to 5 s, Retry-After
-// honoured) until its deadline. What may be retried: a call that was not sent, an answer whose code is retryable
-// (api/errors.h), and kUnknownOutcome where the call is idempotent (all but seed calls, and enqueue without a key:
-// Client puts an idempotency key of its own on those only when asked to).
+// A Client knows one or more managers. Each call goes to the current one; when that does not answer, the next
+// is tried at once, and after all have been tried the call backs off (full jitter, doubling from 100 ms to 5
+// s, Retry-After honoured) until its deadline. What may be retried: a call that was not sent, an answer whose
+// code is retryable (api/errors.h), and kUnknownOutcome where the call is idempotent (all but seed calls, and
+// enqueue without a key: Client puts an idempotency key of its own on those only when asked to).
 //
-// Threads:   calls from any thread; replies on the executor given at construction.
+// Threads:   calls from any thread; replies on the executor given at construction, never inside the call.
 // Errors:    the manager's Problem as its Code and sentence; kUnavailable names every manager that was tried.
-// Ownership: borrows the executor and the http client, which must outlive it.
+// Ownership: borrows the executor and the http client, which must outlive it. A call that is under way when
+// the
+//            Client goes is not retried any more; it replies as long as the executor runs.
 #pragma once
 
+#include <future>
 #include <memory>
 #include <optional>
 #include <string>
@@ -27,10 +30,13 @@ namespace skep::client {
 
 enum class Retry : std::uint8_t { kNever, kUntilDeadline };
 enum class Encoding : std::uint8_t { kProtobuf, kJson };
+// An enqueue without an idempotency key: left so, or given a random one, so that it may be retried.
+enum class MissingKey : std::uint8_t { kLeave, kMake };
 
 struct CallOptions {
   Instant deadline = kNever;
   Retry retry = Retry::kUntilDeadline;
+  MissingKey missing_key = MissingKey::kLeave;
 };
 
 class Client {
@@ -49,8 +55,10 @@ class Client {
   void set_managers(std::vector<http::Url> managers);
   std::string current_manager() const;  // "HOST:PORT"
 
-  void enqueue(api::v1::TaskOptions options, http::Body body, CallOptions call, Done<api::v1::EnqueueReply> done);
-  void enqueue_batch(api::v1::EnqueueBatchRequest request, CallOptions call, Done<api::v1::EnqueueBatchReply> done);
+  void enqueue(api::v1::TaskOptions options, http::Body body, CallOptions call,
+               Done<api::v1::EnqueueReply> done);
+  void enqueue_batch(api::v1::EnqueueBatchRequest request, CallOptions call,
+                     Done<api::v1::EnqueueBatchReply> done);
   void get_task(std::string id, Duration wait, CallOptions call, Done<api::v1::Task> done);
   void get_result(std::string id, CallOptions call, Done<std::string> done);
   void cancel_task(std::string id, CallOptions call, Done<api::v1::Task> done);
@@ -60,7 +68,8 @@ class Client {
     std::uint32_t limit = 100;
   };
   void list_tasks(ListQuery query, CallOptions call, Done<api::v1::ListTasksReply> done);
-  void pull_results(std::uint32_t max, Duration wait, std::string queue, CallOptions call, Done<api::v1::PullReply> done);
+  void pull_results(std::uint32_t max, Duration wait, std::string queue, CallOptions call,
+                    Done<api::v1::PullReply> done);
   void ack_results(api::v1::AckRequest request, CallOptions call, Done<api::v1::AckReply> done);
   // The seed's POST /pullCompleted: delivers each result once; never retried after it was sent.
   struct PulledResult {
@@ -69,7 +78,8 @@ class Client {
   void pull_completed(std::uint32_t top, CallOptions call, Done<std::vector<PulledResult>> done);
 
   void register_worker(api::v1::RegisterRequest request, CallOptions call, Done<api::v1::RegisterReply> done);
-  void heartbeat(std::string worker, api::v1::HeartbeatRequest request, CallOptions call, Done<api::v1::HeartbeatReply> done);
+  void heartbeat(std::string worker, api::v1::HeartbeatRequest request, CallOptions call,
+                 Done<api::v1::HeartbeatReply> done);
   void delete_worker(std::string worker, std::string reason, CallOptions call, Done<api::v1::Worker> done);
   void acquire(api::v1::AcquireRequest request, CallOptions call, Done<api::v1::AcquireReply> done);
   void complete(api::v1::CompleteRequest request, CallOptions call, Done<api::v1::CompleteReply> done);
@@ -78,19 +88,41 @@ class Client {
   void cluster(CallOptions call, Done<api::v1::ClusterReply> done);
   void workers(CallOptions call, Done<api::v1::WorkersReply> done);
   void queues(CallOptions call, Done<api::v1::QueuesReply> done);
-  void patch_queue(std::string name, api::v1::PatchQueueRequest request, CallOptions call, Done<api::v1::Queue> done);
+  void patch_queue(std::string name, api::v1::PatchQueueRequest request, CallOptions call,
+                   Done<api::v1::Queue> done);
   void scaling(std::uint32_t limit, CallOptions call, Done<api::v1::ScalingReply> done);
 
  private:
   struct Impl;
-  std::shared_ptr<Impl> impl_;
+  std::unique_ptr<Impl> impl_;
 };
 
 // "http://a:1,http://b:2" -> URLs. kInvalid with a sentence.
 Result<std::vector<http::Url>> parse_managers(std::string_view list);
 
-// Calls `start` with a callback and waits for it; for commands, not from an executor.
+// Calls `start` with a callback and waits until it ran; for commands, not from an executor.
+// kUnavailable: the callback was dropped, because its executor stopped.
 template <class T>
-Result<T> wait_for(UniqueFunction<void(UniqueFunction<void(Result<T>)>)> start);
+Result<T> wait_for(UniqueFunction<void(UniqueFunction<void(Result<T>)>)> start) {
+  // Whoever drops the callback unrun still ends the wait.
+  struct Waiter {
+    Waiter() = default;
+    Waiter(Waiter&&) noexcept = default;
+    Waiter& operator=(Waiter&&) = delete;
+    ~Waiter() {
+      if (is_set != nullptr && !*is_set)
+        promise.set_value(fail(Code::kUnavailable, "the call was abandoned"));
+    }
+    std::promise<Result<T>> promise;
+    std::unique_ptr<bool> is_set = std::make_unique<bool>(false);
+  };
+  Waiter waiter;
+  std::future<Result<T>> future = waiter.promise.get_future();
+  start([waiter = std::move(waiter)](Result<T> result) mutable {
+    *waiter.is_set = true;
+    waiter.promise.set_value(std::move(result));
+  });
+  return future.get();
+}
 
 }  // namespace skep::client

@@ -1,0 +1,47 @@
+// SPDX-License-Identifier: Apache-2.0
+// call.h - one call: tries at the managers of a list until one answers for good or the policy says stop.
+//
+// Threads:   start_call from any thread; everything after it on the executor given.
+// Errors:    `done` gets the response of a 2xx, or the error of the last try.
+// Ownership: a call owns itself until `done` ran; it borrows executor and transport.
+#pragma once
+
+#include <memory>
+
+#include "base/executor.h"
+#include "base/random.h"
+#include "base/result.h"
+#include "client/client.h"
+#include "client/manager_list.h"
+#include "client/retry_policy.h"
+#include "http/client.h"
+
+namespace skep::client {
+
+// One try gives up after this (beside the call's own deadline and the wait that the call asked for), so that
+// a manager that hangs does not hold a call that another manager could answer.
+inline constexpr Duration kTryMax = seconds(60);
+
+// What the calls of one Client share.
+struct Session {
+  Session(Executor& e, http::Client& h, std::vector<http::Url> urls, Random r)
+      : executor(e), http(h), managers(std::move(urls)), random(r) {}
+
+  Executor& executor;
+  http::Client& http;
+  ManagerList managers;
+  Random random;           // on the executor only
+  bool is_closed = false;  // on the executor only: no further tries
+};
+
+struct CallPlan {
+  http::ClientRequest request;
+  Repeatable repeatable = Repeatable::kAlways;
+  Duration wait{};  // of a long-poll
+  CallOptions options;
+};
+
+void start_call(std::shared_ptr<Session> session, CallPlan plan,
+                UniqueFunction<void(Result<http::Response>)> done);
+
+}  // namespace skep::client

@@ -69,6 +69,16 @@ Result<void> check_query(const Call& call) {
 
 // ---- Binder ----
 
+Binder::Binder(Executor& on, const Clock& time, Service& serves, Metrics& counts)
+    : executor(on),
+      clock(time),
+      service(serves),
+      metrics(counts),
+      requests_(counts.counters("skep_http_requests_total", "Requests answered, by route and status")),
+      seconds_(counts.histograms("skep_http_request_seconds",
+                                 "Time from a request's arrival to its answer, long-polls included",
+                                 latency_bounds())) {}
+
 void Binder::bind(api::Endpoint endpoint, Handler handler) {
   handlers_[static_cast<std::size_t>(endpoint)] = std::move(handler);
 }
@@ -162,7 +172,7 @@ struct Routes::Impl {
   Impl(Executor& executor, const Clock& clock, Service& service, Metrics& metrics)
       : binder(executor, clock, service, metrics) {
     for (const auto& row : api::endpoints())
-      router.add(row.method, row.path, static_cast<std::size_t>(row.endpoint));
+      router.add(http::method_of(row.method), row.path, static_cast<std::size_t>(row.endpoint));
     bind_task_routes(binder);
     bind_worker_routes(binder);
     bind_seed_routes(binder);
@@ -195,7 +205,7 @@ void Routes::handle(http::Request request, http::Responder responder) {
   const auto& endpoint = api::endpoints()[match.route];
   auto call = std::make_shared<Call>(std::move(request), std::move(responder), endpoint);
   call->began_at = impl_->binder.clock.now();
-  call->path_params = std::move(match.params);
+  if (!match.parameters.empty()) call->path_param = std::move(match.parameters.front().second);
   if (auto checked = check_query(*call); !checked) {
     impl_->binder.refuse(call, checked.error());
     return;

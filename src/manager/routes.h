@@ -29,13 +29,10 @@ struct Call {
   http::Request request;
   http::Responder responder;
   const api::EndpointInfo& endpoint;
-  std::vector<std::pair<std::string, std::string>> path_params;
+  std::string path_param;  // the only one that a template has
   Instant began_at{};
 
   std::optional<std::string_view> param(std::string_view name) const { return request.param(name); }
-  const std::string& path_param() const {
-    return path_params.front().second;
-  }  // the only one; the router set it
 };
 using CallPtr = std::shared_ptr<Call>;
 
@@ -62,15 +59,7 @@ class Binder {
  public:
   using Handler = std::function<void(CallPtr)>;
 
-  Binder(Executor& executor, const Clock& clock, Service& service, Metrics& metrics)
-      : executor(executor),
-        clock(clock),
-        service(service),
-        metrics(metrics),
-        requests_(metrics.counters("skep_http_requests_total", "Requests answered, by route and status")),
-        seconds_(metrics.histograms("skep_http_request_seconds",
-                                    "Time from a request's arrival to its answer, long-polls included",
-                                    latency_bounds())) {}
+  Binder(Executor& on, const Clock& time, Service& serves, Metrics& counts);
 
   void bind(api::Endpoint endpoint, Handler handler);
   const Handler& handler(api::Endpoint endpoint) const;

@@ -26,7 +26,7 @@ void patch_queue(Binder& binder, CallPtr call) {
     return;
   }
   binder.run([&binder, call, request = std::move(request)]() mutable {
-    binder.service.patch_queue(call->path_param(), std::move(request), binder.replier<api::v1::Queue>(call));
+    binder.service.patch_queue(call->path_param, std::move(request), binder.replier<api::v1::Queue>(call));
   });
 }
 

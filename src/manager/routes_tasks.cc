@@ -125,7 +125,7 @@ void list_tasks(Binder& binder, CallPtr call) {
 // The endpoints about one task differ in what is called once its id is known.
 template <class Use>
 void with_task(Binder& binder, CallPtr call, Use use) {
-  auto id = TaskId::parse(call->path_param());
+  auto id = TaskId::parse(call->path_param);
   auto wait = duration_param(*call, "wait", limits::kWaitMax);
   if (!id || !wait) {
     binder.refuse(call, id ? wait.error() : id.error());

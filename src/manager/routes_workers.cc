@@ -26,7 +26,7 @@ void register_worker(Binder& binder, CallPtr call) {
 
 void heartbeat(Binder& binder, CallPtr call) {
   with_message<api::v1::HeartbeatRequest>(binder, call, [&binder, call](api::v1::HeartbeatRequest request) {
-    binder.service.heartbeat(call->path_param(), std::move(request),
+    binder.service.heartbeat(call->path_param, std::move(request),
                              binder.replier<api::v1::HeartbeatReply>(call));
   });
 }
@@ -52,13 +52,13 @@ void release(Binder& binder, CallPtr call) {
 
 void drain_worker(Binder& binder, CallPtr call) {
   binder.run([&binder, call] {
-    binder.service.drain_worker_by_hand(call->path_param(), binder.replier<api::v1::Worker>(call));
+    binder.service.drain_worker_by_hand(call->path_param, binder.replier<api::v1::Worker>(call));
   });
 }
 
 void delete_worker(Binder& binder, CallPtr call) {
   binder.run([&binder, call] {
-    binder.service.delete_worker(call->path_param(), std::string(call->param("reason").value_or("")),
+    binder.service.delete_worker(call->path_param, std::string(call->param("reason").value_or("")),
                                  binder.replier<api::v1::Worker>(call));
   });
 }

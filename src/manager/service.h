@@ -57,6 +57,8 @@ class Service final : private HostListener, public scaler::Fleet {
   Service(const Service&) = delete;
   Service& operator=(const Service&) = delete;
 
+  // Where others reach this manager; before start.
+  void set_address(std::string address) { options_.address = std::move(address); }
   Result<void> start();                                          // claims and loads the shards; blocks
   void attach(scaler::Scaler* scaler, std::string provisioner);  // null detaches
   // Every wait is answered, what is under way is committed, then `stopped`. Later calls get kUnavailable.

@@ -1,0 +1,74 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "store/memory_store.h"
+
+#include "store/store_pool.h"
+
+namespace skep::store {
+
+struct MemoryDisk::Tables : Guarded<MemoryTables> {
+  using Guarded::Guarded;
+};
+
+MemoryDisk::MemoryDisk(ShardId shard_count) : tables_(std::make_unique<Tables>(shard_count)) {}
+MemoryDisk::~MemoryDisk() = default;
+
+std::size_t MemoryDisk::soft_commits() const {
+  return tables_->with([](const MemoryTables& tables) { return tables.soft_commits(); });
+}
+
+void MemoryDisk::crash(std::size_t soft_kept) {
+  tables_->with([&](MemoryTables& tables) { tables.crash(soft_kept); });
+}
+
+class MemorySession final : public Session {
+ public:
+  MemorySession(std::shared_ptr<MemoryDisk> disk, Executor& executor)
+      : disk_(std::move(disk)), executor_(executor) {}
+
+  void commit(std::vector<ShardBatch> batches, Sync sync, CommitDone done) override {
+    auto result = disk_->tables_->with([&](MemoryTables& tables) { return tables.apply(batches, sync); });
+    executor_.post(
+        [result = std::move(result), done = std::move(done)]() mutable { done(std::move(result)); });
+  }
+
+  void read(std::vector<BlobKey> keys, ReadDone done) override {
+    auto blobs = disk_->tables_->with([&](const MemoryTables& tables) { return tables.read(keys); });
+    executor_.post([blobs = std::move(blobs), done = std::move(done)]() mutable { done(std::move(blobs)); });
+  }
+
+ private:
+  std::shared_ptr<MemoryDisk> disk_;
+  Executor& executor_;
+};
+
+Result<Epoch> MemoryStore::claim(ShardId shard) {
+  if (is_closed_) return fail(Code::kUnavailable, "the store is closed");
+  return disk_->tables_->with([&](MemoryTables& tables) { return tables.claim(shard); });
+}
+
+ShardId MemoryStore::shard_count() const {
+  return disk_->tables_->with([](const MemoryTables& tables) { return tables.shard_count(); });
+}
+
+Result<void> MemoryStore::load(ShardId shard, Epoch epoch, RecordSink& sink) {
+  if (is_closed_) return fail(Code::kUnavailable, "the store is closed");
+  // On a copy, so that no lock is held while the sink runs.
+  const MemoryTables tables = disk_->tables_->with([](const MemoryTables& all) { return all; });
+  return tables.load(shard, epoch, sink);
+}
+
+std::unique_ptr<Session> MemoryStore::open_session(Executor& executor) {
+  return std::make_unique<MemorySession>(disk_, executor);
+}
+
+StoreStats MemoryStore::stats() const {
+  return {"memory", "", 0, 0};
+}
+
+Result<void> MemoryStore::close() {
+  if (!is_closed_) disk_->tables_->with([](MemoryTables& tables) { tables.make_durable(); });
+  is_closed_ = true;
+  return ok();
+}
+
+}  // namespace skep::store

@@ -1,0 +1,103 @@
+// SPDX-License-Identifier: Apache-2.0
+// store_pool.h - the threads and the lock of the engines; nothing else in this folder has any.
+//
+// Blocking libraries run on a WorkThread, so that no executor ever waits for a disk. State that several
+// threads of an engine share lies in a Guarded.
+//
+// Threads:   any thread.
+// Ownership: a WorkThread owns its thread and what was posted to it.
+#pragma once
+
+#include <memory>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "base/function.h"
+#include "base/mutex.h"
+#include "store/store.h"
+
+namespace skep::store {
+
+// A value behind a lock. The lock is held while `use` runs, so `use` is short and calls nothing foreign.
+template <class T>
+class Guarded {
+ public:
+  template <class... Args>
+  explicit Guarded(Args&&... args) : value_(std::forward<Args>(args)...) {}
+
+  template <class Use>
+  auto with(Use use) {
+    MutexLock lock(mutex_);
+    return use(value_);
+  }
+  template <class Use>
+  auto with(Use use) const {
+    MutexLock lock(mutex_);
+    return use(std::as_const(value_));
+  }
+
+ private:
+  mutable Mutex mutex_;
+  T value_ SKEP_GUARDED_BY(mutex_);
+};
+
+// One thread that runs what is posted to it, in order.
+class WorkThread {
+ public:
+  explicit WorkThread(std::string name);
+  // Runs what is posted already, then ends.
+  ~WorkThread();
+  WorkThread(const WorkThread&) = delete;
+  WorkThread& operator=(const WorkThread&) = delete;
+
+  void post(UniqueFunction<void()> work);
+
+ private:
+  struct Impl;
+  std::unique_ptr<Impl> impl_;
+};
+
+// Which epoch may write to each shard. A commit stands between enter() and leave(); after raise() no commit
+// of an older epoch is under way or can begin, so what is loaded then is final.
+class ShardFence {
+ public:
+  explicit ShardFence(ShardId shard_count);
+
+  // kFenced, kInvalid: the commit must not begin, and there is nothing to leave.
+  Result<void> enter(const std::vector<ShardBatch>& batches);
+  void leave(const std::vector<ShardBatch>& batches);
+  // Waits for the commits that are under way. Success: the epoch that may write from now on. The new one is
+  // at least `min`. kCorrupt: epochs are used up.
+  Result<Epoch> raise(ShardId shard, Epoch min = 1);
+  // kFenced if `epoch` may not write to `shard`, kInvalid if there is no such shard.
+  Result<void> check(ShardId shard, Epoch epoch) const;
+
+ private:
+  struct Shard {
+    Epoch epoch = 0;
+    std::size_t under_way = 0;
+  };
+  Result<void> check_locked(ShardId shard, Epoch epoch) const SKEP_REQUIRES(mutex_);
+
+  mutable Mutex mutex_;
+  Condition left_;
+  std::vector<Shard> shards_ SKEP_GUARDED_BY(mutex_);
+};
+
+// Lets any number through, or one that closed it and is alone inside.
+class Gate {
+ public:
+  void enter();  // waits while it is closed
+  void leave();
+  void close();  // waits until it is alone
+  void open();
+
+ private:
+  Mutex mutex_;
+  Condition changed_;
+  std::size_t inside_ SKEP_GUARDED_BY(mutex_) = 0;
+  bool is_closed_ SKEP_GUARDED_BY(mutex_) = false;
+};
+
+}  // namespace skep::store

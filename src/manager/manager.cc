@@ -6,7 +6,6 @@
 
 #include "base/metrics.h"
 #include "base/runner.h"
-#include "http/client.h"
 #include "manager/routes.h"
 #include "manager/service.h"
 
@@ -17,6 +16,13 @@ bool is_loopback(const std::string& host) {
   return host == "localhost" || host == "::1" || host.starts_with("127.");
 }
 
+// The host of HOST:PORT or [V6]:PORT. What is malformed is refused by the server, with its sentence.
+std::string listen_host(std::string_view listen) {
+  std::string_view host = listen.substr(0, std::min(listen.rfind(':'), listen.size()));
+  if (host.starts_with('[') && host.ends_with(']')) host = host.substr(1, host.size() - 2);
+  return std::string(host);
+}
+
 // How workers on this machine reach an address that was bound: "any address" is reached by loopback.
 std::string reachable(const std::string& host, int port) {
   if (host == "0.0.0.0" || host == "::" || host.empty()) return "127.0.0.1:" + std::to_string(port);
@@ -24,10 +30,10 @@ std::string reachable(const std::string& host, int port) {
                                              : host + ":" + std::to_string(port);
 }
 
-Result<void> check_options(const ManagerOptions& options, const http::Url& listen) {
-  if (!options.is_insecure && !is_loopback(listen.host)) {
+Result<void> check_options(const ManagerOptions& options) {
+  if (!options.is_insecure && !is_loopback(listen_host(options.http.listen))) {
     return fail(Code::kInvalid,
-                "listening on " + listen.host_port() +
+                "listening on " + options.http.listen +
                     " would let everybody who reaches it use it: listen on 127.0.0.1, or say --insecure");
   }
   const auto& bounds = options.scaler.bounds;
@@ -97,8 +103,8 @@ struct Manager::Impl {
     return ok();
   }
 
-  Result<void> serve(const http::Url& listen_url, const MakeProvisioner& make_provisioner) {
-    const std::string local = reachable(listen_url.host, server->port());
+  Result<void> serve(const MakeProvisioner& make_provisioner) {
+    const std::string local = reachable(listen_host(options.http.listen), server->port());
     const std::string address = options.advertise.empty() ? local : options.advertise;
     Result<void> started = ok();
     run_and_wait(runner, [&] {
@@ -164,12 +170,10 @@ Manager::~Manager() = default;
 Result<std::unique_ptr<Manager>> Manager::start(ManagerOptions options, store::Store& store,
                                                 const Clock& clock, MakeProvisioner make_provisioner,
                                                 Logger log) {
-  auto listen_url = http::parse_url(options.http.listen);
-  if (!listen_url) return with_context(listen_url.error(), "listen");
-  SKEP_TRY(check_options(options, listen_url.value()));
+  SKEP_TRY(check_options(options));
   auto impl = std::make_unique<Impl>(std::move(options), store, clock, std::move(log));
   SKEP_TRY(impl->listen());
-  SKEP_TRY(impl->serve(listen_url.value(), make_provisioner));
+  SKEP_TRY(impl->serve(make_provisioner));
   return std::unique_ptr<Manager>(new Manager(std::move(impl)));
 }
 

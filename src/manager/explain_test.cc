@@ -1,0 +1,83 @@
+// SPDX-License-Identifier: Apache-2.0
+// Goal: the explanation names the one thing that keeps a task where it is. Method: one input a state.
+#include "manager/explain.h"
+
+#include <gtest/gtest.h>
+
+namespace skep::manager {
+namespace {
+
+class Explain : public ::testing::Test {
+ protected:
+  Explain() {
+    record.spec.iterations = 1;
+    record.queued_at = now - seconds(10);
+    input.record = &record;
+    input.now = now;
+    input.queue.settings.name = "default";
+    input.workers = input.workers_fit = 1;
+  }
+  void expect(const std::string& part) {
+    const std::string text = explain_task(input);
+    EXPECT_NE(text.find(part), std::string::npos) << text;
+  }
+
+  const Instant now = Instant(hours(1'000));
+  TaskRecord record;
+  ExplainInput input;
+};
+
+TEST_F(Explain, QueuedSaysWhatIsMissing) {
+  expect("has waited in queue 'default' since 10s ago");
+  input.workers_fit = 0;
+  expect("none of them runs kind 'sha512'");
+  input.workers = 0;
+  input.scaling = "one is booting";
+  expect("No worker is there. Scaling: one is booting");
+  input.queue.settings.leased_max = 1;
+  input.queue.counts.by_state[static_cast<std::size_t>(TaskState::kLeased)] = 1;
+  expect("allows 1 leased tasks at once");
+  input.queue.settings.is_paused = true;
+  expect("paused");
+}
+
+TEST_F(Explain, SuspectIsSaidToBeOne) {
+  record.workers_lost = 2;
+  expect("given alone");
+}
+
+TEST_F(Explain, DelayedSaysByWhom) {
+  record.state = TaskState::kDelayed;
+  record.ready_at = now + seconds(5);
+  expect("as the client asked");
+  record.errors.push_back({1, AttemptEnd::kFailed, now, "w", "exit code 1"});
+  record.attempts_failed = 1;
+  expect("attempt 1 of 5 failed (exit code 1)");
+}
+
+TEST_F(Explain, LeasedSaysWhoHasIt) {
+  record.state = TaskState::kLeased;
+  record.worker = "w1-1";
+  record.leased_at = now - seconds(3);
+  record.lease_expires_at = now + seconds(12);
+  expect("Worker w1-1 has it");
+  expect("has not said yet that it runs it");
+  record.started_at = now - seconds(2);
+  expect("running since 2s ago");
+}
+
+TEST_F(Explain, FinishedSaysHow) {
+  record.finished_at = now - seconds(3);
+  record.state = TaskState::kDone;
+  expect("not pulled yet");
+  record.delivered_at = now - seconds(1);
+  expect("was delivered 1s ago");
+  record.state = TaskState::kDead;
+  record.reason = "5 of 5 attempts failed";
+  expect("5 of 5 attempts failed");
+  record.state = TaskState::kCancelled;
+  expect("cancelled");
+}
+
+}  // namespace
+}  // namespace skep::manager

@@ -1,0 +1,441 @@
+// SPDX-License-Identifier: Apache-2.0
+// Goal: what each endpoint means, without HTTP. Method: a service on virtual time over the memory store.
+#include "manager/service.h"
+
+#include <gtest/gtest.h>
+
+#include "base/testing/virtual_executor.h"
+#include "store/memory_store.h"
+
+namespace skep::manager {
+namespace {
+
+using skep::testing::VirtualExecutor;
+namespace v1 = api::v1;
+
+class ServiceTest : public ::testing::Test {
+ protected:
+  ServiceTest() { restart(); }
+
+  void restart() {
+    service.reset();
+    store = std::make_unique<store::MemoryStore>(disk);
+    ServiceOptions options;
+    options.address = "127.0.0.1:1";
+    service = std::make_unique<Service>(executor, *store, options, Random(3), Logger());
+    ASSERT_TRUE(service->start().has_value());
+    settle();
+  }
+  void settle() { executor.run_for(milliseconds(1)); }
+
+  // Calls `start` with a reply that is kept, and runs what is due.
+  template <class T>
+  std::shared_ptr<std::optional<Result<T>>> begin(std::function<void(Reply<T>)> start) {
+    auto slot = std::make_shared<std::optional<Result<T>>>();
+    start([slot](Result<T> reply) { slot->emplace(std::move(reply)); });
+    settle();
+    return slot;
+  }
+  template <class T>
+  Result<T> call(std::function<void(Reply<T>)> start) {
+    auto slot = begin<T>(std::move(start));
+    EXPECT_TRUE(slot->has_value()) << "no answer";
+    return slot->has_value() ? **slot : Result<T>(fail(Code::kTimeout, "no answer"));
+  }
+
+  TaskId enqueue(TaskSpec spec = {}, const std::string& body = "body") {
+    if (spec.kind == "sha512" && spec.iterations == 0) spec.iterations = 1;
+    auto reply = call<v1::EnqueueBatchReply>([&](auto done) {
+      service->enqueue({{spec, std::make_shared<const std::string>(body)}}, std::move(done));
+    });
+    return TaskId::parse(reply.value().tasks(0).id()).value();
+  }
+  std::string add_worker(std::uint32_t slots = 1) {
+    v1::RegisterRequest request;
+    request.set_name("test");
+    request.set_slots(slots);
+    request.add_kinds("sha512");
+    return call<v1::RegisterReply>([&](auto done) { service->register_worker(request, std::move(done)); })
+        .value()
+        .worker();
+  }
+  std::shared_ptr<std::optional<Result<v1::AcquireReply>>> begin_acquire(const std::string& worker,
+                                                                         std::uint32_t max,
+                                                                         std::uint64_t wait_ms) {
+    v1::AcquireRequest request;
+    request.set_worker(worker);
+    request.set_max(max);
+    request.set_wait_ms(wait_ms);
+    return begin<v1::AcquireReply>([&](auto done) { service->acquire(request, {}, std::move(done)); });
+  }
+  v1::AcquireReply acquire(const std::string& worker, std::uint32_t max = 1) {
+    return (*begin_acquire(worker, max, 0))->value();
+  }
+  v1::CompleteReply complete(const std::string& worker, const std::string& lease, const std::string& result) {
+    v1::CompleteRequest request;
+    request.set_worker(worker);
+    auto& outcome = *request.add_outcomes();
+    outcome.set_lease(lease);
+    outcome.set_result(result);
+    outcome.set_run_us(1'000);
+    return call<v1::CompleteReply>([&](auto done) { service->complete(request, std::move(done)); }).value();
+  }
+  v1::HeartbeatReply heartbeat(const std::string& worker, const std::vector<std::string>& leases) {
+    v1::HeartbeatRequest request;
+    for (const auto& lease : leases) request.add_leases()->set_lease(lease);
+    return call<v1::HeartbeatReply>([&](auto done) { service->heartbeat(worker, request, std::move(done)); })
+        .value();
+  }
+  v1::Task get(const TaskId& id) {
+    return call<v1::Task>([&](auto done) { service->get_task(id, kNoInstant, {}, std::move(done)); }).value();
+  }
+  Result<v1::PullReply> pull(queue::PullMode mode = queue::PullMode::kOnce) {
+    queue::Pull command;
+    command.mode = mode;
+    return call<v1::PullReply>([&](auto done) { service->pull(command, kNoInstant, {}, std::move(done)); });
+  }
+
+  VirtualExecutor executor;
+  std::shared_ptr<store::MemoryDisk> disk = std::make_shared<store::MemoryDisk>();
+  std::unique_ptr<store::MemoryStore> store;
+  std::unique_ptr<Service> service;
+};
+
+TEST_F(ServiceTest, TaskGoesThroughItsWholeLife) {
+  const TaskId id = enqueue();
+  EXPECT_EQ(get(id).state(), "queued");
+  const auto worker = add_worker();
+  const auto leased = acquire(worker);
+  ASSERT_EQ(leased.leases_size(), 1);
+  EXPECT_EQ(leased.leases(0).body(), "body");
+  EXPECT_EQ(leased.leases(0).iterations(), 1u);
+  EXPECT_EQ(get(id).state(), "leased");
+  EXPECT_EQ(complete(worker, leased.leases(0).lease(), "result").outcomes(0).status(), "ok");
+  const auto done = get(id);
+  EXPECT_EQ(done.state(), "done");
+  EXPECT_EQ(done.result(), "result");
+  const auto pulled = pull().value();
+  ASSERT_EQ(pulled.items_size(), 1);
+  EXPECT_EQ(pulled.items(0).result(), "result");
+  EXPECT_EQ(pull().value().items_size(), 0);
+  EXPECT_EQ(get(id).result(), "result") << "delivered, but it stands until its retention ends";
+}
+
+TEST_F(ServiceTest, WaitingAcquireIsAnsweredByTheNextEnqueue) {
+  const auto worker = add_worker();
+  auto waiting = begin_acquire(worker, 1, 30'000);
+  EXPECT_FALSE(waiting->has_value());
+  enqueue();
+  ASSERT_TRUE(waiting->has_value());
+  EXPECT_EQ((*waiting)->value().leases_size(), 1);
+}
+
+TEST_F(ServiceTest, WaitingGetIsAnsweredWhenTheTaskEnds) {
+  const TaskId id = enqueue();
+  const auto worker = add_worker();
+  auto waiting = begin<v1::Task>(
+      [&](auto done) { service->get_task(id, executor.now() + minutes(1), {}, std::move(done)); });
+  EXPECT_FALSE(waiting->has_value());
+  complete(worker, acquire(worker).leases(0).lease(), "result");
+  ASSERT_TRUE(waiting->has_value());
+  EXPECT_EQ((*waiting)->value().state(), "done");
+}
+
+TEST_F(ServiceTest, WaitingGetIsAnsweredAtItsTimeWithTheStateThen) {
+  const TaskId id = enqueue();
+  auto waiting = begin<v1::Task>(
+      [&](auto done) { service->get_task(id, executor.now() + seconds(10), {}, std::move(done)); });
+  executor.run_for(seconds(9));
+  EXPECT_FALSE(waiting->has_value());
+  executor.run_for(seconds(2));
+  ASSERT_TRUE(waiting->has_value());
+  EXPECT_EQ((*waiting)->value().state(), "queued");
+}
+
+TEST_F(ServiceTest, WaitingPullIsAnsweredByTheNextResult) {
+  queue::Pull command;
+  auto waiting = begin<v1::PullReply>(
+      [&](auto done) { service->pull(command, executor.now() + minutes(1), {}, std::move(done)); });
+  EXPECT_FALSE(waiting->has_value());
+  enqueue();
+  const auto worker = add_worker();
+  complete(worker, acquire(worker).leases(0).lease(), "result");
+  ASSERT_TRUE(waiting->has_value());
+  EXPECT_EQ((*waiting)->value().items_size(), 1);
+}
+
+TEST_F(ServiceTest, WaitingPullGetsWhatComesAgainAfterItsVisibility) {
+  enqueue();
+  const auto worker = add_worker();
+  complete(worker, acquire(worker).leases(0).lease(), "result");
+  EXPECT_EQ(pull(queue::PullMode::kReceipt).value().items_size(), 1);
+  queue::Pull command;
+  auto waiting = begin<v1::PullReply>(
+      [&](auto done) { service->pull(command, executor.now() + minutes(2), {}, std::move(done)); });
+  executor.run_for(seconds(29));
+  EXPECT_FALSE(waiting->has_value());
+  executor.run_for(seconds(2));
+  ASSERT_TRUE(waiting->has_value());
+  EXPECT_EQ((*waiting)->value().items_size(), 1);
+}
+
+TEST_F(ServiceTest, ReceiptOfBeforeARestartIsRefusedAndItsResultsComeAgain) {
+  enqueue();
+  const auto worker = add_worker();
+  complete(worker, acquire(worker).leases(0).lease(), "result");
+  const auto pulled = pull(queue::PullMode::kReceipt).value();
+  restart();
+  v1::AckRequest ack;
+  ack.set_receipt(pulled.receipt());
+  EXPECT_EQ(call<v1::AckReply>([&](auto done) { service->ack(ack, std::move(done)); }).error().code,
+            Code::kNotFound);
+  const auto again = pull(queue::PullMode::kReceipt).value();
+  EXPECT_EQ(again.items_size(), 1);
+  ack.set_receipt(again.receipt());
+  EXPECT_EQ(call<v1::AckReply>([&](auto done) { service->ack(ack, std::move(done)); }).value().acknowledged(),
+            1u);
+}
+
+TEST_F(ServiceTest, BadReceiptsAndIdsAreRefused) {
+  for (const char* text : {"x", "1.2", "1.2.", "1.2.3.", "1.2.3,", "-1.2.3", "99999999999999999999.1.1"}) {
+    v1::AckRequest ack;
+    ack.set_receipt(text);
+    const auto reply = call<v1::AckReply>([&](auto done) { service->ack(ack, std::move(done)); });
+    if (std::string(text) == "1.2.3,") continue;  // a trailing comma means an empty last part: harmless
+    EXPECT_EQ(reply.error().code, Code::kInvalid) << text;
+  }
+  v1::AckRequest ack;
+  ack.add_ids("not-an-id");
+  EXPECT_EQ(call<v1::AckReply>([&](auto done) { service->ack(ack, std::move(done)); }).error().code,
+            Code::kInvalid);
+}
+
+TEST_F(ServiceTest, SilentWorkerIsLostAndItsLeasesRunElsewhere) {
+  enqueue();
+  const auto quiet = add_worker(8);
+  const auto lease = acquire(quiet, 8).leases(0).lease();
+  const auto other = add_worker();
+  auto waiting = begin_acquire(other, 1, 60'000);
+  executor.run_for(seconds(4));
+  heartbeat(other, {});
+  EXPECT_FALSE(waiting->has_value());
+  executor.run_for(milliseconds(1'500));
+  ASSERT_TRUE(waiting->has_value());
+  ASSERT_EQ((*waiting)->value().leases_size(), 1);
+  EXPECT_EQ(heartbeat(quiet, {lease}).lost(0), lease);
+}
+
+TEST_F(ServiceTest, UnknownWorkerIsToldToRegister) {
+  v1::HeartbeatRequest request;
+  const auto reply =
+      call<v1::HeartbeatReply>([&](auto done) { service->heartbeat("w9-9", request, std::move(done)); });
+  EXPECT_EQ(reply.error().code, Code::kNotFound);
+  v1::AcquireRequest acquire_request;
+  acquire_request.set_worker("w9-9");
+  EXPECT_EQ(call<v1::AcquireReply>([&](auto done) { service->acquire(acquire_request, {}, std::move(done)); })
+                .error()
+                .code,
+            Code::kNotFound);
+}
+
+TEST_F(ServiceTest, WorkerGoesOnAfterTheManagersRestart) {
+  const TaskId id = enqueue();
+  const auto worker = add_worker();
+  const auto lease = acquire(worker).leases(0).lease();
+  restart();
+  const auto again = add_worker();
+  EXPECT_NE(again, worker) << "ids are never given twice";
+  EXPECT_EQ(heartbeat(again, {lease}).lost_size(), 0);
+  EXPECT_EQ(complete(again, lease, "result").outcomes(0).status(), "ok");
+  EXPECT_EQ(get(id).state(), "done");
+}
+
+TEST_F(ServiceTest, DrainedWorkerIsToldAndGetsNothingMore) {
+  const auto worker = add_worker();
+  auto waiting = begin_acquire(worker, 1, 60'000);
+  service->drain_worker(worker);
+  settle();
+  ASSERT_TRUE(waiting->has_value());
+  EXPECT_TRUE((*waiting)->value().drain());
+  enqueue();
+  EXPECT_EQ(acquire(worker).leases_size(), 0);
+  EXPECT_TRUE(heartbeat(worker, {}).drain());
+}
+
+TEST_F(ServiceTest, DeletedWorkersLeasesGoBack) {
+  const TaskId id = enqueue();
+  const auto worker = add_worker();
+  acquire(worker);
+  call<v1::Worker>([&](auto done) { service->delete_worker(worker, "done", std::move(done)); }).value();
+  settle();
+  EXPECT_EQ(get(id).state(), "queued");
+}
+
+TEST_F(ServiceTest, OutcomesAreJudgedOneByOne) {
+  enqueue();
+  const auto worker = add_worker();
+  const auto lease = acquire(worker).leases(0).lease();
+  v1::CompleteRequest request;
+  request.set_worker(worker);
+  request.add_outcomes()->set_lease("nonsense");
+  auto& good = *request.add_outcomes();
+  good.set_lease(lease);
+  good.set_result("r");
+  auto& stale = *request.add_outcomes();
+  stale.set_lease(lease);
+  stale.set_failed(true);
+  const auto reply =
+      call<v1::CompleteReply>([&](auto done) { service->complete(request, std::move(done)); }).value();
+  EXPECT_EQ(reply.outcomes(0).status(), "invalid");
+  EXPECT_EQ(reply.outcomes(1).status(), "ok");
+  EXPECT_EQ(reply.outcomes(2).status(), "stale_lease");
+}
+
+TEST_F(ServiceTest, DifferentResultMarksTheWorkerAsSuspect) {
+  enqueue();
+  const auto honest = add_worker();
+  const auto lease = acquire(honest).leases(0).lease();
+  complete(honest, lease, "r");
+  const auto liar = add_worker();
+  EXPECT_EQ(complete(liar, lease, "other").outcomes(0).status(), "conflict");
+  settle();
+  const auto workers =
+      call<v1::WorkersReply>([&](auto done) { service->list_workers(std::move(done)); }).value();
+  for (const auto& worker : workers.workers()) EXPECT_EQ(worker.mismatches(), worker.id() == liar ? 1u : 0u);
+}
+
+TEST_F(ServiceTest, SeedWorkerByAddressOldestFirst) {
+  const TaskId a = enqueue({}, "a");
+  const TaskId b = enqueue({}, "b");
+  const auto get_work = [&](std::uint64_t connection) {
+    return call<Service::SeedWork>(
+               [&](auto done) { service->seed_get_work("10.0.0.7", connection, std::move(done)); })
+        .value();
+  };
+  const auto push = [&](std::uint64_t connection, char digit) {
+    return call<void>([&](auto done) {
+      service->seed_push_result("10.0.0.7", connection, std::string(128, digit), std::move(done));
+    });
+  };
+  EXPECT_EQ(*get_work(1).body, "a");
+  EXPECT_EQ(*get_work(2).body, "b");
+  EXPECT_FALSE(get_work(3).is_found);
+  EXPECT_TRUE(push(4, 'a').has_value());
+  EXPECT_TRUE(push(5, 'b').has_value());
+  EXPECT_EQ(get(a).result(), std::string(128, 'a'));
+  EXPECT_EQ(get(b).result(), std::string(128, 'b'));
+  EXPECT_EQ(push(6, 'c').error().code, Code::kNotFound);
+}
+
+TEST_F(ServiceTest, SeedResultOnTheSameConnectionNamesItsLease) {
+  const TaskId a = enqueue({}, "a");
+  const TaskId b = enqueue({}, "b");
+  for (std::uint64_t connection : {1u, 2u}) {
+    call<Service::SeedWork>([&](auto done) {
+      service->seed_get_work("10.0.0.7", connection, std::move(done));
+    }).value();
+  }
+  call<void>([&](auto done) {
+    service->seed_push_result("10.0.0.7", 2, std::string(128, 'b'), std::move(done));
+  }).value();
+  EXPECT_EQ(get(b).state(), "done");
+  EXPECT_EQ(get(a).state(), "leased");
+}
+
+TEST_F(ServiceTest, SeedLeaseSurvivesARestartAndExpiresLikeAnyOther) {
+  const TaskId id = enqueue();
+  call<Service::SeedWork>([&](auto done) { service->seed_get_work("10.0.0.7", 1, std::move(done)); }).value();
+  restart();
+  EXPECT_TRUE(call<void>([&](auto done) {
+                service->seed_push_result("10.0.0.7", 9, std::string(128, 'a'), std::move(done));
+              }).has_value());
+  EXPECT_EQ(get(id).state(), "done");
+  const TaskId other = enqueue();
+  call<Service::SeedWork>([&](auto done) { service->seed_get_work("10.0.0.7", 1, std::move(done)); }).value();
+  executor.run_for(minutes(10));
+  EXPECT_EQ(get(other).state(), "queued");
+}
+
+TEST_F(ServiceTest, DrainedSeedWorkerIsAskedToExit) {
+  call<Service::SeedWork>([&](auto done) { service->seed_get_work("10.0.0.7", 1, std::move(done)); }).value();
+  call<v1::Worker>([&](auto done) {
+    service->drain_worker_by_hand("seed-10.0.0.7", std::move(done));
+  }).value();
+  EXPECT_TRUE(
+      call<Service::SeedWork>([&](auto done) { service->seed_get_work("10.0.0.7", 1, std::move(done)); })
+          .value()
+          .is_exit_wanted);
+}
+
+TEST_F(ServiceTest, SiblingsAreKeptOnceAndItselfIsIgnored) {
+  service->register_sibling("10.0.0.2:80");
+  service->register_sibling("10.0.0.2:80");
+  service->register_sibling("127.0.0.1:1");
+  EXPECT_EQ(service->managers(), (std::vector<std::string>{"127.0.0.1:1", "10.0.0.2:80"}));
+}
+
+TEST_F(ServiceTest, ObservationCountsWorkInSeconds) {
+  TaskSpec spec;
+  spec.iterations = 4'000'000;
+  enqueue(spec);
+  const auto seen = service->observe();
+  EXPECT_EQ(seen.queued, 1u);
+  EXPECT_NEAR(seen.queued_seconds, 1.0, 0.01) << "by the prior of 4 million a second";
+  EXPECT_EQ(seen.running, 0u);
+}
+
+TEST_F(ServiceTest, DrainAnswersEveryWaitAndRefusesNewTasks) {
+  const TaskId id = enqueue();
+  const auto worker = add_worker();
+  acquire(worker);
+  auto lease = begin_acquire(worker, 1, 60'000);
+  auto task = begin<v1::Task>(
+      [&](auto done) { service->get_task(id, executor.now() + minutes(1), {}, std::move(done)); });
+  queue::Pull command;
+  auto results = begin<v1::PullReply>(
+      [&](auto done) { service->pull(command, executor.now() + minutes(1), {}, std::move(done)); });
+  service->begin_drain();
+  settle();
+  EXPECT_TRUE(lease->has_value());
+  EXPECT_TRUE(task->has_value());
+  EXPECT_TRUE(results->has_value());
+  TaskSpec spec;
+  spec.iterations = 1;
+  EXPECT_EQ(call<v1::EnqueueBatchReply>([&](auto done) {
+              service->enqueue({{spec, std::make_shared<const std::string>("x")}}, std::move(done));
+            })
+                .error()
+                .code,
+            Code::kUnavailable);
+  EXPECT_EQ(service->readiness().error().code, Code::kUnavailable);
+}
+
+TEST_F(ServiceTest, PausedQueueIsExplained) {
+  v1::PatchQueueRequest patch;
+  patch.set_paused(true);
+  call<v1::Queue>([&](auto done) { service->patch_queue("default", patch, std::move(done)); }).value();
+  const TaskId id = enqueue();
+  EXPECT_NE(get(id).explanation().find("paused"), std::string::npos) << get(id).explanation();
+  restart();
+  const auto queues =
+      call<v1::QueuesReply>([&](auto done) { service->list_queues(std::move(done)); }).value();
+  ASSERT_EQ(queues.queues_size(), 1);
+  EXPECT_TRUE(queues.queues(0).paused()) << "settings are durable";
+}
+
+TEST_F(ServiceTest, ClusterCountsWhatIsThere) {
+  enqueue();
+  enqueue();
+  const auto worker = add_worker(4);
+  acquire(worker);
+  const auto cluster = call<v1::ClusterReply>([&](auto done) { service->cluster(std::move(done)); }).value();
+  EXPECT_EQ(cluster.tasks().queued(), 1u);
+  EXPECT_EQ(cluster.tasks().leased(), 1u);
+  EXPECT_EQ(cluster.workers_active(), 1u);
+  EXPECT_EQ(cluster.slots(), 4u);
+  EXPECT_EQ(cluster.totals().enqueued(), 2u);
+  EXPECT_TRUE(cluster.store().available());
+}
+
+}  // namespace
+}  // namespace skep::manager

@@ -44,6 +44,13 @@ const CodeInfo& info(Code code) {
   return row;
 }
 
+std::optional<Code> parse_code(std::string_view name) {
+  for (const auto& row : kCodes) {
+    if (code_name(row.code) == name) return row.code;
+  }
+  return std::nullopt;
+}
+
 Code code_for_status(int http_status) {
   if (http_status == 413 || http_status == 414 || http_status == 431 || http_status == 405)
     return Code::kInvalid;
@@ -73,10 +80,7 @@ std::string problem_json(int status, std::string_view name, std::string_view det
 Error error_from_problem(int status, std::string_view body) {
   v1::Problem problem;
   if (from_json(body, problem).has_value() && !problem.code().empty()) {
-    for (const auto& row : kCodes) {
-      if (code_name(row.code) == problem.code()) return fail(row.code, problem.detail());
-    }
-    return fail(code_for_status(status), problem.detail());
+    return fail(parse_code(problem.code()).value_or(code_for_status(status)), problem.detail());
   }
   return fail(code_for_status(status), "the manager answered " + std::to_string(status));
 }

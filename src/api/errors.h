@@ -4,7 +4,9 @@
 // Threads:   immutable.
 #pragma once
 
+#include <optional>
 #include <string>
+#include <string_view>
 
 #include "base/result.h"
 #include "base/time.h"
@@ -20,6 +22,9 @@ struct CodeInfo {
 };
 
 const CodeInfo& info(Code code);
+
+// The inverse of code_name.
+std::optional<Code> parse_code(std::string_view name);
 
 // The code that a status from a manager stands for, when the body does not say.
 Code code_for_status(int http_status);

@@ -33,6 +33,11 @@ TEST(Errors, ProblemOfEveryCodeComesBackAsTheSameError) {
   }
 }
 
+TEST(Errors, NamesAreParsedBack) {
+  for (const Code code : kAll) EXPECT_EQ(parse_code(code_name(code)), code);
+  EXPECT_EQ(parse_code("ok"), std::nullopt);
+}
+
 TEST(Errors, ProblemIsRfc9457) {
   v1::Problem problem;
   ASSERT_TRUE(from_json(problem_json(fail(Code::kNotFound, "no task x")), problem).has_value());

@@ -1,11 +1,15 @@
 // SPDX-License-Identifier: Apache-2.0
 // lease_loop.h - what a worker does next, as a pure state machine.
 //
-// Holds the leases of one worker and decides when to register, acquire, start, complete, heartbeat, hand back and
-// exit. It never touches a socket, a thread or a clock: the shell (worker/worker.cc, or the simulator) carries out the
-// returned actions and reports what came of them. Bodies pass through it untouched.
+// Holds the leases of one worker and decides when to register, acquire, start, complete, heartbeat, hand back
+// and exit. It never touches a socket, a thread or a clock: the shell (worker/worker.cc, or the simulator)
+// carries out the returned actions and reports what came of them. Bodies pass through it untouched.
 //
 // The life of a lease here: waiting (prefetched) -> running -> finished (result waits for delivery) -> gone.
+//
+// A result is kept until a manager took it or refused it for good; a lease that a manager lost is stopped,
+// but a result that is already there is offered all the same: it is taken if the task is not done (the first
+// success wins).
 //
 // Threads:   one executor at a time.
 // Errors:    none: every answer of a manager, also a nonsensical one, is an input.
@@ -13,7 +17,6 @@
 #pragma once
 
 #include <cstdint>
-#include <deque>
 #include <map>
 #include <optional>
 #include <string>
@@ -24,22 +27,24 @@
 #include "base/random.h"
 #include "base/result.h"
 #include "base/time.h"
+#include "worker/held_leases.h"
 
 namespace skep::worker {
 
 struct LoopOptions {
-  std::uint32_t slots = 1;                 // tasks computed at once
-  std::uint32_t prefetch = 1;              // tasks that wait here beside them
-  Duration acquire_wait = seconds(30);     // of the long-poll
-  Duration heartbeat = seconds(2);         // until the manager says otherwise
+  std::uint32_t slots = 1;                   // tasks computed at once
+  std::uint32_t prefetch = 1;                // tasks that wait here beside them
+  Duration acquire_wait = seconds(30);       // of the long-poll
+  Duration heartbeat = seconds(2);           // until the manager says otherwise
   Duration retry_first = milliseconds(100);  // back-off between failed calls: full jitter, doubling
   Duration retry_max = seconds(5);
-  Duration orphan_timeout = minutes(10);   // no manager answered for so long: exit
-  Duration drain_timeout = seconds(20);    // draining: what does not finish in this time is handed back
-  std::uint32_t complete_max = 256;        // outcomes in one call
+  Duration orphan_timeout = minutes(10);  // no manager answered for so long: exit
+  Duration drain_timeout = seconds(20);   // draining: what does not finish in this time is handed back
+  std::uint32_t complete_max = 256;       // outcomes in one call
 };
 
-// What the shell is asked to do. At most one Register, Acquire, Complete and Heartbeat is under way at a time.
+// What the shell is asked to do. At most one Register, Acquire, Complete and Heartbeat is under way at a
+// time.
 struct DoRegister {};
 struct DoAcquire {
   std::uint32_t max = 0;
@@ -60,14 +65,15 @@ struct DoRelease {
 struct DoHeartbeat {
   api::v1::HeartbeatRequest request;
 };
-struct DoCancelAcquire {};  // abandon the long-poll under way; on_acquired may still come, with leases or an error
-struct DoNextManager {};    // the current one does not answer: use another for the calls to come
+struct DoCancelAcquire {
+};  // abandon the long-poll under way; on_acquired may still come, with leases or an error
+struct DoNextManager {};  // the current one does not answer: use another for the calls to come
 struct DoExit {
   int code = 0;
   std::string reason;
 };
-using Action =
-    std::variant<DoRegister, DoAcquire, DoStart, DoStop, DoComplete, DoRelease, DoHeartbeat, DoCancelAcquire, DoNextManager, DoExit>;
+using Action = std::variant<DoRegister, DoAcquire, DoStart, DoStop, DoComplete, DoRelease, DoHeartbeat,
+                            DoCancelAcquire, DoNextManager, DoExit>;
 
 // Why a drain began.
 enum class DrainCause : std::uint8_t { kSignal, kOrder, kSpotNotice };
@@ -76,7 +82,8 @@ class LeaseLoop {
  public:
   LeaseLoop(LoopOptions options, Random random, Instant now);
 
-  // Each input returns what to do now, in this order. `wake_at` says when tick() is wanted next.
+  // Each input returns what to do now, in this order. `wake_at` says when tick() is wanted next. The first
+  // tick() begins; after DoExit nothing more is returned.
   std::vector<Action> tick(Instant now);
   std::vector<Action> on_registered(Instant now, Result<api::v1::RegisterReply> reply);
   std::vector<Action> on_acquired(Instant now, Result<api::v1::AcquireReply> reply);
@@ -84,18 +91,85 @@ class LeaseLoop {
   std::vector<Action> on_completed(Instant now, Result<api::v1::CompleteReply> reply);
   std::vector<Action> on_released(Instant now, Result<api::v1::ReleaseReply> reply);
   std::vector<Action> on_heartbeat(Instant now, Result<api::v1::HeartbeatReply> reply);
+  // Finish or hand back, then exit. The second kSignal hands back at once what still runs, the third exits at
+  // once.
   std::vector<Action> drain(Instant now, DrainCause cause);
 
-  Instant wake_at() const;
+  Instant wake_at() const { return wake_at_; }
 
-  const std::string& worker_id() const;  // "" until registered
-  std::uint32_t running() const;
-  std::uint32_t waiting() const;
-  std::uint32_t finished() const;  // results that no manager has acknowledged yet
-  bool is_draining() const;
+  const std::string& worker_id() const { return worker_id_; }  // "" until registered
+  std::uint32_t running() const { return held_.running(); }
+  std::uint32_t waiting() const { return held_.waiting(); }
+  // Results that no manager has acknowledged yet.
+  std::uint32_t finished() const { return held_.undelivered() + held_.delivering(); }
+  bool is_draining() const { return drain_cause_.has_value(); }
 
  private:
-  // (the implementer's)
+  using Actions = std::vector<Action>;
+
+  // One kind of call: at most one of it is under way.
+  struct Call {
+    bool is_under_way = false;
+    Instant sent_at{};
+    Instant not_before{};
+    Duration back_off{};             // of the next failure, before jitter; zero after a success
+    std::uint64_t manager = 0;       // what manager_ was when it was sent
+    std::uint64_t registration = 0;  // what registration_ was
+  };
+
+  // What every input ends with: does all that can be done at `now`.
+  Actions proceed(Instant now, Actions actions);
+  void start_waiting(Actions& actions);
+  void send_register(Instant now, Actions& actions);
+  void send_heartbeat(Instant now, Actions& actions);
+  void send_complete(Instant now, Actions& actions);
+  void send_release(Instant now, Actions& actions);
+  void send_acquire(Instant now, Actions& actions);
+  std::uint32_t leases_wanted() const;
+  Instant next_wake(Instant now) const;
+
+  bool can_send(const Call& call, Instant now) const;
+  void sent(Call& call, Instant now);
+  void succeeded(Call& call, Instant now);
+  void failed(Call& call, const Error& error, Instant now, Actions& actions);
+  void back_off(Call& call, Instant now);
+
+  void accept(api::v1::AcquireReply reply);
+  void settle(const api::v1::CompleteReply& reply, Instant now);
+  void lose(const std::string& lease, Actions& actions);
+  void cancel(const std::string& lease, Actions& actions);
+
+  void begin_drain(Instant now, DrainCause cause, Actions& actions);
+  void hand_back_running(Actions& actions);
+  bool is_drained(Instant now) const;
+  void exit(int code, std::string reason, Actions& actions);
+
+  const LoopOptions options_;
+  Random random_;
+  Instant wake_at_;
+
+  std::string worker_id_;
+  bool is_registered_ = false;      // and no manager has said otherwise since
+  std::uint64_t registration_ = 0;  // counts registrations
+  std::uint64_t manager_ = 0;       // counts DoNextManager
+  Duration heartbeat_interval_;
+  Instant answered_at_;  // when a manager last answered
+
+  HeldLeases held_;
+  std::map<std::string, bool> releasing_;  // to be handed back: lease, was it started
+  std::vector<std::string> released_;      // of these, the ones in the call under way
+  std::uint32_t batch_max_;                // outcomes in the next call; small while one is to be found out
+
+  Call register_;
+  Call acquire_;
+  Call complete_;
+  Call release_;
+  Call heartbeat_;
+
+  std::optional<DrainCause> drain_cause_;
+  int drain_signals_ = 0;
+  Instant drain_began_{};
+  bool is_over_ = false;  // DoExit was returned
 };
 
 }  // namespace skep::worker

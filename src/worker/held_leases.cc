@@ -1,0 +1,135 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "worker/held_leases.h"
+
+#include <algorithm>
+#include <utility>
+
+namespace skep::worker {
+namespace {
+
+std::size_t size_of(const api::v1::Outcome& outcome) {
+  return outcome.lease().size() + outcome.result().size() + outcome.error().size();
+}
+
+template <class Sequence>
+void erase_first(Sequence& sequence, const std::string& value) {
+  const auto found = std::find(sequence.begin(), sequence.end(), value);
+  if (found != sequence.end()) sequence.erase(found);
+}
+
+}  // namespace
+
+bool HeldLeases::accept(api::v1::Lease lease) {
+  if (lease.lease().empty()) return false;
+  const std::string name = lease.lease();
+  const auto [place, is_new] = held_.try_emplace(name);
+  if (!is_new) return false;
+  place->second.lease = std::move(lease);
+  waiting_.push_back(name);
+  return true;
+}
+
+std::optional<api::v1::Lease> HeldLeases::start_next() {
+  if (waiting_.empty()) return std::nullopt;
+  Held& held = held_.at(waiting_.front());
+  waiting_.pop_front();
+  held.stage = Stage::kRunning;
+  ++running_;
+  return std::exchange(held.lease, {});
+}
+
+bool HeldLeases::finish(api::v1::Outcome outcome) {
+  const auto place = held_.find(outcome.lease());
+  if (place == held_.end() || place->second.stage != Stage::kRunning) return false;
+  --running_;
+  outcome_bytes_ += size_of(outcome);
+  place->second.stage = Stage::kFinished;
+  finished_.push_back(outcome.lease());
+  place->second.outcome = std::move(outcome);
+  return true;
+}
+
+std::vector<api::v1::Outcome> HeldLeases::take_batch(std::size_t count_max, std::size_t bytes_max) {
+  std::vector<api::v1::Outcome> batch;
+  std::size_t bytes = 0;
+  while (!finished_.empty() && batch.size() < count_max) {
+    Held& held = held_.at(finished_.front());
+    bytes += size_of(held.outcome);
+    if (!batch.empty() && bytes > bytes_max) break;
+    held.stage = Stage::kDelivering;
+    batch.push_back(held.outcome);
+    delivering_.push_back(std::move(finished_.front()));
+    finished_.pop_front();
+  }
+  return batch;
+}
+
+void HeldLeases::put_back() {
+  for (const auto& lease : delivering_) held_.at(lease).stage = Stage::kFinished;
+  finished_.insert(finished_.begin(), delivering_.begin(), delivering_.end());
+  delivering_.clear();
+}
+
+void HeldLeases::forget_delivering() {
+  const std::vector<std::string> leases = delivering_;
+  for (const auto& lease : leases) forget(lease);
+}
+
+std::optional<HeldLeases::Stage> HeldLeases::stage(const std::string& lease) const {
+  const auto place = held_.find(lease);
+  return place == held_.end() ? std::nullopt : std::optional(place->second.stage);
+}
+
+void HeldLeases::forget(const std::string& lease) {
+  const auto place = held_.find(lease);
+  if (place == held_.end()) return;
+  switch (place->second.stage) {
+    case Stage::kWaiting:
+      erase_first(waiting_, lease);
+      break;
+    case Stage::kRunning:
+      --running_;
+      break;
+    case Stage::kFinished:
+      erase_first(finished_, lease);
+      break;
+    case Stage::kDelivering:
+      erase_first(delivering_, lease);
+      break;
+  }
+  outcome_bytes_ -= place->second.outcome.lease().empty() ? 0 : size_of(place->second.outcome);
+  held_.erase(place);
+}
+
+void HeldLeases::mark_lost(const std::string& lease) {
+  const auto place = held_.find(lease);
+  if (place != held_.end()) place->second.is_lost = true;
+}
+
+std::vector<std::string> HeldLeases::take_waiting() {
+  std::vector<std::string> leases(waiting_.begin(), waiting_.end());
+  for (const auto& lease : leases) held_.erase(lease);
+  waiting_.clear();
+  return leases;
+}
+
+std::vector<std::string> HeldLeases::take_running() {
+  std::vector<std::string> leases;
+  for (const auto& [lease, held] : held_) {
+    if (held.stage == Stage::kRunning) leases.push_back(lease);
+  }
+  for (const auto& lease : leases) held_.erase(lease);
+  running_ = 0;
+  return leases;
+}
+
+void HeldLeases::list(api::v1::HeartbeatRequest& request) const {
+  for (const auto& [lease, held] : held_) {
+    if (held.is_lost) continue;
+    auto& item = *request.add_leases();
+    item.set_lease(lease);
+    item.set_started(held.stage != Stage::kWaiting);
+  }
+}
+
+}  // namespace skep::worker

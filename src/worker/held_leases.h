@@ -1,0 +1,85 @@
+// SPDX-License-Identifier: Apache-2.0
+// held_leases.h - the leases that a worker holds, each in one stage of its life here.
+//
+//     accept        start_next      finish         take_batch        forget
+//     ------> waiting ---> running ---> finished <---> delivering ------> gone
+//                                              put_back
+//
+// Only keeps books; what to do when is the lease loop's (worker/lease_loop.h).
+//
+// Threads:   value; one executor at a time.
+// Errors:    none.
+// Ownership: owns leases until they start, and outcomes until they are forgotten.
+// Units:     sizes are bytes.
+// Cost:      O(log n) each; forget and drop of a waiting or finished lease O(n).
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <deque>
+#include <map>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "api/skep.pb.h"
+
+namespace skep::worker {
+
+class HeldLeases {
+ public:
+  enum class Stage : std::uint8_t { kWaiting, kRunning, kFinished, kDelivering };
+
+  // Takes a lease in. False and nothing changed: it is held already, or has no name.
+  bool accept(api::v1::Lease lease);
+
+  // The lease that waits longest, to be run now. Nothing if none waits.
+  std::optional<api::v1::Lease> start_next();
+
+  // Keeps the outcome of a running lease. False: it does not run here (any more).
+  bool finish(api::v1::Outcome outcome);
+
+  // Copies of the oldest outcomes, which count as under way from now on: at most `count_max` of about
+  // `bytes_max` in all, but one at least.
+  std::vector<api::v1::Outcome> take_batch(std::size_t count_max, std::size_t bytes_max);
+  // The delivery failed: what is under way waits again, before what finished since.
+  void put_back();
+  // The delivery is refused for good.
+  void forget_delivering();
+
+  std::optional<Stage> stage(const std::string& lease) const;
+  void forget(const std::string& lease);
+  // A finished lease of which the manager knows nothing any more: kept for delivery, but not listed.
+  void mark_lost(const std::string& lease);
+
+  // Forgets all that wait or run and returns their names.
+  std::vector<std::string> take_waiting();
+  std::vector<std::string> take_running();
+
+  // Everything held that is not lost, for a heartbeat.
+  void list(api::v1::HeartbeatRequest& request) const;
+
+  bool is_empty() const { return held_.empty(); }
+  std::uint32_t waiting() const { return static_cast<std::uint32_t>(waiting_.size()); }
+  std::uint32_t running() const { return running_; }
+  std::uint32_t undelivered() const { return static_cast<std::uint32_t>(finished_.size()); }  // not under way
+  std::uint32_t delivering() const { return static_cast<std::uint32_t>(delivering_.size()); }
+  std::size_t outcome_bytes() const { return outcome_bytes_; }  // of all outcomes kept
+
+ private:
+  struct Held {
+    Stage stage = Stage::kWaiting;
+    bool is_lost = false;
+    api::v1::Lease lease;      // while it waits
+    api::v1::Outcome outcome;  // once it finished
+  };
+
+  std::map<std::string, Held> held_;
+  std::deque<std::string> waiting_;      // oldest first
+  std::deque<std::string> finished_;     // oldest first
+  std::vector<std::string> delivering_;  // in the order of finishing
+  std::uint32_t running_ = 0;
+  std::size_t outcome_bytes_ = 0;
+};
+
+}  // namespace skep::worker

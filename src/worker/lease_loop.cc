@@ -1,0 +1,377 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "worker/lease_loop.h"
+
+#include <algorithm>
+#include <utility>
+
+#include "api/errors.h"
+#include "task/limits.h"
+
+namespace skep::worker {
+namespace {
+
+// One Complete must fit the manager's limit of a request; half of it leaves room for names and encodings.
+constexpr std::size_t kCompleteBytesMax = limits::kBatchBytesMax / 2;
+// Undelivered results beyond either of these stop the taking of more work: a manager that gives work and does
+// not take results (its disk is full) must not fill this machine.
+constexpr std::size_t kKeptBytesMax = 2 * limits::kBatchBytesMax;
+constexpr std::uint32_t kKeptBatchesMax = 4;
+// How long a drained worker waits for the answer to a long-poll that it abandoned: it may bring leases to
+// hand back.
+constexpr Duration kAbandonedMax = seconds(2);
+
+// The manager gave no answer, or one that says it can not serve now.
+bool is_silence(Code code) {
+  return code == Code::kUnavailable || code == Code::kTimeout || code == Code::kUnknownOutcome;
+}
+
+}  // namespace
+
+LeaseLoop::LeaseLoop(LoopOptions options, Random random, Instant now)
+    : options_(options),
+      random_(random),
+      wake_at_(now),
+      heartbeat_interval_(options.heartbeat),
+      answered_at_(now),
+      batch_max_(options.complete_max) {}
+
+// ---- inputs ----
+
+std::vector<Action> LeaseLoop::tick(Instant now) {
+  return proceed(now, {});
+}
+
+std::vector<Action> LeaseLoop::on_registered(Instant now, Result<api::v1::RegisterReply> reply) {
+  Actions actions;
+  if (reply.has_error()) {
+    // A manager that has never accepted this worker and finds its request wrong will not change its mind.
+    if (reply.error().code == Code::kInvalid && registration_ == 0) {
+      register_.is_under_way = false;
+      exit(api::info(Code::kInvalid).exit_code, "the manager refuses this worker: " + reply.error().message,
+           actions);
+      return actions;
+    }
+    failed(register_, reply.error(), now, actions);
+    return proceed(now, std::move(actions));
+  }
+  succeeded(register_, now);
+  worker_id_ = reply.value().worker();
+  is_registered_ = true;
+  ++registration_;
+  const auto wanted = milliseconds(std::min<std::uint64_t>(reply.value().heartbeat_ms(), 3'600'000));
+  if (wanted > Duration::zero()) heartbeat_interval_ = wanted;
+  // What is held from an earlier registration is presented at once.
+  heartbeat_.not_before = held_.is_empty() ? add_saturated(now, heartbeat_interval_) : now;
+  return proceed(now, std::move(actions));
+}
+
+std::vector<Action> LeaseLoop::on_acquired(Instant now, Result<api::v1::AcquireReply> reply) {
+  Actions actions;
+  if (reply.has_error()) {
+    failed(acquire_, reply.error(), now, actions);
+    return proceed(now, std::move(actions));
+  }
+  // An empty answer long before its time must not make a loop without a pause.
+  const Duration hasty = std::max(options_.acquire_wait / 2, options_.retry_first);
+  const bool is_hasty = reply.value().leases().empty() && now - acquire_.sent_at < hasty;
+  const Duration back_off_before = acquire_.back_off;
+  succeeded(acquire_, now);
+  if (is_hasty) {
+    acquire_.back_off = back_off_before;
+    back_off(acquire_, now);
+  }
+  const bool is_drain_ordered = reply.value().drain();
+  accept(std::move(reply.value()));
+  if (is_drain_ordered) begin_drain(now, DrainCause::kOrder, actions);
+  return proceed(now, std::move(actions));
+}
+
+std::vector<Action> LeaseLoop::on_finished(Instant now, api::v1::Outcome outcome) {
+  held_.finish(std::move(outcome));
+  return proceed(now, {});
+}
+
+std::vector<Action> LeaseLoop::on_completed(Instant now, Result<api::v1::CompleteReply> reply) {
+  Actions actions;
+  if (reply.has_value()) {
+    succeeded(complete_, now);
+    settle(reply.value(), now);
+    return proceed(now, std::move(actions));
+  }
+  failed(complete_, reply.error(), now, actions);
+  const Code code = reply.error().code;
+  if (!api::info(code).is_retryable && code != Code::kNotFound) {
+    // Something in the batch is refused as a whole: halving finds it, and alone it is given up.
+    if (held_.delivering() == 1) held_.forget_delivering();
+    batch_max_ = std::max(held_.delivering() / 2, 1u);
+  }
+  held_.put_back();
+  return proceed(now, std::move(actions));
+}
+
+std::vector<Action> LeaseLoop::on_released(Instant now, Result<api::v1::ReleaseReply> reply) {
+  Actions actions;
+  bool is_settled = true;
+  if (reply.has_value()) {
+    succeeded(release_, now);
+  } else {
+    failed(release_, reply.error(), now, actions);
+    // Refused for good: these leases end by expiring.
+    is_settled = !api::info(reply.error().code).is_retryable && reply.error().code != Code::kNotFound;
+  }
+  if (is_settled) {
+    for (const auto& lease : released_) releasing_.erase(lease);
+  }
+  released_.clear();
+  return proceed(now, std::move(actions));
+}
+
+std::vector<Action> LeaseLoop::on_heartbeat(Instant now, Result<api::v1::HeartbeatReply> reply) {
+  Actions actions;
+  if (reply.has_error()) {
+    failed(heartbeat_, reply.error(), now, actions);
+    heartbeat_.not_before = std::min(heartbeat_.not_before, add_saturated(now, heartbeat_interval_));
+    return proceed(now, std::move(actions));
+  }
+  succeeded(heartbeat_, now);
+  heartbeat_.not_before = add_saturated(heartbeat_.sent_at, heartbeat_interval_);
+  for (const auto& lease : reply.value().lost()) lose(lease, actions);
+  for (const auto& lease : reply.value().cancelled()) cancel(lease, actions);
+  if (reply.value().drain()) begin_drain(now, DrainCause::kOrder, actions);
+  return proceed(now, std::move(actions));
+}
+
+std::vector<Action> LeaseLoop::drain(Instant now, DrainCause cause) {
+  Actions actions;
+  if (is_over_) return actions;
+  begin_drain(now, cause, actions);
+  if (cause == DrainCause::kSignal) ++drain_signals_;
+  if (drain_signals_ == 2) hand_back_running(actions);
+  if (drain_signals_ > 2) {
+    exit(0, "asked three times to exit; " + std::to_string(finished()) + " results were not delivered",
+         actions);
+    return actions;
+  }
+  return proceed(now, std::move(actions));
+}
+
+// ---- what can be done now ----
+
+std::vector<Action> LeaseLoop::proceed(Instant now, Actions actions) {
+  if (is_over_) return {};
+  if (is_draining()) {
+    for (auto& lease : held_.take_waiting()) releasing_.emplace(std::move(lease), false);
+    if (now >= add_saturated(drain_began_, options_.drain_timeout)) hand_back_running(actions);
+    if (is_drained(now)) {
+      exit(0, "drained", actions);
+      return actions;
+    }
+  }
+  if (now >= add_saturated(answered_at_, options_.orphan_timeout)) {
+    exit(0, "no manager has answered for " + describe_duration(now - answered_at_), actions);
+    return actions;
+  }
+  start_waiting(actions);
+  send_register(now, actions);
+  send_heartbeat(now, actions);
+  send_complete(now, actions);
+  send_release(now, actions);
+  send_acquire(now, actions);
+  wake_at_ = next_wake(now);
+  return actions;
+}
+
+void LeaseLoop::start_waiting(Actions& actions) {
+  while (held_.running() < options_.slots && held_.waiting() > 0) {
+    actions.emplace_back(DoStart{std::move(*held_.start_next())});
+  }
+}
+
+void LeaseLoop::send_register(Instant now, Actions& actions) {
+  if (is_registered_ || register_.is_under_way || now < register_.not_before) return;
+  sent(register_, now);
+  actions.emplace_back(DoRegister{});
+}
+
+void LeaseLoop::send_heartbeat(Instant now, Actions& actions) {
+  if (!can_send(heartbeat_, now)) return;
+  sent(heartbeat_, now);
+  DoHeartbeat heartbeat;
+  held_.list(heartbeat.request);
+  heartbeat.request.set_draining(is_draining());
+  actions.emplace_back(std::move(heartbeat));
+}
+
+void LeaseLoop::send_complete(Instant now, Actions& actions) {
+  if (held_.undelivered() == 0 || !can_send(complete_, now)) return;
+  sent(complete_, now);
+  actions.emplace_back(DoComplete{held_.take_batch(batch_max_, kCompleteBytesMax)});
+}
+
+void LeaseLoop::send_release(Instant now, Actions& actions) {
+  if (releasing_.empty() || !can_send(release_, now)) return;
+  sent(release_, now);
+  DoRelease release;
+  for (const auto& [lease, is_started] : releasing_) {
+    if (released_.size() == limits::kLeaseMax) break;
+    auto& item = release.leases.emplace_back();
+    item.set_lease(lease);
+    item.set_started(is_started);
+    released_.push_back(lease);
+  }
+  actions.emplace_back(std::move(release));
+}
+
+void LeaseLoop::send_acquire(Instant now, Actions& actions) {
+  const std::uint32_t wanted = leases_wanted();
+  if (wanted == 0 || !can_send(acquire_, now)) return;
+  sent(acquire_, now);
+  actions.emplace_back(DoAcquire{wanted, options_.acquire_wait});
+}
+
+std::uint32_t LeaseLoop::leases_wanted() const {
+  if (is_draining()) return 0;
+  if (held_.outcome_bytes() > kKeptBytesMax || finished() > kKeptBatchesMax * options_.complete_max) return 0;
+  // Half of the prefetch is used up before more is asked for, so that fast tasks come in batches.
+  if (held_.waiting() * 2 > options_.prefetch) return 0;
+  const std::uint32_t room = options_.slots + options_.prefetch;
+  const std::uint32_t taken = held_.running() + held_.waiting();
+  return std::min<std::uint32_t>(room > taken ? room - taken : 0, limits::kLeaseMax);
+}
+
+Instant LeaseLoop::next_wake(Instant now) const {
+  Instant at = add_saturated(answered_at_, options_.orphan_timeout);
+  const auto consider = [&](bool is_wanted, const Call& call) {
+    if (is_wanted && !call.is_under_way) at = std::min(at, call.not_before);
+  };
+  consider(!is_registered_, register_);
+  if (is_registered_) {
+    consider(true, heartbeat_);
+    consider(held_.undelivered() > 0, complete_);
+    consider(!releasing_.empty(), release_);
+    consider(leases_wanted() > 0, acquire_);
+  }
+  if (is_draining()) {
+    if (held_.running() > 0) at = std::min(at, add_saturated(drain_began_, options_.drain_timeout));
+    if (acquire_.is_under_way && now < drain_began_ + kAbandonedMax)
+      at = std::min(at, drain_began_ + kAbandonedMax);
+  }
+  return at;
+}
+
+// ---- calls ----
+
+bool LeaseLoop::can_send(const Call& call, Instant now) const {
+  return is_registered_ && !call.is_under_way && now >= call.not_before;
+}
+
+void LeaseLoop::sent(Call& call, Instant now) {
+  call.is_under_way = true;
+  call.sent_at = now;
+  call.manager = manager_;
+  call.registration = registration_;
+}
+
+void LeaseLoop::succeeded(Call& call, Instant now) {
+  call.is_under_way = false;
+  call.not_before = now;
+  call.back_off = Duration::zero();
+  answered_at_ = now;
+}
+
+void LeaseLoop::failed(Call& call, const Error& error, Instant now, Actions& actions) {
+  call.is_under_way = false;
+  back_off(call, now);
+  if (is_silence(error.code)) {
+    // Calls that fail together at one manager move on once. An abandoned long-poll fails by its own doing.
+    const bool is_abandoned = &call == &acquire_ && is_draining();
+    if (call.manager == manager_ && !is_abandoned) {
+      ++manager_;
+      actions.emplace_back(DoNextManager{});
+    }
+    return;
+  }
+  // Whoever refuses to register this worker is no manager of its own: the orphan's clock goes on.
+  if (&call != &register_) answered_at_ = now;
+  if (error.code == Code::kNotFound && call.registration == registration_ && is_registered_) {
+    is_registered_ = false;
+    register_.not_before = now;
+  }
+}
+
+void LeaseLoop::back_off(Call& call, Instant now) {
+  call.back_off = call.back_off == Duration::zero() ? options_.retry_first
+                                                    : std::min(2 * call.back_off, options_.retry_max);
+  const auto bound = static_cast<std::uint64_t>(call.back_off.count());
+  call.not_before = add_saturated(now, Duration(static_cast<Duration::rep>(random_.below(bound))));
+}
+
+// ---- leases ----
+
+void LeaseLoop::accept(api::v1::AcquireReply reply) {
+  for (auto& lease : *reply.mutable_leases()) {
+    if (!releasing_.contains(lease.lease())) held_.accept(std::move(lease));
+  }
+}
+
+void LeaseLoop::settle(const api::v1::CompleteReply& reply, Instant now) {
+  batch_max_ = std::min(2 * batch_max_, options_.complete_max);
+  for (const auto& outcome : reply.outcomes()) {
+    if (held_.stage(outcome.lease()) != HeldLeases::Stage::kDelivering) continue;
+    const auto code = api::parse_code(outcome.status());
+    const bool is_final = !code || !api::info(*code).is_retryable;  // "ok" is no code
+    if (is_final) held_.forget(outcome.lease());
+  }
+  if (held_.delivering() == 0) return;
+  held_.put_back();
+  back_off(complete_, now);
+}
+
+void LeaseLoop::lose(const std::string& lease, Actions& actions) {
+  const auto stage = held_.stage(lease);
+  if (!stage) return;
+  if (*stage == HeldLeases::Stage::kFinished || *stage == HeldLeases::Stage::kDelivering) {
+    held_.mark_lost(lease);
+    return;
+  }
+  if (*stage == HeldLeases::Stage::kRunning) actions.emplace_back(DoStop{lease});
+  held_.forget(lease);
+}
+
+void LeaseLoop::cancel(const std::string& lease, Actions& actions) {
+  const auto stage = held_.stage(lease);
+  // The answer to the delivery under way settles it.
+  if (!stage || *stage == HeldLeases::Stage::kDelivering) return;
+  if (*stage == HeldLeases::Stage::kRunning) actions.emplace_back(DoStop{lease});
+  held_.forget(lease);
+}
+
+// ---- the end ----
+
+void LeaseLoop::begin_drain(Instant now, DrainCause cause, Actions& actions) {
+  if (is_draining()) return;
+  drain_cause_ = cause;
+  drain_began_ = now;
+  if (acquire_.is_under_way) actions.emplace_back(DoCancelAcquire{});
+}
+
+void LeaseLoop::hand_back_running(Actions& actions) {
+  for (auto& lease : held_.take_running()) {
+    actions.emplace_back(DoStop{lease});
+    releasing_.emplace(std::move(lease), true);
+  }
+}
+
+bool LeaseLoop::is_drained(Instant now) const {
+  const bool is_acquire_over = !acquire_.is_under_way || now >= drain_began_ + kAbandonedMax;
+  return held_.is_empty() && releasing_.empty() && is_acquire_over;
+}
+
+void LeaseLoop::exit(int code, std::string reason, Actions& actions) {
+  for (auto& lease : held_.take_running()) actions.emplace_back(DoStop{std::move(lease)});
+  is_over_ = true;
+  wake_at_ = kNever;
+  actions.emplace_back(DoExit{code, std::move(reason)});
+}
+
+}  // namespace skep::worker

@@ -1,0 +1,469 @@
+// SPDX-License-Identifier: Apache-2.0
+// The lease loop, one rule at a time. Method: inputs in, actions out; time is an argument.
+#include "worker/lease_loop.h"
+
+#include <gtest/gtest.h>
+
+namespace skep::worker {
+namespace {
+
+namespace v1 = api::v1;
+using Actions = std::vector<Action>;
+
+template <class T>
+const T* find(const Actions& actions) {
+  for (const auto& action : actions) {
+    if (const auto* found = std::get_if<T>(&action)) return found;
+  }
+  return nullptr;
+}
+
+template <class T>
+std::size_t count(const Actions& actions) {
+  std::size_t n = 0;
+  for (const auto& action : actions) n += std::holds_alternative<T>(action) ? 1 : 0;
+  return n;
+}
+
+LoopOptions options(std::uint32_t slots = 2, std::uint32_t prefetch = 1) {
+  LoopOptions out;
+  out.slots = slots;
+  out.prefetch = prefetch;
+  return out;
+}
+
+v1::RegisterReply registered(std::string id = "w1") {
+  v1::RegisterReply reply;
+  reply.set_worker(std::move(id));
+  reply.set_heartbeat_ms(2'000);
+  return reply;
+}
+
+v1::AcquireReply leases(std::initializer_list<const char*> names) {
+  v1::AcquireReply reply;
+  for (const auto* name : names) reply.add_leases()->set_lease(name);
+  return reply;
+}
+
+v1::Outcome outcome(std::string lease) {
+  v1::Outcome out;
+  out.set_lease(std::move(lease));
+  out.set_result("r");
+  return out;
+}
+
+v1::CompleteReply settled(std::initializer_list<std::pair<const char*, const char*>> rows) {
+  v1::CompleteReply reply;
+  for (const auto& [lease, status] : rows) {
+    auto& item = *reply.add_outcomes();
+    item.set_lease(lease);
+    item.set_status(status);
+  }
+  return reply;
+}
+
+Error down(Code code = Code::kUnavailable) {
+  return fail(code, "no answer");
+}
+
+class LeaseLoopTest : public testing::Test {
+ protected:
+  explicit LeaseLoopTest(LoopOptions o = options()) : loop(o, Random(1), now) {}
+
+  // Registered, with the first long-poll under way.
+  Actions begin() {
+    loop.tick(now);
+    return loop.on_registered(now, registered());
+  }
+  Actions later(Duration by) {
+    now += by;
+    return loop.tick(now);
+  }
+  // Ticks as wanted until something is returned.
+  Actions next() {
+    Actions actions;
+    while (actions.empty()) {
+      EXPECT_NE(loop.wake_at(), kNever);
+      now = std::max(now, loop.wake_at());
+      actions = loop.tick(now);
+    }
+    return actions;
+  }
+
+  Instant now = from_unix_ms(1'000'000);
+  LeaseLoop loop;
+};
+
+TEST_F(LeaseLoopTest, RegistersFirstThenAsksForSlotsAndPrefetch) {
+  const auto first = loop.tick(now);
+  ASSERT_EQ(first.size(), 1u);
+  EXPECT_TRUE(find<DoRegister>(first));
+  EXPECT_TRUE(loop.tick(now).empty());
+  const auto second = loop.on_registered(now, registered());
+  ASSERT_TRUE(find<DoAcquire>(second));
+  EXPECT_EQ(find<DoAcquire>(second)->max, 3u);
+  EXPECT_EQ(find<DoAcquire>(second)->wait, seconds(30));
+  EXPECT_EQ(loop.worker_id(), "w1");
+}
+
+TEST_F(LeaseLoopTest, StartsWhatTheSlotsHoldAndKeepsTheRestWaiting) {
+  begin();
+  const auto actions = loop.on_acquired(now, leases({"a", "b", "c"}));
+  EXPECT_EQ(count<DoStart>(actions), 2u);
+  EXPECT_EQ(count<DoAcquire>(actions), 0u);
+  EXPECT_EQ(loop.running(), 2u);
+  EXPECT_EQ(loop.waiting(), 1u);
+  const auto more = loop.on_finished(now, outcome("a"));
+  ASSERT_TRUE(find<DoStart>(more));
+  EXPECT_EQ(find<DoStart>(more)->lease.lease(), "c");
+  ASSERT_TRUE(find<DoAcquire>(more));
+  EXPECT_EQ(find<DoAcquire>(more)->max, 1u);
+}
+
+TEST_F(LeaseLoopTest, OutcomesThatFinishMeanwhileShareTheNextCall) {
+  begin();
+  loop.on_acquired(now, leases({"a", "b", "c"}));
+  EXPECT_EQ(find<DoComplete>(loop.on_finished(now, outcome("a")))->outcomes.size(), 1u);
+  EXPECT_FALSE(find<DoComplete>(loop.on_finished(now, outcome("b"))));
+  EXPECT_FALSE(find<DoComplete>(loop.on_finished(now, outcome("c"))));
+  EXPECT_EQ(loop.finished(), 3u);
+  const auto actions = loop.on_completed(now, settled({{"a", "ok"}}));
+  ASSERT_TRUE(find<DoComplete>(actions));
+  EXPECT_EQ(find<DoComplete>(actions)->outcomes.size(), 2u);
+  EXPECT_EQ(loop.finished(), 2u);
+}
+
+TEST_F(LeaseLoopTest, ResultIsKeptAndOfferedUntilAManagerTakesIt) {
+  begin();
+  loop.on_acquired(now, leases({"a"}));
+  loop.on_finished(now, outcome("a"));
+  for (const Code code : {Code::kUnavailable, Code::kTimeout, Code::kUnknownOutcome, Code::kExhausted}) {
+    auto actions = loop.on_completed(now, down(code));
+    while (!find<DoComplete>(actions)) actions = next();
+    EXPECT_EQ(find<DoComplete>(actions)->outcomes[0].result(), "r");
+    EXPECT_EQ(loop.finished(), 1u);
+  }
+  loop.on_completed(now, settled({{"a", "ok"}}));
+  EXPECT_EQ(loop.finished(), 0u);
+}
+
+TEST_F(LeaseLoopTest, OutcomeThatIsRefusedForGoodIsDroppedAndOneThatIsNotIsKept) {
+  begin();
+  loop.on_acquired(now, leases({"a", "b"}));
+  loop.on_finished(now, outcome("a"));
+  loop.on_completed(now, settled({{"a", "stale_lease"}}));
+  EXPECT_EQ(loop.finished(), 0u);
+  loop.on_finished(now, outcome("b"));
+  auto actions = loop.on_completed(now, settled({{"b", "unavailable"}}));
+  EXPECT_EQ(loop.finished(), 1u);
+  while (!find<DoComplete>(actions)) actions = next();
+  actions = loop.on_completed(now, settled({}));  // says nothing about it
+  EXPECT_EQ(loop.finished(), 1u);
+}
+
+TEST_F(LeaseLoopTest, BatchThatIsRefusedAsAWholeIsHalvedUntilOneIsLeftToGiveUp) {
+  begin();
+  loop.on_acquired(now, leases({"a", "b", "c"}));
+  loop.on_finished(now, outcome("a"));
+  loop.on_finished(now, outcome("b"));
+  auto actions = loop.on_completed(now, down());
+  while (!find<DoComplete>(actions)) actions = next();
+  EXPECT_EQ(find<DoComplete>(actions)->outcomes.size(), 2u);
+  actions = loop.on_completed(now, down(Code::kInvalid));
+  while (!find<DoComplete>(actions)) actions = next();
+  EXPECT_EQ(find<DoComplete>(actions)->outcomes.size(), 1u);
+  loop.on_completed(now, down(Code::kInvalid));
+  EXPECT_EQ(loop.finished(), 1u);
+}
+
+TEST_F(LeaseLoopTest, HeartbeatsAtTheManagersIntervalWithAllThatIsHeld) {
+  begin();
+  loop.on_acquired(now, leases({"a", "b", "c"}));
+  loop.on_finished(now, outcome("b"));  // c starts
+  EXPECT_TRUE(later(milliseconds(1'999)).empty());
+  const auto actions = later(milliseconds(1));
+  const auto* beat = find<DoHeartbeat>(actions);
+  ASSERT_TRUE(beat);
+  ASSERT_EQ(beat->request.leases_size(), 3);
+  EXPECT_FALSE(beat->request.draining());
+  EXPECT_FALSE(find<DoHeartbeat>(later(seconds(10))));  // one is under way
+  loop.on_heartbeat(now, v1::HeartbeatReply{});
+}
+
+TEST_F(LeaseLoopTest, LostAndCancelledLeasesAreStoppedAndDropped) {
+  begin();
+  loop.on_acquired(now, leases({"a", "b", "c"}));
+  later(seconds(2));
+  v1::HeartbeatReply reply;
+  reply.add_lost("a");
+  reply.add_lost("c");  // waits
+  reply.add_lost("unknown");
+  reply.add_cancelled("b");
+  const auto actions = loop.on_heartbeat(now, reply);
+  EXPECT_EQ(count<DoStop>(actions), 2u);
+  EXPECT_EQ(loop.running() + loop.waiting(), 0u);
+  EXPECT_TRUE(loop.on_finished(now, outcome("a")).empty());
+  EXPECT_EQ(loop.finished(), 0u);
+}
+
+TEST_F(LeaseLoopTest, ResultOfALostLeaseIsStillOfferedButThatOfACancelledTaskIsNot) {
+  begin();
+  loop.on_acquired(now, leases({"a", "b", "c"}));
+  loop.on_finished(now, outcome("a"));  // under way
+  loop.on_finished(now, outcome("b"));
+  loop.on_finished(now, outcome("c"));
+  later(seconds(2));
+  v1::HeartbeatReply reply;
+  reply.add_cancelled("a");
+  reply.add_lost("b");
+  reply.add_cancelled("c");
+  loop.on_heartbeat(now, reply);
+  EXPECT_EQ(loop.finished(), 2u);
+  const auto actions = loop.on_completed(now, settled({{"a", "conflict"}}));
+  ASSERT_TRUE(find<DoComplete>(actions));
+  ASSERT_EQ(find<DoComplete>(actions)->outcomes.size(), 1u);
+  EXPECT_EQ(find<DoComplete>(actions)->outcomes[0].lease(), "b");
+  const auto beat = later(seconds(2));
+  EXPECT_EQ(find<DoHeartbeat>(beat)->request.leases_size(), 0);  // a is gone, b is lost
+}
+
+TEST_F(LeaseLoopTest, UnknownWorkerRegistersAgainAndPresentsWhatItHolds) {
+  begin();
+  loop.on_acquired(now, leases({"a", "b", "c"}));
+  later(seconds(2));
+  auto actions = loop.on_heartbeat(now, down(Code::kNotFound));
+  EXPECT_TRUE(find<DoRegister>(actions));
+  EXPECT_EQ(count<DoStop>(actions), 0u);
+  actions = loop.on_registered(now, registered("w2"));
+  ASSERT_TRUE(find<DoHeartbeat>(actions));
+  EXPECT_EQ(find<DoHeartbeat>(actions)->request.leases_size(), 3);
+  EXPECT_EQ(loop.worker_id(), "w2");
+  EXPECT_EQ(loop.running(), 2u);
+}
+
+TEST_F(LeaseLoopTest, NotFoundForTheOldIdDoesNotUndoTheNewRegistration) {
+  begin();
+  later(seconds(2));  // the heartbeat is under way, and so is the long-poll
+  loop.on_heartbeat(now, down(Code::kNotFound));
+  loop.on_registered(now, registered("w2"));
+  EXPECT_FALSE(find<DoRegister>(loop.on_acquired(now, down(Code::kNotFound))));
+}
+
+TEST_F(LeaseLoopTest, SilentManagerIsLeftOnceForAllCallsThatFailedThere) {
+  begin();
+  loop.on_acquired(now, leases({"a"}));
+  loop.on_finished(now, outcome("a"));
+  later(seconds(2));
+  EXPECT_EQ(count<DoNextManager>(loop.on_completed(now, down())), 1u);
+  EXPECT_EQ(count<DoNextManager>(loop.on_heartbeat(now, down(Code::kUnknownOutcome))), 0u);
+  EXPECT_EQ(count<DoNextManager>(loop.on_acquired(now, down(Code::kTimeout))), 0u);
+  EXPECT_EQ(loop.finished(), 1u);
+}
+
+TEST_F(LeaseLoopTest, FailedCallsBackOffWithinTheirBound) {
+  begin();
+  Duration longest{};
+  for (int i = 0; i < 30; ++i) {
+    const Instant failed_at = now;
+    auto actions = loop.on_acquired(now, down(Code::kInternal));
+    while (!find<DoAcquire>(actions)) {
+      actions = next();
+      if (find<DoHeartbeat>(actions)) {
+        const auto more = loop.on_heartbeat(now, v1::HeartbeatReply{});
+        actions.insert(actions.end(), more.begin(), more.end());
+      }
+    }
+    longest = std::max(longest, now - failed_at);
+    EXPECT_LE(now - failed_at, seconds(5));
+  }
+  EXPECT_GT(longest, seconds(2));
+}
+
+TEST_F(LeaseLoopTest, EmptyAnswerAtOnceIsNotFollowedByAStorm) {
+  begin();
+  int calls = 0;
+  const Instant end = now + seconds(60);
+  while (now < end) {
+    auto actions = loop.on_acquired(now, v1::AcquireReply{});
+    while (!find<DoAcquire>(actions)) {
+      actions = next();
+      if (find<DoHeartbeat>(actions)) {
+        const auto more = loop.on_heartbeat(now, v1::HeartbeatReply{});
+        actions.insert(actions.end(), more.begin(), more.end());
+      }
+    }
+    ++calls;
+  }
+  EXPECT_LT(calls, 100);
+}
+
+TEST_F(LeaseLoopTest, EmptyAnswerAfterItsWaitIsFollowedAtOnce) {
+  begin();
+  now += seconds(30);
+  EXPECT_TRUE(find<DoAcquire>(loop.on_acquired(now, v1::AcquireReply{})));
+}
+
+TEST_F(LeaseLoopTest, LeaseThatIsHeldAlreadyIsIgnored) {
+  begin();
+  loop.on_acquired(now, leases({"a"}));
+  const auto actions = loop.on_acquired(now, leases({"a", "b", "b"}));
+  EXPECT_EQ(count<DoStart>(actions), 1u);
+  EXPECT_EQ(loop.running() + loop.waiting(), 2u);
+}
+
+TEST_F(LeaseLoopTest, OrphanExits) {
+  begin();
+  loop.on_acquired(now, leases({"a"}));
+  Actions actions;
+  while (!find<DoExit>(actions)) {
+    if (find<DoHeartbeat>(actions)) {
+      actions = loop.on_heartbeat(now, down());
+    } else if (find<DoAcquire>(actions)) {
+      actions = loop.on_acquired(now, down());
+    } else {
+      actions = next();
+    }
+  }
+  EXPECT_EQ(find<DoExit>(actions)->code, 0);
+  EXPECT_EQ(count<DoStop>(actions), 1u);
+  EXPECT_EQ(now, from_unix_ms(1'000'000) + minutes(10));
+  EXPECT_TRUE(later(hours(1)).empty());
+  EXPECT_EQ(loop.wake_at(), kNever);
+}
+
+TEST_F(LeaseLoopTest, WorkerThatIsRefusedAtItsFirstRegistrationExitsWithTheReason) {
+  loop.tick(now);
+  const auto actions = loop.on_registered(now, fail(Code::kInvalid, "name: too long"));
+  ASSERT_TRUE(find<DoExit>(actions));
+  EXPECT_EQ(find<DoExit>(actions)->code, 2);
+  EXPECT_NE(find<DoExit>(actions)->reason.find("name: too long"), std::string::npos);
+}
+
+// ---- drain ----
+
+TEST_F(LeaseLoopTest, DrainReleasesWhatWaitsFinishesWhatRunsAndExits) {
+  begin();
+  loop.on_acquired(now, leases({"a", "b", "c"}));
+  auto actions = loop.drain(now, DrainCause::kSignal);
+  ASSERT_TRUE(find<DoRelease>(actions));
+  ASSERT_EQ(find<DoRelease>(actions)->leases.size(), 1u);
+  EXPECT_EQ(find<DoRelease>(actions)->leases[0].lease(), "c");
+  EXPECT_FALSE(find<DoRelease>(actions)->leases[0].started());
+  EXPECT_EQ(count<DoStop>(actions), 0u);
+  EXPECT_TRUE(loop.is_draining());
+  v1::ReleaseReply released;
+  loop.on_released(now, released);
+  loop.on_finished(now, outcome("a"));
+  EXPECT_TRUE(loop.on_finished(now, outcome("b")).empty());
+  actions = loop.on_completed(now, settled({{"a", "ok"}}));
+  EXPECT_TRUE(find<DoComplete>(actions));
+  EXPECT_FALSE(find<DoExit>(actions));
+  actions = loop.on_completed(now, settled({{"b", "ok"}}));
+  ASSERT_TRUE(find<DoExit>(actions));
+  EXPECT_EQ(find<DoExit>(actions)->code, 0);
+}
+
+TEST_F(LeaseLoopTest, DrainHandsBackWhatDoesNotFinishInTime) {
+  begin();
+  loop.on_acquired(now, leases({"a", "b"}));
+  loop.on_acquired(now, v1::AcquireReply{});
+  loop.drain(now, DrainCause::kOrder);
+  now += seconds(20);
+  const auto actions = loop.tick(now);
+  EXPECT_EQ(count<DoStop>(actions), 2u);
+  ASSERT_TRUE(find<DoRelease>(actions));
+  ASSERT_EQ(find<DoRelease>(actions)->leases.size(), 2u);
+  EXPECT_TRUE(find<DoRelease>(actions)->leases[0].started());
+  EXPECT_TRUE(find<DoExit>(loop.on_released(now, v1::ReleaseReply{})));
+}
+
+TEST_F(LeaseLoopTest, SecondSignalHandsBackAtOnceAndTheThirdExits) {
+  begin();
+  loop.on_acquired(now, leases({"a", "b"}));
+  loop.drain(now, DrainCause::kSignal);
+  EXPECT_EQ(count<DoStop>(loop.drain(now, DrainCause::kOrder)), 0u);
+  EXPECT_EQ(count<DoStop>(loop.drain(now, DrainCause::kSignal)), 2u);
+  EXPECT_TRUE(find<DoExit>(loop.drain(now, DrainCause::kSignal)));
+}
+
+TEST_F(LeaseLoopTest, LongPollIsAbandonedAndWhatItStillBringsIsReleased) {
+  begin();
+  EXPECT_TRUE(find<DoCancelAcquire>(loop.drain(now, DrainCause::kSignal)));
+  const auto actions = loop.on_acquired(now, leases({"a"}));
+  EXPECT_EQ(count<DoStart>(actions), 0u);
+  ASSERT_TRUE(find<DoRelease>(actions));
+  EXPECT_TRUE(find<DoExit>(loop.on_released(now, v1::ReleaseReply{})));
+}
+
+TEST_F(LeaseLoopTest, AbandonedLongPollThatNeverAnswersDoesNotHoldTheExit) {
+  begin();
+  EXPECT_FALSE(find<DoExit>(loop.drain(now, DrainCause::kSignal)));
+  EXPECT_TRUE(find<DoExit>(next()));
+  EXPECT_LE(now, from_unix_ms(1'000'000) + seconds(2));
+}
+
+TEST_F(LeaseLoopTest, AbandonedLongPollIsNoReasonToLeaveTheManager) {
+  begin();
+  loop.on_acquired(now, leases({"a"}));
+  loop.drain(now, DrainCause::kSpotNotice);
+  EXPECT_EQ(count<DoNextManager>(loop.on_acquired(now, down())), 0u);
+}
+
+TEST_F(LeaseLoopTest, DrainOrderComesInEitherReply) {
+  begin();
+  v1::AcquireReply reply = leases({"a"});
+  reply.set_drain(true);
+  const auto actions = loop.on_acquired(now, reply);
+  EXPECT_TRUE(loop.is_draining());
+  EXPECT_TRUE(find<DoRelease>(actions));
+
+  LeaseLoop other(options(), Random(1), now);
+  other.tick(now);
+  other.on_registered(now, registered());
+  other.tick(now + seconds(2));
+  v1::HeartbeatReply beat;
+  beat.set_drain(true);
+  EXPECT_TRUE(find<DoCancelAcquire>(other.on_heartbeat(now + seconds(2), beat)));
+}
+
+TEST_F(LeaseLoopTest, ReleaseIsRepeatedUntilItIsAnswered) {
+  begin();
+  loop.on_acquired(now, leases({"a", "b", "c"}));
+  auto actions = loop.drain(now, DrainCause::kSignal);
+  for (int i = 0; i < 5; ++i) {
+    ASSERT_TRUE(find<DoRelease>(actions));
+    EXPECT_EQ(find<DoRelease>(actions)->leases[0].lease(), "c");
+    actions = loop.on_released(now, down());
+    while (!find<DoRelease>(actions)) actions = next();
+  }
+  loop.on_released(now, v1::ReleaseReply{});
+  EXPECT_EQ(loop.waiting(), 0u);
+}
+
+TEST_F(LeaseLoopTest, DrainBeforeRegistrationExitsAtOnce) {
+  loop.tick(now);
+  EXPECT_TRUE(find<DoExit>(loop.drain(now, DrainCause::kSignal)));
+}
+
+class PrefetchTest : public LeaseLoopTest {
+ protected:
+  PrefetchTest() : LeaseLoopTest(options(1, 8)) {}
+};
+
+TEST_F(PrefetchTest, HalfOfThePrefetchIsUsedUpBeforeMoreIsAsked) {
+  begin();
+  loop.on_acquired(now, leases({"a", "b", "c", "d", "e", "f", "g", "h", "i"}));
+  EXPECT_EQ(loop.waiting(), 8u);
+  int asked_at = 0;
+  for (const auto* name : {"a", "b", "c", "d"}) {
+    const auto actions = loop.on_finished(now, outcome(name));
+    if (const auto* acquire = find<DoAcquire>(actions)) {
+      asked_at = static_cast<int>(loop.waiting());
+      EXPECT_EQ(acquire->max, 4u);
+    }
+  }
+  EXPECT_EQ(asked_at, 4);
+}
+
+}  // namespace
+}  // namespace skep::worker

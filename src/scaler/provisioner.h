@@ -2,8 +2,9 @@
 // provisioner.h - the seam behind which machines or processes are started and stopped.
 //
 // Threads:   calls and replies on one executor; a provisioner that blocks does so on a thread of its own.
-// Errors:    launch: an Error for each instance that was not started; kUnknownOutcome says that one may exist all the
-//            same, and list() will tell. list: kUnavailable, nothing is known. terminate of an unknown id is success.
+// Errors:    launch: an Error for each instance that was not started; kUnknownOutcome says that one may exist
+//            all the same, and list() will tell. list: kUnavailable, nothing is known. terminate of an
+//            unknown id is success.
 #pragma once
 
 #include <cstdint>
@@ -19,8 +20,10 @@ namespace skep::scaler {
 enum class InstanceState : std::uint8_t { kRunning, kStopping, kGone };
 
 struct Instance {
-  std::string id;     // the provisioner's name for it
-  std::string token;  // what the worker on it says of itself when it registers (RegisterRequest.instance)
+  std::string id;  // the provisioner's name for it
+  // What the worker on it says of itself when it registers (RegisterRequest.instance): the token of its
+  // launch, with "-" and more behind it where a launch starts several.
+  std::string token;
   InstanceState state = InstanceState::kRunning;
   Instant started_at{};
   std::string detail;  // for people: "pid 4711", "exit code 1", "m7a.large in eu-central-1a"
@@ -41,11 +44,13 @@ class Provisioner {
   virtual ~Provisioner() = default;
 
   virtual std::string name() const = 0;  // "process", "ec2", "none"
+  // False: it starts nothing, the wanted size is only published.
+  virtual bool can_launch() const { return true; }
   virtual void list(ListDone done) = 0;
   // `token` is unique to this call for ever: a repeated call with the same token starts nothing twice.
   virtual void launch(std::uint32_t count, std::string token, LaunchDone done) = 0;
   virtual void terminate(std::vector<std::string> ids, TerminateDone done) = 0;
-  // `changed` runs on the executor soon after an instance went away by itself (not promised by every provisioner).
+  // `changed` runs on the executor soon after an instance went away by itself. Not every provisioner does it.
   virtual void on_change(Changed changed) = 0;
 };
 

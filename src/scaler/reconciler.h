@@ -1,20 +1,30 @@
 // SPDX-License-Identifier: Apache-2.0
-// reconciler.h - compares what is wanted, what the provisioner lists and what the manager hears, and says what to do.
+// reconciler.h - compares what is wanted, what the provisioner lists and what the manager hears, and says
+// what to do.
 //
-// Pure: (wanted, listed instances, workers heard from, now) -> actions, each with its reason. Started but never heard
-// from within the boot timeout: terminated and counted as a boot failure, with back-off when they repeat. Heard from
-// no more, or gone from the list: its place is free at once and the manager is told. Listed but unknown: adopted if it
-// reports, else terminated after the boot timeout. Never more than workers_max exist, counting all that may exist.
+// Pure: (wanted, listed instances, workers heard from, now) -> actions, each with its reason. Started but
+// never heard from within the boot timeout: terminated and counted as a boot failure, with back-off when they
+// repeat. Heard from no more, or gone from the list: its place is free at once and the manager is told.
+// Listed but unknown: adopted if it reports, else terminated after the boot timeout. Never more than
+// workers_max exist, counting all that may exist.
+//
+// What boots is never stopped for want of work: it may be about to take some, and is drained once it runs. Of
+// what runs, idle workers are drained first, of these the one idle for longest (the queue has missed it
+// least), of these the newest (what has run for long has shown that it can). One that computes is drained
+// only when the maximum says so, or after `busy_hold` in which none was idle.
 //
 // Threads:   one executor at a time.
 #pragma once
 
 #include <cstdint>
 #include <map>
+#include <optional>
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include "base/time.h"
+#include "scaler/boot_backoff.h"
 #include "scaler/provisioner.h"
 
 namespace skep::scaler {
@@ -36,6 +46,9 @@ struct ReconcilerOptions {
   Duration backoff_first = seconds(1);   // after a boot failure
   Duration backoff_max = minutes(1);
   std::uint32_t launches_at_once_max = 16;
+  Duration busy_hold = minutes(5);
+  Duration boot = seconds(1);            // expected of a boot until the first one has taught better
+  std::string launch_prefix = "launch";  // of launch tokens; unique to this reconciler for ever
 };
 
 enum class ActionKind : std::uint8_t {
@@ -51,37 +64,135 @@ struct Action {
   std::string worker;
   std::string instance;  // the provisioner's id
   std::string reason;    // one sentence
+  std::string token;     // of a launch: "<prefix>-<n>"
 };
 
 struct FleetCounts {
-  std::uint32_t running = 0;   // heard from, not draining
+  std::uint32_t running = 0;  // heard from, not draining
   std::uint32_t booting = 0;
-  std::uint32_t draining = 0;
-  std::uint64_t started = 0;   // since construction
+  std::uint32_t draining = 0;  // or being terminated
+  // Since construction.
+  std::uint64_t started = 0;
   std::uint64_t stopped = 0;
-  std::uint64_t boot_failures = 0;
-  std::uint64_t crashed = 0;   // went away without being asked
+  std::uint64_t boot_failures = 0;  // not started, or not heard from
+  std::uint64_t crashed = 0;        // silent, or went away without being asked
+
+  bool operator==(const FleetCounts&) const = default;
 };
 
 class Reconciler {
  public:
   explicit Reconciler(ReconcilerOptions options);
 
+  // Takes in what is there and what is heard; reconcile() begins with the same. Only needed where counts()
+  // and booting_ready_at() shall be up to date before the decision. Idempotent.
+  void absorb(Instant now, const std::vector<Instance>& listed, const std::vector<WorkerSeen>& workers);
+
   // What to do so that `wanted` workers run. Call after each list(), each decision, and each change.
   std::vector<Action> reconcile(Instant now, std::uint32_t wanted, std::uint32_t workers_max,
                                 const std::vector<Instance>& listed, const std::vector<WorkerSeen>& workers);
 
-  // What came of a launch of `count`.
-  void on_launched(Instant now, std::uint32_t count, const LaunchReply& reply);
+  // The same at the end: nothing is launched, what runs is drained, what boots is terminated; with
+  // `is_overdue` all is terminated.
+  std::vector<Action> wind_down(Instant now, bool is_overdue, const std::vector<Instance>& listed,
+                                const std::vector<WorkerSeen>& workers);
 
-  FleetCounts counts() const;
+  // What came of a launch of `count`. Every kLaunch wants this call once; who waits no longer for the reply
+  // passes kUnknownOutcome. Without `token` the oldest launch of that count is meant.
+  void on_launched(Instant now, std::uint32_t count, const LaunchReply& reply, std::string_view token = {});
+
+  // The list passed from now on was asked for at `asked_at`: what was launched later may be missing in it.
+  // Without this call every list counts as asked for at the time it is passed.
+  void on_listed(Instant asked_at) { listed_at_ = asked_at; }
+
+  // As of the last call of absorb(), reconcile() or wind_down().
+  FleetCounts counts() const { return totals_; }
   // For each booting instance, when it is expected; by the learned boot time.
   std::vector<Instant> booting_ready_at() const;
-  Duration learned_boot() const;
-  Instant wake_at() const;  // when reconcile() is wanted at the latest
+  Duration learned_boot() const { return boot_mean_; }  // zero: none came up yet
+  Instant wake_at() const { return wake_at_; }          // when reconcile() is wanted at the latest
+  // How many instances of the provisioner may exist: listed, started and not yet listed, of unknown outcome.
+  std::uint32_t existing() const;
+  // Why fewer run than wanted and none is launched now; "" if that is not so.
+  const std::string& held_because() const { return held_because_; }
 
  private:
-  // (the implementer's)
+  enum class Phase : std::uint8_t { kBooting, kUp, kLeft };  // kLeft: its worker signed off
+  enum class Fate : std::uint8_t { kOpen, kStopped, kBootFailed, kCrashed };
+  struct Known {
+    Instance instance;
+    Phase phase = Phase::kBooting;
+    Fate fate = Fate::kOpen;   // decided before it is gone where we end it
+    bool is_launched = false;  // here; else adopted
+    bool was_listed = false;
+    bool is_stuck = false;  // it says that it stops, and does not
+    Instant launched_at{};
+    Instant boot_deadline{};
+    Instant up_at = kNoInstant;
+    Instant draining_since = kNoInstant;
+    Instant stopping_since = kNoInstant;
+    Instant terminate_first = kNoInstant;
+    Instant terminate_last = kNoInstant;
+    const WorkerSeen* seen = nullptr;  // its worker, within one call
+  };
+  // A launch that is under way, or whose outcome is not known in full.
+  struct Pending {
+    std::string token;
+    std::uint32_t asked_count = 0;
+    std::uint32_t count = 0;  // that may exist beyond those seen
+    Instant asked_at{};
+    Instant answered_at = kNoInstant;
+  };
+  using Tokens = std::multimap<std::string_view, const WorkerSeen*>;
+
+  void begin(Instant now, const std::vector<Instance>& listed, const std::vector<WorkerSeen>& workers);
+  void end();
+  void see_listed(Instant now, const std::vector<Instance>& listed, const Tokens& tokens);
+  void drop_unlisted(Instant now, const std::vector<Instance>& listed, const Tokens& tokens);
+  void see_workers(Instant now, const std::vector<WorkerSeen>& workers, const Tokens& tokens);
+  void see_worker(Instant now, Known& known, const Tokens& tokens);
+  void came_up(Instant now, Known& known);
+  Known& add(Instant now, const Instance& instance, Pending* launch);
+  Pending* launch_of(std::string_view token);
+  void drop_settled_launches();
+  void count_end(Instant now, const Known& known, const std::string& why);
+  void forget_all(Instant now, std::string_view token, const std::string& why, const Tokens& tokens);
+  void forget(Instant now, const WorkerSeen& worker, std::string reason);
+
+  void end_lost(Instant now, const std::vector<WorkerSeen>& workers);
+  void end_overdue(Instant now);
+  void terminate(Instant now, Known& known, Fate fate, std::string reason);
+  void ask_to_terminate(Instant now, Known& known, std::string reason);
+  void terminate_again(Instant now);
+  void drain(Instant now, Known& known, std::string reason);
+  void drain_surplus(Instant now, std::uint32_t wanted, std::uint32_t workers_max);
+  std::vector<Known*> by_ease_of_drain();
+  void launch_missing(Instant now, std::uint32_t wanted, std::uint32_t workers_max);
+  std::uint32_t launchable(Instant now, std::uint32_t missing, std::uint32_t booting,
+                           std::uint32_t workers_max);
+  void wake_by(Instant when);
+
+  bool is_up(const Known& known) const;
+  bool is_booting(const Known& known) const;
+  bool is_recent(const Pending& launch) const;
+  bool is_forgotten(const WorkerSeen& worker) const;
+
+  ReconcilerOptions options_;
+  std::map<std::string, Known> instances_;    // by the provisioner's id
+  std::vector<Pending> launches_;             // oldest first
+  std::map<std::string, Instant> forgotten_;  // workers that are to be forgotten, while still named
+  std::vector<Action> actions_;               // decided and not yet returned
+  BootBackoff backoff_;
+  std::optional<Instant> listed_at_;
+  Instant list_at_ = kNoInstant;  // when the list at hand was asked for
+  Duration boot_mean_{};
+  FleetCounts totals_;
+  std::uint32_t others_running_ = 0;  // workers of no instance that is known
+  std::uint32_t others_draining_ = 0;
+  Instant surplus_since_ = kNoInstant;
+  Instant wake_at_ = kNever;
+  std::uint64_t launches_made_ = 0;
+  std::string held_because_;
 };
 
 }  // namespace skep::scaler

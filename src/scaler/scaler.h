@@ -1,8 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0
 // scaler.h - the loop that sizes the fleet: observe, decide, reconcile, act, remember.
 //
+// A provisioner that answers late or never does not stop it: decisions go on with the last list, and a launch
+// whose outcome is not told counts as one that may have happened. Until the first list nothing is launched.
+//
 // Threads:   everything on the one executor given; the provisioner replies there too.
-// Ownership: borrows executor, provisioner and fleet, which must outlive it.
+// Ownership: borrows executor, provisioner and fleet, which must outlive it. Replies that come after its end
+//            are ignored.
 #pragma once
 
 #include <deque>
@@ -42,6 +46,7 @@ struct ScalerOptions {
   Bounds bounds;
   ReconcilerOptions reconciler;
   Duration tick = milliseconds(500);
+  Duration reply_timeout = seconds(30);  // of the provisioner
   std::size_t ledger_max = 1'000;
 };
 
@@ -54,9 +59,11 @@ class Scaler {
   Scaler& operator=(const Scaler&) = delete;
 
   void start();
-  // Something changed (tasks arrived at an idle fleet, a worker registered or left): decide soon, not at the tick.
+  // Something changed (tasks arrived at an idle fleet, a worker registered or left): decide soon, not at the
+  // tick. May be called at any rate.
   void poke();
-  // No more launches; then drains every worker that it started and terminates those that do not go by `deadline`.
+  // No more launches; then drains every worker that the provisioner lists and terminates those that do not go
+  // by `deadline`. `done` runs once, when all are gone or a little after the deadline.
   void stop(Instant deadline, UniqueFunction<void()> done);
 
   const Bounds& bounds() const;

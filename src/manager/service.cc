@@ -104,6 +104,10 @@ void Service::on_batch() {
 
 void Service::sweep() {
   const Instant now = executor_.now();
+  // Time in which this manager itself stood still (it loaded, or was stopped) is not the workers' silence.
+  const Duration stall = now - swept_at_ - options_.sweep;
+  if (swept_at_ != kNoInstant && stall > options_.sweep) registry_.forgive(stall);
+  swept_at_ = now;
   for (const auto& id : registry_.sweep(now, options_.worker_timeout)) {
     const WorkerInfo& worker = *registry_.find(id);
     lose_worker(id, worker.slots,
@@ -160,7 +164,7 @@ void Service::lose_worker(const std::string& id, std::uint32_t slots, std::strin
 
 std::uint32_t Service::leases_of(const std::string& worker) const {
   std::size_t count = 0;
-  for (const auto& shard : host_.shards()) count += shard->leases_of(worker).size();
+  for (const auto& shard : host_.shards()) count += shard->lease_count(worker);
   return static_cast<std::uint32_t>(count);
 }
 

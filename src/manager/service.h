@@ -179,6 +179,7 @@ class Service final : private HostListener, public scaler::Fleet {
   std::list<PullWaiter> pull_waiters_;
   std::unordered_map<std::string, std::list<SeedLease>> seed_leases_;  // by worker, the oldest first
   TimerId sweep_timer_ = 0;
+  Instant swept_at_{};
 
   // For the rate of arrival: totals at the last sweep, and the smoothed rate.
   Instant rate_at_{};

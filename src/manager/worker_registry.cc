@@ -63,6 +63,12 @@ std::vector<std::string> WorkerRegistry::sweep(Instant now, Duration timeout) {
   return lost;
 }
 
+void WorkerRegistry::forgive(Duration span) {
+  for (auto& [id, worker] : workers_) {
+    if (!worker.is_lost) worker.heard_at += span;
+  }
+}
+
 void WorkerRegistry::drop_silent(Instant now, Duration keep) {
   std::erase_if(workers_, [&](const auto& entry) {
     const WorkerInfo& worker = entry.second;

@@ -54,6 +54,8 @@ class WorkerRegistry {
 
   // Marks those that were silent for longer than `timeout` as lost and gives their ids, each once.
   std::vector<std::string> sweep(Instant now, Duration timeout);
+  // Takes `span` off the silence of every worker that is not lost.
+  void forgive(Duration span);
   // Forgets lost workers and idle seed workers that were silent for so long.
   void drop_silent(Instant now, Duration keep);
 

@@ -77,6 +77,7 @@ class Shard {
   ListReply list(const ListTasks& query) const;
   std::vector<QueueStatus> queues() const;
   const QueueRecord* find_queue(const std::string& name) const;
+  std::size_t lease_count(const std::string& worker) const;
   std::vector<LeaseToken> leases_of(const std::string& worker) const;  // the oldest first
   const Counts& counts() const { return counts_; }
   const Totals& totals() const { return totals_; }

@@ -148,6 +148,11 @@ ExtendReply Shard::apply(const Extend& command, Instant now, Effects& effects) {
   return reply;
 }
 
+std::size_t Shard::lease_count(const std::string& worker) const {
+  const auto found = leases_.find(worker);
+  return found == leases_.end() ? 0 : found->second.size();
+}
+
 std::vector<LeaseToken> Shard::leases_of(const std::string& worker) const {
   std::vector<LeaseToken> tokens;
   const auto found = leases_.find(worker);

@@ -108,6 +108,13 @@ Result<Epoch> ShardFence::raise(ShardId shard, Epoch min) {
   return raised;
 }
 
+void ShardFence::revoke_all() {
+  MutexLock lock(mutex_);
+  for (auto& shard : shards_) {
+    if (shard.epoch > 0 && shard.epoch < std::numeric_limits<Epoch>::max()) ++shard.epoch;
+  }
+}
+
 // ---- Gate ----
 
 void Gate::enter() {

@@ -70,6 +70,8 @@ class ShardFence {
   // Waits for the commits that are under way. Success: the epoch that may write from now on. The new one is
   // at least `min`. kCorrupt: epochs are used up.
   Result<Epoch> raise(ShardId shard, Epoch min = 1);
+  // Raises every shard that has an owner, without waiting: their owners must claim and load again.
+  void revoke_all();
   // kFenced if `epoch` may not write to `shard`, kInvalid if there is no such shard.
   Result<void> check(ShardId shard, Epoch epoch) const;
 

@@ -1,0 +1,102 @@
+// SPDX-License-Identifier: Apache-2.0
+// rocksdb_engine.h - RocksDB as tables of bytes: opening, writing, reading, and healing after an error.
+//
+// Knows RocksDB and the disk, but neither tasks nor shards (rocksdb_store.h does). After a write that failed
+// it closes and opens the database within the process, exactly as a restart would: the logs are looked
+// through, what was promised is there, and what was not is gone or complete. Nothing is ever synced a second
+// time as if the first failure had not been: what the logs hold is written anew.
+//
+// Threads:   any thread; calls that find the engine broken wait while it is opened again.
+// Errors:    kUnavailable, kUnknownOutcome, kCorrupt with the meaning of store.h; kInvalid when opening.
+// Ownership: borrows the Env, which must outlive it.
+#pragma once
+
+#include <cstdint>
+#include <memory>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "base/function.h"
+#include "base/log.h"
+#include "base/result.h"
+#include "store/rocksdb_keys.h"
+#include "store/store.h"
+
+namespace rocksdb {
+class Env;
+}
+
+namespace skep::store {
+
+enum class EngineMode : std::uint8_t {
+  kCreate,    // make what is missing
+  kOpen,      // all must be there
+  kReadOnly,  // change nothing, not even a torn end
+};
+
+struct EngineOptions {
+  std::string directory;
+  EngineMode mode = EngineMode::kOpen;
+  std::size_t cache_bytes = std::size_t{64} << 20;
+  std::size_t write_buffer_bytes = std::size_t{128} << 20;  // of all tables together
+  std::size_t log_bytes_max = std::size_t{128} << 20;       // what a restart has to read at most
+  rocksdb::Env* env = nullptr;                              // null: the machine's
+  // Called when opening again after an error lost writes that were not durable: who relied on them must load
+  // again.
+  UniqueFunction<void()> on_lost_writes;
+};
+
+// The changes of one write, applied in order and as a whole.
+class KvBatch {
+ public:
+  void put(Table table, std::string_view key, std::string_view value);
+  void erase(Table table, std::string_view key);
+
+  struct Impl;
+  explicit KvBatch(Impl& impl) : impl_(impl) {}
+
+ private:
+  Impl& impl_;
+};
+
+class RocksdbEngine {
+ public:
+  // Takes the directory's lock for as long as it is open. kUnavailable: another process has it, or the disk
+  // is full or away.
+  static Result<std::unique_ptr<RocksdbEngine>> open(EngineOptions options, Logger log);
+  ~RocksdbEngine();
+  RocksdbEngine(const RocksdbEngine&) = delete;
+  RocksdbEngine& operator=(const RocksdbEngine&) = delete;
+
+  // Writes what `fill` puts into the batch; its error, if it gives one, and nothing is written.
+  Result<void> write(Sync sync, UniqueFunction<Result<void>(KvBatch&)> fill);
+
+  // Gives `visit` each key's value or nothing, in the order of the keys, until it fails.
+  using VisitValue = UniqueFunction<Result<void>(std::size_t index, std::optional<std::string_view> value)>;
+  Result<void> get(Table table, const std::vector<std::string>& keys, VisitValue visit);
+  // Gives `visit` every entry whose key begins with `prefix`, in order, until it fails.
+  using VisitEntry = UniqueFunction<Result<void>(std::string_view key, std::string_view value)>;
+  Result<void> scan(Table table, std::string_view prefix, VisitEntry visit);
+
+  // Reads every data file whole and compares it with the checksum of its making. Success: a sentence for each
+  // that differs or is missing, and how many were read.
+  struct FileCheck {
+    std::vector<std::string> findings;
+    std::uint64_t files = 0;
+    std::uint64_t bytes = 0;
+  };
+  Result<FileCheck> check_files();
+
+  // Writes out what is in memory, seals the directory and lets go of it. Idempotent. kUnavailable: that did
+  // not succeed; what was durable still is.
+  Result<void> close();
+
+ private:
+  struct Impl;
+  explicit RocksdbEngine(std::unique_ptr<Impl> impl);
+  std::unique_ptr<Impl> impl_;
+};
+
+}  // namespace skep::store

@@ -1,0 +1,68 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "engines.h"
+
+#include <stdlib.h>
+
+#include <filesystem>
+
+#include "base/check.h"
+#include "store/memory_store.h"
+#include "store/rocksdb_store.h"
+#include "store/testing/faulty_disk.h"
+
+namespace skep::contract {
+namespace {
+
+class MemoryEngine final : public Engine {
+ public:
+  Result<std::unique_ptr<store::Store>> open(ShardId shard_count) override {
+    if (!disk_) disk_ = std::make_shared<store::MemoryDisk>(shard_count);
+    return std::unique_ptr<store::Store>(std::make_unique<store::MemoryStore>(disk_));
+  }
+  void power_off() override {}
+  void power_on(Random& random) override { disk_->crash(random.below(disk_->soft_commits() + 1)); }
+
+ private:
+  std::shared_ptr<store::MemoryDisk> disk_;
+};
+
+class RocksdbEngine final : public Engine {
+ public:
+  Result<std::unique_ptr<store::Store>> open(ShardId shard_count) override {
+    store::RocksdbOptions options;
+    options.directory = directory_.path() + "/store";
+    options.shard_count = shard_count;
+    // Small, so that a short history is written out, merged and collected too.
+    options.write_buffer_bytes = 1 << 18;
+    options.log_bytes_max = 1 << 19;
+    disk_ = std::make_unique<store::testing::FaultyDisk>();
+    options.env = disk_->env();
+    return store::open_rocksdb(options, Logger());
+  }
+  void power_off() override { disk_->power_off(); }
+  void power_on(Random& random) override { disk_->lose_unsynced(random); }
+
+ private:
+  TemporaryDirectory directory_;
+  std::unique_ptr<store::testing::FaultyDisk> disk_;
+};
+
+}  // namespace
+
+std::vector<EngineKind> all_engines() {
+  return {{"memory", [] { return std::make_unique<MemoryEngine>(); }},
+          {"rocksdb", [] { return std::make_unique<RocksdbEngine>(); }}};
+}
+
+TemporaryDirectory::TemporaryDirectory() {
+  std::string pattern = (std::filesystem::temp_directory_path() / "skep-test-XXXXXX").string();
+  SKEP_CHECK(::mkdtemp(pattern.data()) != nullptr, "a temporary directory is needed");
+  path_ = pattern;
+}
+
+TemporaryDirectory::~TemporaryDirectory() {
+  std::error_code error;
+  std::filesystem::remove_all(path_, error);
+}
+
+}  // namespace skep::contract

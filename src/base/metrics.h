@@ -6,9 +6,8 @@
 //
 // Threads:   any thread.
 // Errors:    a bad name or label, or one name for two types, is a mistake in the program and aborts.
-// Ownership: families and members point into their Metrics, which must outlive their use. A
-// default-constructed
-//            one drops what it is given.
+// Ownership: families and members point into their Metrics, which must outlive their use.
+//            A default-constructed one drops what it is given.
 // Units:     names end in their unit: _seconds, _bytes, _total.
 #pragma once
 

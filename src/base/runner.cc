@@ -124,14 +124,11 @@ struct Runner::Impl {
 };
 
 void Runner::Impl::post(Work work) {
-  bool must_wake = false;
-  {
-    const MutexLock lock(mutex);
-    if (is_stopping) return;
-    queue.push_back(std::move(work));
-    must_wake = std::exchange(is_waiting, false);
-  }
-  if (must_wake) wake.notify_one();
+  const MutexLock lock(mutex);
+  if (is_stopping) return;
+  queue.push_back(std::move(work));
+  // Under the lock: once it is free the work may run, and end this runner.
+  if (std::exchange(is_waiting, false)) wake.notify_one();
 }
 
 void Runner::Impl::run() {
@@ -179,6 +176,7 @@ void Runner::Impl::stop() {
   const MutexLock lock(join_mutex);
   if (!thread.joinable()) return;
   thread.join();
+  own_thread.store({}, std::memory_order_relaxed);  // the system gives the id to another thread
   has_ended = true;
   timers = TimerHeap();
 }

@@ -1,11 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 // runner.h - the production executor: one thread, a queue of work, a heap of timers.
 //
-// Threads:   see executor.h; stop() from any thread but its own; now() from any thread. A timer call from a
-// foreign
-//            thread aborts.
-// Ownership: owns its thread. The destructor stops and joins; what was posted and has not run is destroyed
-// unrun.
+// Threads:   see executor.h; stop() from any thread but its own; now() from any thread.
+//            A timer call from a foreign thread aborts.
+// Ownership: owns its thread. The destructor stops and joins; what was posted and has not run is destroyed.
 //            Once stopped it drops what is posted, and cancel() does nothing.
 // Cost:      post is one short lock; the thread takes the whole queue at once.
 #pragma once

@@ -1,9 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 // signals.h - signals as something to wait for, in place of handlers.
 //
-// Threads:   make the SignalWaiter before any other thread, so that all inherit its mask; wait() from one
-// thread at
-//            a time; interrupt() from any thread.
+// Threads:   make the SignalWaiter before any other thread, so that all inherit its mask.
+//            wait() from one thread at a time; interrupt() from any thread.
 // Ownership: owns two descriptors. The destructor puts the mask of its own thread back.
 #pragma once
 

@@ -1,11 +1,15 @@
 // SPDX-License-Identifier: Apache-2.0
-// client.h - an HTTP/1.1 client: pooled keep-alive connections, a deadline for every call. No skep nouns, no retries.
+// client.h - an HTTP/1.1 client: pooled keep-alive connections, a deadline for every call.
 //
-// Threads:   send and send_wait from any thread; replies run on the executor given, or on the client's own thread.
-// Errors:    kInvalid (URL), kUnavailable (not connected: the request was not sent), kTimeout (deadline before the
-//            request was sent whole), kUnknownOutcome (sent, but no answer arrived: reset or deadline).
-//            A status of 4xx or 5xx is an answer, not an error.
-// Ownership: owns its thread and connections; the destructor fails what is under way with kUnavailable and joins.
+// No skep nouns. Nothing that was sent is sent again; an idle connection that turns out to be dead before any
+// byte of a request went out is replaced once.
+//
+// Threads:   send and send_wait from any thread; replies run on the executor given.
+// Errors:    kInvalid (URL or target), kUnavailable (not connected, or lost before all was sent), kTimeout
+//            (deadline before all was sent), kUnknownOutcome (sent, but no usable answer arrived: reset,
+//            deadline, malformed, over body_bytes_max). A status of 4xx or 5xx is an answer, not an error.
+// Ownership: owns its thread and connections; the destructor fails what is under way with kUnavailable and
+//            joins; it waits for a look-up of a host name that is under way.
 #pragma once
 
 #include <memory>
@@ -21,7 +25,7 @@ namespace skep::http {
 struct Url {
   std::string host;
   int port = 80;
-  std::string base_path;  // "" or "/prefix", no trailing '/'
+  std::string base_path;          // "" or "/prefix", no trailing '/'
   std::string host_port() const;  // "host:port", "[v6]:port"
 };
 
@@ -37,8 +41,8 @@ struct ClientRequest {
 
 struct ClientOptions {
   std::size_t body_bytes_max = std::size_t{1} << 30;
-  std::size_t idle_connections_max = 8;   // kept per host
-  Duration idle_timeout = seconds(30);    // an idle connection older than this is not reused
+  std::size_t idle_connections_max = 8;  // kept per host
+  Duration idle_timeout = seconds(30);   // an idle connection older than this is not reused
   Duration connect_timeout = seconds(5);
 };
 

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 // message.h - an HTTP request and response as plain values.
 //
-// Not here: sockets and parsing (http/server.h, http/client.h). Bodies are shared and never change, so they are
-// passed between threads and into the store without a copy.
+// Not here: sockets and parsing (http/server.h, http/client.h). Bodies are shared and never change, so they
+// are passed between threads and into the store without a copy.
 //
 // Threads:   value.
 // Units:     sizes are bytes.
@@ -25,11 +25,14 @@ using Body = std::shared_ptr<const std::string>;
 enum class Method : std::uint8_t { kGet, kHead, kPut, kPost, kPatch, kDelete, kOther };
 
 std::string_view method_name(Method method);
+// The inverse; kOther for every name that is not in the list (names are case-sensitive).
+Method method_of(std::string_view name);
 
 // Header fields in order; names compare without case.
 class Headers {
  public:
-  void set(std::string_view name, std::string value);  // replaces every field of that name
+  void set(std::string_view name, std::string value);    // replaces every field of that name
+  void add(std::string_view name, std::string value);    // keeps the others of that name
   const std::string* find(std::string_view name) const;  // the first of that name; null if none
   const std::vector<std::pair<std::string, std::string>>& all() const { return fields_; }
 
@@ -45,9 +48,9 @@ struct Request {
   std::string path;  // decoded, without the query; begins with '/'
   Query query;
   Headers headers;
-  Body body;  // never null
-  std::string peer_address;       // "127.0.0.1", "::1"; no port
-  std::uint64_t connection = 0;   // unique in this server's life, never 0
+  Body body;                     // never null
+  std::string peer_address;      // "127.0.0.1", "::1"; no port
+  std::uint64_t connection = 0;  // unique in this server's life, never 0
 
   // The first query parameter of that name.
   std::optional<std::string_view> param(std::string_view name) const;

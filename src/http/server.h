@@ -1,10 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0
-// server.h - an HTTP/1.1 server: connections, limits, time-outs, keep-alive, pipelining, streams. No skep nouns.
+// server.h - an HTTP/1.1 server: connections, limits, time-outs, keep-alive, pipelining, streams.
 //
 // The server parses, enforces its limits, calls the handler on one of its I/O threads and sends what the
-// responder is given. The handler must not block; it answers now or later, from any thread.
-// The server itself answers 400 (malformed), 408 (too slow), 413 (body), 414/431 (target, header), 505, and 503
-// with Retry-After when there are too many connections; these use Options::problem to make the body.
+// responder is given. The handler must not block; it answers now or later, from any thread. Requests of one
+// connection are handled one after the other, in order.
+// The server itself answers 400 (malformed), 408 (too slow), 413 (body), 414/431 (target, header), 417
+// (Expect), 501 (Transfer-Encoding), 505 (version), and 503 with Retry-After when there are too many
+// connections; these use Options::problem to make the body. Not here: skep nouns.
 //
 // Threads:   listen/stop/port from the owner's thread; Responder and Stream from any thread.
 // Errors:    listen: kInvalid (address), kUnavailable (port taken, no permission) with one sentence.
@@ -28,7 +30,8 @@ namespace skep::http {
 class Stream {
  public:
   virtual ~Stream() = default;
-  // Queues `chunk`. False once the peer is gone or more than Options::stream_buffer_max waits unsent: give up.
+  // Queues `chunk`. False once the peer is gone or more than Options::stream_buffer_max waits unsent: give
+  // up.
   virtual bool write(std::string chunk) = 0;
   virtual void close() = 0;
 };
@@ -80,13 +83,14 @@ class Server {
 
   // Stops accepting at once, closes idle connections, and asks the rest to close after their answer.
   void drain();
-  // drain(), waits up to `patience` for unfinished requests, closes what is left and joins the threads. Idempotent.
+  // drain(), ends the streams, waits up to `patience` for unfinished requests, closes what is left and joins
+  // the threads. Idempotent.
   void stop(Duration patience);
 
   struct Stats {
     std::size_t connections = 0;
     std::uint64_t requests = 0;
-    std::uint64_t refused = 0;
+    std::uint64_t refused = 0;  // requests and connections that the server answered itself
   };
   Stats stats() const;  // any thread
 

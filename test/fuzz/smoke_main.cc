@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// Runs a fuzz target over inputs from a fixed seed: random bytes, and mutations of what it was fed before. This finds
-// only what is easy to find; `./dev fuzz` looks deeper.
+// Runs a fuzz target over inputs from a fixed seed: random bytes, and mutations of what it was fed before.
+// This finds only what is easy to find; `./dev fuzz` looks deeper.
 #include <cstddef>
 #include <cstdint>
 #include <cstdio>
@@ -31,10 +31,18 @@ void mutate(skep::Random& random, std::string& input) {
   for (std::uint64_t i = 1 + random.below(4); i > 0 && !input.empty(); --i) {
     const std::size_t at = random.below(input.size());
     switch (random.below(4)) {
-      case 0: input[at] = static_cast<char>(random.below(256)); break;
-      case 1: input.erase(at, 1 + random.below(8)); break;
-      case 2: input.insert(at, input.substr(at, random.below(16))); break;
-      default: input[at] = static_cast<char>(input[at] ^ (1 << random.below(8))); break;
+      case 0:
+        input[at] = static_cast<char>(random.below(256));
+        break;
+      case 1:
+        input.erase(at, 1 + random.below(8));
+        break;
+      case 2:
+        input.insert(at, input.substr(at, random.below(16)));
+        break;
+      default:
+        input[at] = static_cast<char>(input[at] ^ (1 << random.below(8)));
+        break;
     }
   }
   if (input.size() > kSizeMax) input.resize(kSizeMax);
@@ -46,7 +54,8 @@ int main() {
   skep::Random random(1);
   std::vector<std::string> pool;
   for (int i = 0; i < kInputs; ++i) {
-    std::string input = pool.empty() || random.chance(0.3) ? random_input(random) : pool[random.below(pool.size())];
+    std::string input =
+        pool.empty() || random.chance(0.3) ? random_input(random) : pool[random.below(pool.size())];
     if (random.chance(0.7)) mutate(random, input);
     LLVMFuzzerTestOneInput(reinterpret_cast<const std::uint8_t*>(input.data()), input.size());
     if (pool.size() < kPoolMax) {

@@ -1,0 +1,243 @@
+// SPDX-License-Identifier: Apache-2.0
+// internal_server.h - the parts of the server: what its threads share, one I/O thread, one connection. For
+// the server*.cc files alone.
+//
+// A connection lives on one I/O thread, and only that thread touches it. Responders and streams live anywhere
+// and may outlive it and the server: they hold it weakly and reach it through a Mailbox, which knows when the
+// thread is gone.
+//
+// Threads:   ServerCore and Mailbox: any thread. IoThread and Session: the I/O thread, except where said.
+// Ownership: an IoThread owns its sessions; a session that is closed lives on only until its last callback
+// has run.
+#pragma once
+
+#include <atomic>
+#include <boost/asio/executor_work_guard.hpp>
+#include <boost/asio/io_context.hpp>
+#include <boost/asio/ip/tcp.hpp>
+#include <boost/asio/post.hpp>
+#include <boost/asio/steady_timer.hpp>
+#include <chrono>
+#include <memory>
+#include <optional>
+#include <string>
+#include <thread>
+#include <unordered_map>
+
+#include "base/mutex.h"
+#include "http/internal_buffer.h"
+#include "http/internal_parser.h"
+#include "http/server.h"
+
+namespace skep::http {
+
+namespace asio = boost::asio;
+using Tcp = asio::ip::tcp;
+using IoError = boost::system::error_code;
+using Steady = std::chrono::steady_clock;
+
+inline constexpr Steady::time_point kNoDeadline = Steady::time_point::max();
+
+class Session;
+
+// What all threads of a server share.
+struct ServerCore {
+  ServerCore(ServerOptions o, Logger l, Handler h)
+      : options(std::move(o)), log(std::move(l)), handler(std::move(h)) {}
+
+  Response problem(int status, std::string_view detail) const;
+
+  // Counts a connection in; false, and not counted, if there are too many.
+  bool try_open();
+  void closed();
+  // Waits until no connection is left or `patience` is over.
+  void wait_until_closed(Duration patience);
+  std::size_t open_connections();
+
+  const ServerOptions options;
+  const Logger log;
+  const Handler handler;
+  std::atomic<std::uint64_t> requests = 0;
+  std::atomic<std::uint64_t> refused = 0;
+  std::atomic<std::uint64_t> last_connection = 0;
+  std::atomic<bool> is_draining = false;
+
+ private:
+  Mutex mutex_;
+  Condition changed_;
+  std::size_t connections_ SKEP_GUARDED_BY(mutex_) = 0;
+};
+
+// The way into an I/O thread for those that may outlive it.
+class Mailbox {
+ public:
+  explicit Mailbox(asio::io_context& io) : io_(&io) {}
+
+  // False once the thread is ending: `work` is dropped.
+  template <class Work>
+  bool post(Work work) {
+    const MutexLock lock(mutex_);
+    if (io_ == nullptr) return false;
+    asio::post(*io_, std::move(work));
+    return true;
+  }
+  void close() {
+    const MutexLock lock(mutex_);
+    io_ = nullptr;
+  }
+
+  void set_thread(std::thread::id id) { thread_.store(id, std::memory_order_relaxed); }
+  bool is_on_thread() const { return thread_.load(std::memory_order_relaxed) == std::this_thread::get_id(); }
+
+ private:
+  Mutex mutex_;
+  asio::io_context* io_ SKEP_GUARDED_BY(mutex_);
+  std::atomic<std::thread::id> thread_;
+};
+
+class IoThread {
+ public:
+  IoThread(ServerCore& core, int number);
+
+  // From the owner's thread. shut_down() posts; join() waits.
+  void start();
+  void drain();
+  void end_streams();
+  void shut_down();
+  void join();
+
+  // On the I/O thread.
+  void adopt(Tcp::socket socket, bool is_over_limit);
+  void forget(Session& session, bool is_counted);
+  std::string_view date();  // for the Date header, now
+
+  ServerCore& core;
+  asio::io_context io{1};
+  const std::shared_ptr<Mailbox> mailbox = std::make_shared<Mailbox>(io);
+
+ private:
+  void sweep_later();
+  void sweep();
+  std::vector<std::shared_ptr<Session>> all_sessions() const;
+
+  const int number_;
+  asio::executor_work_guard<asio::io_context::executor_type> work_{io.get_executor()};
+  asio::steady_timer sweep_timer_{io};
+  const Duration sweep_interval_;
+  std::unordered_map<Session*, std::shared_ptr<Session>> sessions_;
+  std::size_t uncounted_sessions_ = 0;
+  bool is_shut_down_ = false;
+  std::string date_;
+  std::time_t date_second_ = 0;
+  std::thread thread_;
+};
+
+// Shared by a Stream and its session.
+struct StreamState {
+  std::atomic<std::size_t> unsent = 0;
+  std::atomic<bool> is_over = false;
+};
+
+struct Responder::Impl {
+  std::shared_ptr<Mailbox> mailbox;
+  std::weak_ptr<Session> session;
+  std::uint64_t turn = 0;
+  std::size_t stream_buffer_max = 0;
+  std::atomic<bool> is_peer_gone = false;
+};
+
+// One connection. Requests are handled one at a time; the next is looked at once its predecessor is answered,
+// and its bytes may already be here (pipelining). A turn is the number of a request in its connection.
+class Session final : public std::enable_shared_from_this<Session> {
+ public:
+  Session(IoThread& home, Tcp::socket socket, std::string peer, bool is_counted);
+
+  void start();
+  // Answers 503 without reading, then closes.
+  void refuse_connection();
+
+  // From responders and streams. A turn that is over is ignored.
+  void respond(std::uint64_t turn, Response response);
+  void respond_dropped(std::uint64_t turn);
+  void open_stream(std::uint64_t turn, Response head, std::shared_ptr<StreamState> stream);
+  void write_stream(std::uint64_t turn, std::string chunk);
+  void close_stream(std::uint64_t turn);
+  void abort_stream(std::uint64_t turn);
+
+  void end_stream() { close_stream(turn_); }
+  void check_deadlines(Steady::time_point now);
+  void close_if_idle();
+  void close();
+
+ private:
+  enum class State : std::uint8_t {
+    kHead,       // reading a head, or waiting for one
+    kBody,       // reading a body of known length
+    kChunked,    // reading a chunked body
+    kAnswering,  // the handler has the request
+    kStreaming,  // a stream has the connection
+    kClosing,    // sending the last answer
+    kLingering,  // sent it; reading what the peer still sends, so that a reset does not destroy the answer
+  };
+
+  // server_session.cc: reading
+  void advance();
+  bool step();
+  bool step_head();
+  bool step_body();
+  bool step_chunked();
+  void begin_head();
+  void on_head();
+  void begin_body();
+  void deliver(Body body);
+  void refuse_parse(ParseError error);
+  void reject(int status, std::string_view detail);
+  void start_read();
+  void on_read(IoError error, std::size_t size);
+  bool is_idle() const;
+
+  // server_output.cc: writing
+  void append_response(Response response, bool is_last);
+  std::string make_head(const Response& response, bool is_last, bool is_stream);
+  bool is_last_turn() const;
+  void end_turn(bool is_last);
+  void push_chunk(std::string_view chunk);
+  void flush();
+  void wait_to_write();
+  void on_sent(std::size_t size);
+  void finish();
+
+  IoThread& home_;
+  ServerCore& core_;
+  Tcp::socket socket_;
+  const std::string peer_;
+  const std::uint64_t number_;
+  const bool is_counted_;
+
+  State state_ = State::kHead;
+  std::uint64_t turn_ = 0;
+  std::optional<RequestParser> parser_;
+  std::optional<BodyBuffer> body_;
+  Target target_;
+  InputBuffer input_;
+  std::size_t head_size_ = 0;
+  OutputQueue output_;
+  std::shared_ptr<Responder::Impl> responder_;
+  std::shared_ptr<StreamState> stream_;
+  std::size_t stream_queued_ = 0;
+  bool is_stream_last_ = false;
+
+  Steady::time_point read_deadline_ = kNoDeadline;
+  Steady::time_point write_deadline_ = kNoDeadline;
+  bool has_request_begun_ = false;
+  bool is_held_back_ = false;  // too much waits to be sent for another request
+  bool is_advancing_ = false;
+  bool is_reading_ = false;
+  bool is_reading_body_ = false;
+  bool is_waiting_to_write_ = false;
+  bool is_at_end_ = false;  // the peer sends no more
+  bool must_linger_ = false;
+  bool is_closed_ = false;
+};
+
+}  // namespace skep::http

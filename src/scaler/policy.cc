@@ -13,6 +13,7 @@ constexpr double kHeadroom = 1.1;  // workers for what arrives: 1.1 times what i
 constexpr Duration kArrivalMemory = seconds(60);  // a rate counts in full once it has lasted about so long
 constexpr int kBootsWorth = 4;                    // a worker pays if it saves so many boots of waiting
 constexpr int kTargetParts = 8;                   // the shortest wait aimed at is this part of the target
+constexpr int kHoldFactorMax = 8;                 // unneeded workers are kept for at most so many holds
 constexpr double kRoundUpFrom = 0.01;             // a worker is not started for less of its work
 constexpr double kWorkersMax = 1e6;               // these two keep numbers within their types
 constexpr double kSecondsMax = 1e9;
@@ -73,6 +74,29 @@ class LastingRate {
   double slow_ = 0;
 };
 
+// How long what is not needed is kept: a fixed time, at first. A fleet that had to grow again before the time
+// off had paid for the boot was let go too soon, so it is kept for twice as long; one that stayed away for
+// longer makes good for that.
+class Hold {
+ public:
+  Duration of(Duration at_least, Duration boot) const { return factor_ * std::max(at_least, 2 * boot); }
+
+  void learn(Instant now, Duration boot, std::uint32_t desired) {
+    if (desired < last_) shrunk_at_ = now;
+    if (desired > last_ && shrunk_at_ != kNoInstant) {
+      factor_ =
+          now - shrunk_at_ < 2 * boot ? std::min(factor_ * 2, kHoldFactorMax) : std::max(factor_ / 2, 1);
+      shrunk_at_ = kNoInstant;
+    }
+    last_ = desired;
+  }
+
+ private:
+  int factor_ = 1;
+  std::uint32_t last_ = 0;
+  Instant shrunk_at_ = kNoInstant;
+};
+
 // An observation in the quantities that sizes are made of. Slots are those that work fills until the wait
 // aimed at has passed.
 struct Demand {
@@ -103,11 +127,12 @@ class DrainTimePolicy final : public Policy {
   Duration boot_of(const Observation& seen) const {
     return seen.boot > Duration::zero() ? seen.boot : std::max(options_.boot, Duration::zero());
   }
-  Duration hold_of(const Observation& seen) const { return std::max(options_.idle_hold, 2 * boot_of(seen)); }
+  Duration hold_of(const Observation& seen) const { return hold_.of(options_.idle_hold, boot_of(seen)); }
 
   DrainTimeOptions options_;
   WindowMax needs_;
   LastingRate rate_;
+  Hold hold_;
   bool has_decided_ = false;
   Instant busy_at_ = kNoInstant;      // when something was last queued or leased
   Instant head_ = kNoInstant;         // when the oldest queued task was queued
@@ -218,6 +243,8 @@ Decision DrainTimePolicy::decide(const Observation& seen, const Bounds& bounds) 
   needs_.push(seen.now, need);
   // The past only keeps what there is; it starts nothing.
   const std::uint32_t desired = std::max(need, std::min(needs_.since(seen.now - hold), fleet));
+
+  hold_.learn(seen.now, boot_of(seen), desired);
 
   Decision decision;
   decision.wanted = std::min(std::max(desired, bounds.workers_min), bounds.workers_max);

@@ -61,9 +61,10 @@ struct DrainTimeOptions {
 //
 // The wait it aims at is the target, or four boots where workers come up so fast that more of them cost next
 // to nothing, but not under an eighth of the target. Never more workers than tasks. A fleet whose boot is
-// long is kept for at least two boots: letting it go sooner costs more than it saves. Work of unknown length
-// counts as an eighth of the target wait for each task, and as more the longer the oldest waits. What idle
-// workers leave in the queue for so long that none can be able to take it does not call for more of them.
+// long is kept for at least two boots, and for up to eight times as long where it was let go too soon before.
+// Work of unknown length counts as an eighth of the target wait for each task, and as more the longer the
+// oldest waits. What idle workers leave in the queue for so long that none can be able to take it does not
+// call for more of them.
 std::unique_ptr<Policy> make_drain_time_policy(DrainTimeOptions options);
 
 }  // namespace skep::scaler

@@ -178,6 +178,7 @@ void Reconciler::see_worker(Instant now, Known& known, const Tokens& tokens) {
     if (is_better) known.seen = &worker;
   }
   if (known.seen == nullptr) {
+    known.was_awaited = true;
     if (known.phase != Phase::kUp) return;
     known.phase = Phase::kLeft;
     known.boot_deadline = add_saturated(now, options_.boot_timeout);
@@ -197,7 +198,8 @@ void Reconciler::see_worker(Instant now, Known& known, const Tokens& tokens) {
 
 void Reconciler::came_up(Instant now, Known& known) {
   known.up_at = now;
-  if (!known.is_launched) return;
+  // One that was known only after its worker came up for some time unknown: it teaches nothing.
+  if (!known.is_launched || !known.was_awaited) return;
   const Duration boot = std::max(now - known.launched_at, Duration(1));
   boot_mean_ += boot_mean_ == Duration::zero() ? boot : (boot - boot_mean_) / kBootMemory;
 }

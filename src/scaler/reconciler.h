@@ -125,7 +125,8 @@ class Reconciler {
     Fate fate = Fate::kOpen;   // decided before it is gone where we end it
     bool is_launched = false;  // here; else adopted
     bool was_listed = false;
-    bool is_stuck = false;  // it says that it stops, and does not
+    bool was_awaited = false;  // it was known before its worker was heard from
+    bool is_stuck = false;     // it says that it stops, and does not
     Instant launched_at{};
     Instant boot_deadline{};
     Instant up_at = kNoInstant;

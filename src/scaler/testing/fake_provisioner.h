@@ -216,7 +216,7 @@ class FakeProvisioner final : public Provisioner {
   }
 
   template <class F>
-  auto guarded(F work) {
+  UniqueFunction<void()> guarded(F work) {
     return [alive = std::weak_ptr<char>(life_), work = std::move(work)]() mutable {
       if (!alive.expired()) work();
     };

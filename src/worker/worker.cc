@@ -1,0 +1,341 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "worker/worker.h"
+
+#include <unistd.h>
+
+#include <algorithm>
+#include <filesystem>
+#include <future>
+#include <map>
+#include <optional>
+#include <system_error>
+#include <utility>
+
+#include "base/limits_os.h"
+#include "base/mutex.h"
+#include "base/runner.h"
+#include "base/signals.h"
+#include "client/client.h"
+#include "client/link.h"
+#include "task/limits.h"
+#include "worker/compute_threads.h"
+#include "worker/manager_book.h"
+#include "worker/speed_meter.h"
+
+namespace skep::worker {
+
+// ---- drain ----
+
+struct DrainHandle::Shared {
+  Mutex mutex;
+  std::vector<DrainCause> waiting SKEP_GUARDED_BY(mutex);  // asked for while nobody listened
+  UniqueFunction<void(DrainCause)> listener SKEP_GUARDED_BY(mutex);
+};
+
+DrainHandle::DrainHandle() : shared_(std::make_shared<Shared>()) {}
+
+void DrainHandle::drain(DrainCause cause) const {
+  const MutexLock lock(shared_->mutex);
+  if (shared_->listener) {
+    shared_->listener(cause);  // only posts
+  } else {
+    shared_->waiting.push_back(cause);
+  }
+}
+
+// Connects a handle to a worker for as long as it lives.
+class DrainListener {
+ public:
+  DrainListener(const DrainHandle& handle, UniqueFunction<void(DrainCause)> listener)
+      : shared_(handle.shared_) {
+    const MutexLock lock(shared_->mutex);
+    for (const DrainCause cause : std::exchange(shared_->waiting, {})) listener(cause);
+    shared_->listener = std::move(listener);
+  }
+  ~DrainListener() {
+    const MutexLock lock(shared_->mutex);
+    shared_->listener = nullptr;
+  }
+  DrainListener(const DrainListener&) = delete;
+  DrainListener& operator=(const DrainListener&) = delete;
+
+ private:
+  std::shared_ptr<DrainHandle::Shared> shared_;
+};
+
+namespace {
+
+namespace v1 = api::v1;
+
+constexpr Duration kCallTimeout = seconds(10);
+constexpr Duration kCompleteTimeout = seconds(30);
+constexpr Duration kHeartbeatTimeout = seconds(5);
+constexpr Duration kGoodbyeTimeout = seconds(2);
+// What an answer to a long-poll may take beyond the wait.
+constexpr Duration kAcquireSlack = seconds(10);
+
+// Everything of one worker; all of it on the runner.
+class Shell {
+ public:
+  Shell(WorkerOptions options, const Clock& clock, Logger log, Executor& executor, ManagerBook managers,
+        Random random, UniqueFunction<void(int)> done)
+      : options_(std::move(options)),
+        log_(std::move(log)),
+        executor_(executor),
+        managers_(std::move(managers)),
+        loop_(loop_options(options_), random.split(), clock.now()),
+        calls_(executor, clock, managers_.urls(), random.split()),
+        heartbeats_(executor, clock, managers_.urls(), random.split()),
+        long_polls_(std::make_unique<client::Link>(executor, clock, managers_.urls(), random.split())),
+        threads_({options_.slots, options_.programs, options_.command_directory}, clock, executor,
+                 {.finished = [this](v1::Outcome outcome) { on_finished(std::move(outcome)); },
+                  .progressed = [this](const Progress& progress) { on_progress(progress); }}),
+        done_(std::move(done)) {}
+
+  void begin() { carry_out(loop_.tick(executor_.now())); }
+
+  void drain(DrainCause cause) {
+    if (!loop_.is_draining())
+      log_.info("draining", {{"running", loop_.running()}, {"waiting", loop_.waiting()}});
+    carry_out(loop_.drain(executor_.now(), cause));
+  }
+
+ private:
+  static LoopOptions loop_options(const WorkerOptions& options) {
+    LoopOptions out;
+    out.slots = options.slots;
+    out.prefetch = options.prefetch;
+    out.acquire_wait = options.acquire_wait;
+    out.orphan_timeout = options.orphan_timeout;
+    out.drain_timeout = options.drain_timeout;
+    return out;
+  }
+
+  // One try: what to do after a failure is the loop's to decide.
+  client::CallOptions within(Duration timeout) const {
+    return {.deadline = executor_.now() + timeout, .retry = client::Retry::kNever};
+  }
+
+  std::vector<std::string> kinds() const {
+    std::vector<std::string> out{"sha512"};
+    if (!options_.programs.empty()) out.emplace_back("command");
+    return out;
+  }
+
+  void carry_out(std::vector<Action> actions) {
+    for (auto& action : actions) {
+      std::visit([this](auto& item) { carry_out_one(std::move(item)); }, action);
+    }
+    executor_.cancel(timer_);
+    timer_ = executor_.post_at(loop_.wake_at(), [this] { carry_out(loop_.tick(executor_.now())); });
+  }
+
+  void carry_out_one(DoRegister) {
+    v1::RegisterRequest request;
+    request.set_name(options_.name);
+    request.set_slots(options_.slots);
+    for (auto& kind : kinds()) request.add_kinds(kind);
+    for (const auto& [name, argv] : options_.programs) request.add_programs(name);
+    request.set_host(host_name());
+    request.set_pid(getpid());
+    request.set_instance(options_.instance);
+    request.set_version(SKEP_VERSION);
+    calls_.client().register_worker(
+        std::move(request), within(kCallTimeout),
+        [this](Result<v1::RegisterReply> reply) { on_registered(std::move(reply)); });
+  }
+
+  void carry_out_one(DoAcquire acquire) {
+    v1::AcquireRequest request;
+    request.set_worker(loop_.worker_id());
+    request.set_max(acquire.max);
+    request.set_wait_ms(static_cast<std::uint64_t>(acquire.wait / milliseconds(1)));
+    for (auto& kind : kinds()) request.add_kinds(kind);
+    for (const auto& [name, argv] : options_.programs) request.add_programs(name);
+    long_polls_->client().acquire(std::move(request), within(acquire.wait + kAcquireSlack),
+                                  [this](Result<v1::AcquireReply> reply) {
+                                    note_failure("acquire", reply);
+                                    carry_out(loop_.on_acquired(executor_.now(), std::move(reply)));
+                                  });
+  }
+
+  void carry_out_one(DoStart start) {
+    log_.debug("task starts", {{"task", start.lease.task()}, {"kind", start.lease.kind()}});
+    progress_[start.lease.lease()] = 0;
+    threads_.start(std::move(start.lease));
+  }
+
+  void carry_out_one(DoStop stop) {
+    progress_.erase(stop.lease);
+    threads_.stop(stop.lease);
+  }
+
+  void carry_out_one(DoComplete complete) {
+    v1::CompleteRequest request;
+    request.set_worker(loop_.worker_id());
+    for (auto& outcome : complete.outcomes) *request.add_outcomes() = std::move(outcome);
+    calls_.client().complete(std::move(request), within(kCompleteTimeout),
+                             [this](Result<v1::CompleteReply> reply) { on_completed(std::move(reply)); });
+  }
+
+  void carry_out_one(DoRelease release) {
+    v1::ReleaseRequest request;
+    request.set_worker(loop_.worker_id());
+    for (auto& lease : release.leases) *request.add_leases() = std::move(lease);
+    calls_.client().release(std::move(request), within(kCallTimeout), [this](Result<v1::ReleaseReply> reply) {
+      note_failure("release", reply);
+      carry_out(loop_.on_released(executor_.now(), std::move(reply)));
+    });
+  }
+
+  void carry_out_one(DoHeartbeat heartbeat) {
+    for (auto& lease : *heartbeat.request.mutable_leases()) {
+      const auto found = progress_.find(lease.lease());
+      if (found != progress_.end()) lease.set_iterations_done(found->second);
+    }
+    heartbeat.request.set_iterations_per_second(speed_.iterations_per_second());
+    heartbeats_.client().heartbeat(
+        loop_.worker_id(), std::move(heartbeat.request), within(kHeartbeatTimeout),
+        [this](Result<v1::HeartbeatReply> reply) { on_heartbeat(std::move(reply)); });
+  }
+
+  void carry_out_one(DoCancelAcquire) { long_polls_.reset(); }
+
+  void carry_out_one(DoNextManager) {
+    for_each_client([](client::Client& client) { client.next_manager(); });
+    log_.warn("manager does not answer", {{"next", calls_.client().current_manager()}});
+  }
+
+  // The manager is told, so that what it still counts here goes back at once; nobody waits for long.
+  void carry_out_one(DoExit exit) {
+    log_.info("exits", {{"reason", exit.reason}});
+    const int code = exit.code;
+    if (loop_.worker_id().empty()) return done_(code);
+    calls_.client().delete_worker(loop_.worker_id(), exit.reason, within(kGoodbyeTimeout),
+                                  [this, code](const Result<v1::Worker>&) { done_(code); });
+  }
+
+  void on_registered(Result<v1::RegisterReply> reply) {
+    note_failure("register", reply);
+    if (reply.has_value()) {
+      log_.info("registered", {{"worker", reply.value().worker()},
+                               {"manager", calls_.client().current_manager()},
+                               {"slots", options_.slots}});
+      learn(reply.value().managers());
+    }
+    carry_out(loop_.on_registered(executor_.now(), std::move(reply)));
+  }
+
+  void on_heartbeat(Result<v1::HeartbeatReply> reply) {
+    note_failure("heartbeat", reply);
+    if (reply.has_value()) {
+      learn(reply.value().managers());
+      if (reply.value().drain() && !loop_.is_draining()) log_.info("a manager orders the drain");
+    }
+    carry_out(loop_.on_heartbeat(executor_.now(), std::move(reply)));
+  }
+
+  void on_completed(Result<v1::CompleteReply> reply) {
+    note_failure("complete", reply);
+    if (reply.has_value()) {
+      for (const auto& outcome : reply.value().outcomes()) {
+        if (outcome.status() == "ok") continue;
+        log_.info("outcome is not taken",
+                  {{"lease", outcome.lease()}, {"status", outcome.status()}, {"detail", outcome.detail()}});
+      }
+    }
+    carry_out(loop_.on_completed(executor_.now(), std::move(reply)));
+  }
+
+  void on_finished(v1::Outcome outcome) {
+    progress_.erase(outcome.lease());
+    if (outcome.failed()) log_.info("task fails", {{"lease", outcome.lease()}, {"error", outcome.error()}});
+    carry_out(loop_.on_finished(executor_.now(), std::move(outcome)));
+  }
+
+  void on_progress(const Progress& progress) {
+    speed_.add(progress.iterations_since, progress.busy);
+    const auto found = progress_.find(progress.lease);
+    if (found != progress_.end()) found->second = progress.iterations_done;
+  }
+
+  template <class Reply>
+  void note_failure(std::string_view call, const Result<Reply>& reply) {
+    if (reply.has_value()) return;
+    log_.warn("call fails",
+              {{"call", call}, {"code", code_name(reply.error().code)}, {"error", reply.error().message}});
+  }
+
+  template <class Names>
+  void learn(const Names& names) {
+    if (!managers_.learn({names.begin(), names.end()})) return;
+    for_each_client([this](client::Client& client) { client.set_managers(managers_.urls()); });
+  }
+
+  template <class Visit>
+  void for_each_client(Visit visit) {
+    visit(calls_.client());
+    visit(heartbeats_.client());
+    if (long_polls_ != nullptr) visit(long_polls_->client());
+  }
+
+ public:
+  static std::string host_name() {
+    char name[256] = "";
+    gethostname(name, sizeof name - 1);
+    return name;
+  }
+
+ private:
+  const WorkerOptions options_;
+  Logger log_;
+  Executor& executor_;
+  ManagerBook managers_;
+  LeaseLoop loop_;
+  client::Link calls_;
+  client::Link heartbeats_;
+  std::unique_ptr<client::Link> long_polls_;  // none once abandoned
+  SpeedMeter speed_;
+  std::map<std::string, std::uint64_t> progress_;  // iterations done of what runs
+  TimerId timer_ = 0;
+  ComputeThreads threads_;
+  UniqueFunction<void(int)> done_;
+};
+
+Result<WorkerOptions> completed(WorkerOptions options) {
+  if (options.slots == 0) options.slots = static_cast<std::uint32_t>(usable_cores());
+  if (options.prefetch == 0) options.prefetch = options.slots;
+  if (options.slots > limits::kLeaseMax) return fail(Code::kInvalid, "slots: at most 1000");
+  if (options.name.empty()) options.name = Shell::host_name();
+  if (options.command_directory.empty()) {
+    std::error_code problem;
+    options.command_directory = std::filesystem::temp_directory_path(problem).string();
+    if (problem) return fail(Code::kInvalid, "no directory for temporary files: " + problem.message());
+  }
+  SKEP_TRY(options.programs, resolve(std::move(options.programs)));
+  return options;
+}
+
+}  // namespace
+
+Result<int> run_worker(WorkerOptions options, const Clock& clock, Logger log, DrainHandle handle) {
+  SKEP_TRY(auto managers, ManagerBook::make(options.managers));
+  SKEP_TRY(auto full, completed(std::move(options)));
+  ignore_broken_pipes();  // a command need not read its input
+  std::promise<int> done;
+  std::future<int> exit_code = done.get_future();
+  Runner runner(clock, "worker");
+  const Random random(static_cast<std::uint64_t>(clock.now().time_since_epoch().count()) ^
+                      (static_cast<std::uint64_t>(getpid()) << 40));
+  Shell shell(std::move(full), clock, std::move(log), runner, std::move(managers), random,
+              [&done](int code) { done.set_value(code); });
+  const DrainListener listener(
+      handle, [&](DrainCause cause) { runner.post([&shell, cause] { shell.drain(cause); }); });
+  runner.post([&shell] { shell.begin(); });
+  const int code = exit_code.get();
+  // Nothing calls into the shell any more while its parts go.
+  runner.stop();
+  return code;
+}
+
+}  // namespace skep::worker

@@ -1,0 +1,54 @@
+// SPDX-License-Identifier: Apache-2.0
+// worker.h - a whole worker: the lease loop with sockets, threads and a clock.
+//
+// One runner carries the loop (worker/lease_loop.h), compute threads run the tasks, and three links to the
+// manager carry the long-poll, the heartbeats and everything else, so that none of them waits behind another.
+//
+// Threads:   run_worker blocks the caller's thread until the worker is done. DrainHandle: any thread; copies
+// share. Errors:    kInvalid: an option is wrong, one sentence. Everything later is an exit code. Ownership:
+// nothing is left when run_worker returns: no thread, child process or file.
+#pragma once
+
+#include <cstdint>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "base/executor.h"
+#include "base/log.h"
+#include "base/result.h"
+#include "worker/executor_command.h"
+#include "worker/lease_loop.h"
+
+namespace skep::worker {
+
+struct WorkerOptions {
+  std::vector<std::string> managers;  // URLs, at least one; more are learnt from the managers' answers
+  std::uint32_t slots = 0;            // tasks at once; 0: the cores that this process may use
+  std::uint32_t prefetch = 0;         // tasks that wait here; 0: as many as slots
+  std::string name;                   // "": the host's
+  std::string instance;               // the provisioner's token; "" if started by hand
+  Programs programs;                  // that tasks of kind command may name
+  std::string command_directory;      // where commands get their working directories; "": the system's for
+                                      // temporary files
+  Duration orphan_timeout = minutes(10);
+  Duration drain_timeout = seconds(20);
+  Duration acquire_wait = seconds(30);
+};
+
+// Asks a worker to drain. A drain that is asked for before the worker runs begins when it does.
+class DrainHandle {
+ public:
+  DrainHandle();
+  void drain(DrainCause cause) const;
+
+ private:
+  friend class DrainListener;
+  struct Shared;
+  std::shared_ptr<Shared> shared_;
+};
+
+// Runs a worker until it is drained or orphaned. Success: the exit code of the process, see api/errors.h.
+Result<int> run_worker(WorkerOptions options, const Clock& clock, Logger log, DrainHandle handle);
+
+}  // namespace skep::worker

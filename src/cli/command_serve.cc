@@ -1,0 +1,106 @@
+// SPDX-License-Identifier: Apache-2.0
+#include <cstdio>
+
+#include "api/errors.h"
+#include "base/limits_os.h"
+#include "base/signals.h"
+#include "cli/context.h"
+#include "cli/serve.h"
+
+namespace skep::cli {
+namespace {
+
+void add_options(CLI::App& command, ServeOptions& options) {
+  options.store = default_store();
+  options.workers_max = static_cast<std::uint32_t>(usable_cores());
+  command.add_option("--listen", options.listen, "HOST:PORT; port 0 picks a free one")
+      ->envname("SKEP_LISTEN");
+  command
+      .add_option("--store", options.store, "rocksdb:DIRECTORY, or memory: for a trial that keeps nothing")
+      ->envname("SKEP_STORE");
+  command
+      .add_option("--advertise", options.advertise,
+                  "HOST:PORT that others reach this manager by [the address bound]")
+      ->envname("SKEP_ADVERTISE");
+  command.add_option("--sibling", options.siblings, "HOST:PORT of another manager; may be repeated")
+      ->envname("SKEP_SIBLING");
+  command
+      .add_flag("--insecure", options.is_insecure,
+                "Allow an address that is not loopback, where everybody can use it")
+      ->envname("SKEP_INSECURE");
+  command.add_option("--min-workers", options.workers_min, "Workers that always run")
+      ->envname("SKEP_MIN_WORKERS");
+  command.add_option("--max-workers", options.workers_max, "Workers that run at most")
+      ->envname("SKEP_MAX_WORKERS");
+  command.add_option("--slots", options.slots, "Tasks that each worker computes at once")
+      ->envname("SKEP_SLOTS")
+      ->check(CLI::Range(1, 1024));
+  command
+      .add_option("--command", options.commands,
+                  "NAME=PROGRAM that tasks of kind command may name; may be repeated")
+      ->envname("SKEP_COMMAND");
+  command
+      .add_option("--worker-log-level", options.worker_log_level, "Log level of the workers that it starts")
+      ->envname("SKEP_WORKER_LOG_LEVEL");
+  add_duration(command, "--target-wait", options.target_wait,
+               "How long a task may wait before more workers are wanted")
+      ->envname("SKEP_TARGET_WAIT");
+  add_duration(command, "--heartbeat", options.heartbeat, "How often workers say that they live")
+      ->envname("SKEP_HEARTBEAT");
+  add_duration(command, "--worker-timeout", options.worker_timeout, "A worker silent for longer is lost")
+      ->envname("SKEP_WORKER_TIMEOUT");
+  add_duration(command, "--lease", options.lease, "How long a lease lasts without a heartbeat")
+      ->envname("SKEP_LEASE");
+  add_duration(command, "--seed-lease", options.seed_lease, "How long a lease of GET /getwork lasts")
+      ->envname("SKEP_SEED_LEASE");
+  add_duration(command, "--visibility", options.visibility,
+               "When pulled results come again unless acknowledged")
+      ->envname("SKEP_VISIBILITY");
+}
+
+int serve(const Context& context, const ServeOptions& options) {
+  SignalWaiter signals;  // before any thread
+  const Logger log = context.logger("manager");
+  if (auto raised = raise_open_files_limit(); !raised)
+    log.warn("open files stay limited", {{"problem", raised.error().message}});
+  const SystemClock clock;
+  auto store = open_store(options.store, log);
+  if (!store) return report(store.error());
+  auto manager = start_manager(options, *store.value(), clock, log);
+  if (!manager) return report(manager.error());
+  std::printf("listening on %s\n", manager.value()->address().c_str());
+  std::fflush(stdout);
+  log.info("manager serves", {{"address", manager.value()->address()},
+                              {"store", options.store},
+                              {"provisioner", options.provisioner}});
+  const int signal = signals.wait();
+  log.info("manager drains", {{"signal", signal}});
+  manager.value()->drain(kDrainPatience);
+  manager.value().reset();
+  if (auto closed = store.value()->close(); !closed) return report(closed.error());
+  return api::kExitOk;
+}
+
+}  // namespace
+
+void add_serve_commands(CLI::App& app, Context& context) {
+  auto up_options = std::make_shared<ServeOptions>();
+  auto* up = app.add_subcommand("up", "Run a manager and autoscaled workers on this machine");
+  up->footer("Example: skep up --listen 127.0.0.1:8080 --store rocksdb:/var/lib/skep --max-workers 4");
+  add_options(*up, *up_options);
+  context.actions[up] = [&context, up_options] { return serve(context, *up_options); };
+
+  auto options = std::make_shared<ServeOptions>();
+  options->provisioner = "none";
+  auto* manager = app.add_subcommand(
+      "manager", "Run a manager; workers come by themselves unless a provisioner starts them");
+  manager->footer(
+      "Example: skep manager --listen 10.0.0.1:8080 --insecure --provisioner none --advertise 10.0.0.1:8080");
+  add_options(*manager, *options);
+  manager->add_option("--provisioner", options->provisioner, "What starts workers: none or process")
+      ->envname("SKEP_PROVISIONER")
+      ->check(CLI::IsMember({"none", "process"}));
+  context.actions[manager] = [&context, options] { return serve(context, *options); };
+}
+
+}  // namespace skep::cli

@@ -1,0 +1,70 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "cli/context.h"
+
+#include <unistd.h>
+
+#include <cstdio>
+#include <ctime>
+
+#include "api/errors.h"
+
+namespace skep::cli {
+
+Logger Context::logger(std::string_view name) const {
+  const auto level = parse_log_level(log_level);
+  return Logger(name, level ? level.value() : LogLevel::kInfo);
+}
+
+int report(const Error& error) {
+  std::fprintf(stderr, "skep: %s\n", error.message.c_str());
+  return api::info(error.code).exit_code;
+}
+
+CLI::Option* add_duration(CLI::App& app, const std::string& name, Duration& value, const std::string& what) {
+  return app
+      .add_option_function<std::string>(
+          name,
+          [&value](const std::string& text) {
+            if (auto parsed = parse_duration(text)) value = parsed.value();
+          },
+          what)
+      ->check([](const std::string& text) {
+        const auto parsed = parse_duration(text);
+        return parsed ? std::string() : parsed.error().message;
+      })
+      ->type_name("DURATION")
+      ->default_str(format_duration(value));
+}
+
+CLI::Option* add_client_options(CLI::App& app, Context& context) {
+  app.add_flag("--json", context.is_json, "Print JSON");
+  return app.add_option("--manager", context.manager, "URL of the manager, or several with commas")
+      ->envname("SKEP_MANAGER")
+      ->type_name("URL")
+      ->capture_default_str();
+}
+
+namespace {
+
+// Not predictable from outside, and different in each process: back-off of many commands must not march in
+// step.
+std::uint64_t jitter_seed(const Clock& clock) {
+  return static_cast<std::uint64_t>(clock.now().time_since_epoch().count()) ^
+         (static_cast<std::uint64_t>(getpid()) << 32);
+}
+
+}  // namespace
+
+Remote::Remote(std::vector<http::Url> managers)
+    : runner_(clock_, "skep-client"),
+      http_(clock_, {}),
+      client_(std::make_unique<client::Client>(runner_, http_, std::move(managers),
+                                               Random(jitter_seed(clock_)))) {}
+
+Result<std::unique_ptr<Remote>> Remote::connect(const std::string& managers) {
+  auto urls = client::parse_managers(managers);
+  if (!urls) return with_context(urls.error(), "--manager");
+  return std::unique_ptr<Remote>(new Remote(std::move(urls.value())));
+}
+
+}  // namespace skep::cli

@@ -1,0 +1,77 @@
+// SPDX-License-Identifier: Apache-2.0
+// context.h - what every subcommand shares: the global options, how it reports, how it reaches a manager.
+//
+// Threads:   the main thread.
+// Errors:    a person's mistake ends in one sentence on stderr, "skep: ...", and an exit code of
+// api/errors.h.
+#pragma once
+
+#include <CLI/CLI.hpp>
+#include <functional>
+#include <map>
+#include <memory>
+#include <string>
+
+#include "base/clock.h"
+#include "base/log.h"
+#include "base/runner.h"
+#include "client/client.h"
+
+namespace skep::cli {
+
+struct Context {
+  std::string manager = "http://127.0.0.1:8080";
+  bool is_json = false;
+  std::string log_level = "info";
+  // What each subcommand does once the command line is understood; gives the exit code.
+  std::map<const CLI::App*, std::function<int()>> actions;
+
+  Logger logger(std::string_view name) const;
+};
+
+// Prints `error` as one sentence and gives its exit code.
+int report(const Error& error);
+
+// An option whose value is a duration ("30s"), or bytes ("64MiB"). What does not parse is refused with a
+// sentence.
+CLI::Option* add_duration(CLI::App& app, const std::string& name, Duration& value, const std::string& what);
+CLI::Option* add_client_options(CLI::App& app, Context& context);  // --manager, --json
+
+// A client of the manager that --manager names, with the threads that it needs.
+class Remote {
+ public:
+  static Result<std::unique_ptr<Remote>> connect(const std::string& managers);
+
+  client::Client& client() { return *client_; }
+  const Clock& clock() const { return clock_; }
+  client::CallOptions within(Duration timeout) const {
+    return {clock_.now() + timeout, client::Retry::kUntilDeadline};
+  }
+  std::string address() const { return client_->current_manager(); }
+
+  // Calls `start` with a callback and waits for its answer.
+  template <class T>
+  Result<T> wait(std::function<void(client::Client&, UniqueFunction<void(Result<T>)>)> start) {
+    return client::wait_for<T>(
+        [this, start = std::move(start)](UniqueFunction<void(Result<T>)> done) mutable {
+          start(*client_, std::move(done));
+        });
+  }
+
+ private:
+  explicit Remote(std::vector<http::Url> managers);
+
+  SystemClock clock_;
+  Runner runner_;
+  http::Client http_;
+  std::unique_ptr<client::Client> client_;
+};
+
+// Each adds one or more subcommands.
+void add_serve_commands(CLI::App& app, Context& context);   // up, manager
+void add_worker_command(CLI::App& app, Context& context);   // worker
+void add_task_commands(CLI::App& app, Context& context);    // enqueue, pull, get, cancel, retry
+void add_status_commands(CLI::App& app, Context& context);  // status, explain
+void add_demo_command(CLI::App& app, Context& context);     // demo
+
+}  // namespace skep::cli

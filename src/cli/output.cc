@@ -1,0 +1,63 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "cli/output.h"
+
+#include <algorithm>
+
+#include "base/time.h"
+
+namespace skep::cli {
+
+std::string table(const std::vector<std::vector<std::string>>& rows) {
+  std::vector<std::size_t> widths;
+  for (const auto& row : rows) {
+    widths.resize(std::max(widths.size(), row.size()));
+    for (std::size_t i = 0; i < row.size(); ++i) widths[i] = std::max(widths[i], row[i].size());
+  }
+  std::string text;
+  for (const auto& row : rows) {
+    std::string line;
+    for (std::size_t i = 0; i < row.size(); ++i)
+      line += row[i] + std::string(widths[i] - row[i].size() + 2, ' ');
+    line.erase(line.find_last_not_of(' ') + 1);
+    text += line + "\n";
+  }
+  return text;
+}
+
+std::string with_thousands(std::uint64_t number) {
+  std::string digits = std::to_string(number);
+  for (std::size_t at = digits.size(); at > 3;) {
+    at -= 3;
+    digits.insert(at, ",");
+  }
+  return digits;
+}
+
+std::string describe_task(const api::v1::Task& task) {
+  const auto& options = task.options();
+  std::vector<std::vector<std::string>> rows{
+      {"task", task.id()},
+      {"state", task.state()},
+      {"queue", options.queue() + ", priority " + std::to_string(options.priority())},
+      {"work", options.kind() == "sha512"
+                   ? "sha512, " + with_thousands(options.iterations()) + " iterations, " +
+                         describe_bytes(task.body_bytes())
+                   : options.kind() + " " + options.program() + ", " + describe_bytes(task.body_bytes())},
+      {"enqueued", format_instant(from_unix_ms(task.enqueued_at_ms()))},
+      {"attempts", std::to_string(task.leases()) + " begun, " + std::to_string(task.attempts_failed()) +
+                       " of " + std::to_string(options.max_attempts()) + " failed, " +
+                       std::to_string(task.workers_lost()) + " lost with their worker"}};
+  if (!task.worker().empty()) rows.push_back({"worker", task.worker()});
+  if (task.finished_at_ms() != 0)
+    rows.push_back({"finished", format_instant(from_unix_ms(task.finished_at_ms()))});
+  if (!task.result().empty()) rows.push_back({"result", task.result()});
+  std::string text = table(rows);
+  for (const auto& error : task.errors()) {
+    text += "  attempt " + std::to_string(error.number()) + " " + error.end() + " on " + error.worker() +
+            ": " + error.message() + "\n";
+  }
+  if (!task.explanation().empty()) text += task.explanation() + "\n";
+  return text;
+}
+
+}  // namespace skep::cli

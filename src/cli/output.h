@@ -1,0 +1,23 @@
+// SPDX-License-Identifier: Apache-2.0
+// output.h - how commands print: aligned tables, and one task for people.
+//
+// Threads:   any thread.
+#pragma once
+
+#include <string>
+#include <vector>
+
+#include "api/skep.pb.h"
+
+namespace skep::cli {
+
+// Columns as wide as their widest cell, two blanks between them; the first row is the head.
+std::string table(const std::vector<std::vector<std::string>>& rows);
+
+// A task with its attempts' errors and its explanation, several lines.
+std::string describe_task(const api::v1::Task& task);
+
+// "1,234,567"
+std::string with_thousands(std::uint64_t number);
+
+}  // namespace skep::cli

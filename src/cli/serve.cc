@@ -1,0 +1,95 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "cli/serve.h"
+
+#include <unistd.h>
+
+#include <algorithm>
+#include <climits>
+#include <cstdlib>
+#include <filesystem>
+
+#include "base/limits_os.h"
+#include "provision/none.h"
+#include "provision/process.h"
+#include "store/memory_store.h"
+#include "store/rocksdb_store.h"
+
+namespace skep::cli {
+namespace {
+
+std::string own_program() {
+  char path[PATH_MAX];
+  const ssize_t size = readlink("/proc/self/exe", path, sizeof path);
+  return size > 0 ? std::string(path, static_cast<std::size_t>(size)) : std::string("skep");
+}
+
+std::unique_ptr<scaler::Provisioner> make_process_provisioner(const ServeOptions& options, Executor& executor,
+                                                              const std::string& url, const Logger& log) {
+  provision::ProcessOptions process;
+  process.command = {own_program(), "worker",
+                     "--manager",   url,
+                     "--slots",     std::to_string(options.slots),
+                     "--log-level", options.worker_log_level};
+  for (const auto& command : options.commands) {
+    process.command.push_back("--command");
+    process.command.push_back(command);
+  }
+  process.arguments_for = [](const std::string& token) {
+    return std::vector<std::string>{"--instance", token};
+  };
+  process.grace = seconds(2);
+  return std::make_unique<provision::ProcessProvisioner>(executor, std::move(process), log);
+}
+
+}  // namespace
+
+std::string default_store() {
+  if (const char* data = std::getenv("XDG_DATA_HOME"); data != nullptr && *data == '/')
+    return "rocksdb:" + std::string(data) + "/skep";
+  const char* home = std::getenv("HOME");
+  return "rocksdb:" + std::string(home != nullptr && *home == '/' ? home : "/var/lib") + "/.local/share/skep";
+}
+
+Result<std::unique_ptr<store::Store>> open_store(const std::string& spec, const Logger& log) {
+  if (spec == "memory:") return std::unique_ptr<store::Store>(std::make_unique<store::MemoryStore>());
+  constexpr std::string_view kRocksdb = "rocksdb:";
+  if (!spec.starts_with(kRocksdb) || spec.size() == kRocksdb.size()) {
+    return fail(Code::kInvalid,
+                "--store '" + spec +
+                    "' is not known: use rocksdb:DIRECTORY, or memory: for a trial that keeps nothing");
+  }
+  store::RocksdbOptions options;
+  options.directory = spec.substr(kRocksdb.size());
+  if (spec == default_store()) {
+    // The place is ours to choose, so it is also ours to make.
+    std::error_code ignored;  // what is wrong is said by the open that follows
+    std::filesystem::create_directories(std::filesystem::path(options.directory).parent_path(), ignored);
+  }
+  return store::open_rocksdb(options, log);
+}
+
+Result<std::unique_ptr<manager::Manager>> start_manager(const ServeOptions& options, store::Store& store,
+                                                        const Clock& clock, const Logger& log) {
+  manager::ManagerOptions manager;
+  manager.http.listen = options.listen;
+  manager.http.threads = std::clamp(usable_cores() / 2, 1, 4);
+  manager.advertise = options.advertise;
+  manager.siblings = options.siblings;
+  manager.is_insecure = options.is_insecure;
+  manager.scaler.bounds = {options.workers_min, options.workers_max, options.target_wait};
+  manager.heartbeat = options.heartbeat;
+  manager.worker_timeout = options.worker_timeout;
+  manager.lease = options.lease;
+  manager.seed_lease = options.seed_lease;
+  manager.visibility = options.visibility;
+  manager.random_seed = static_cast<std::uint64_t>(clock.now().time_since_epoch().count());
+  return manager::Manager::start(
+      std::move(manager), store, clock,
+      [&options, &log](Executor& executor, const std::string& url) -> std::unique_ptr<scaler::Provisioner> {
+        if (options.provisioner == "process") return make_process_provisioner(options, executor, url, log);
+        return std::make_unique<provision::NoneProvisioner>(executor);
+      },
+      log);
+}
+
+}  // namespace skep::cli

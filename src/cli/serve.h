@@ -1,0 +1,49 @@
+// SPDX-License-Identifier: Apache-2.0
+// serve.h - a manager with its store and workers, as `skep up`, `skep manager` and `skep demo` need it.
+//
+// Threads:   the main thread.
+#pragma once
+
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "base/clock.h"
+#include "base/log.h"
+#include "manager/manager.h"
+#include "store/store.h"
+
+namespace skep::cli {
+
+struct ServeOptions {
+  std::string listen = "127.0.0.1:8080";
+  std::string store;  // "rocksdb:DIR", "memory:"
+  std::string provisioner = "process";
+  std::string advertise;
+  std::vector<std::string> siblings;
+  std::vector<std::string> commands;  // NAME=PROGRAM, for the workers
+  bool is_insecure = false;
+  std::uint32_t workers_min = 0;
+  std::uint32_t workers_max = 1;
+  std::uint32_t slots = 1;  // of each worker
+  Duration target_wait = seconds(30);
+  Duration heartbeat = seconds(2);
+  Duration worker_timeout = seconds(5);
+  Duration lease = seconds(15);
+  Duration seed_lease = minutes(10);
+  Duration visibility = seconds(30);
+  std::string worker_log_level = "warn";
+};
+
+// "rocksdb:" and a directory for this user.
+std::string default_store();
+
+Result<std::unique_ptr<store::Store>> open_store(const std::string& spec, const Logger& log);
+
+Result<std::unique_ptr<manager::Manager>> start_manager(const ServeOptions& options, store::Store& store,
+                                                        const Clock& clock, const Logger& log);
+
+// Fit to drain within the 5 s that an operator is promised.
+inline constexpr Duration kDrainPatience = milliseconds(4'000);
+
+}  // namespace skep::cli

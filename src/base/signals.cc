@@ -7,7 +7,9 @@
 #include <sys/signalfd.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <cerrno>
+#include <climits>
 #include <cstdint>
 
 #include "base/check.h"
@@ -32,16 +34,27 @@ SignalWaiter::~SignalWaiter() {
 
 int SignalWaiter::wait() {
   while (true) {
-    pollfd ready[] = {{signal_descriptor_, POLLIN, 0}, {interrupt_descriptor_, POLLIN, 0}};
-    if (poll(ready, 2, -1) < 0) {
-      SKEP_CHECK(errno == EINTR, "poll on own descriptors failed");
-      continue;
-    }
-    signalfd_siginfo info{};
-    if (read(signal_descriptor_, &info, sizeof info) == sizeof info) return static_cast<int>(info.ssi_signo);
-    std::uint64_t count = 0;
-    if (read(interrupt_descriptor_, &count, sizeof count) == sizeof count) return 0;
+    if (const auto signal = poll_for(-1)) return *signal;
   }
+}
+
+std::optional<int> SignalWaiter::wait_for(Duration patience) {
+  const auto left = duration_cast<milliseconds>(patience).count();
+  return poll_for(static_cast<int>(std::clamp<decltype(left)>(left, 0, INT_MAX)));
+}
+
+// One wait of at most `patience_ms`, -1 is for ever; nothing if it ended without either.
+std::optional<int> SignalWaiter::poll_for(int patience_ms) {
+  pollfd ready[] = {{signal_descriptor_, POLLIN, 0}, {interrupt_descriptor_, POLLIN, 0}};
+  if (poll(ready, 2, patience_ms) < 0) {
+    SKEP_CHECK(errno == EINTR, "poll on own descriptors failed");
+    return std::nullopt;
+  }
+  signalfd_siginfo info{};
+  if (read(signal_descriptor_, &info, sizeof info) == sizeof info) return static_cast<int>(info.ssi_signo);
+  std::uint64_t count = 0;
+  if (read(interrupt_descriptor_, &count, sizeof count) == sizeof count) return 0;
+  return std::nullopt;
 }
 
 void SignalWaiter::interrupt() {

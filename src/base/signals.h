@@ -2,12 +2,15 @@
 // signals.h - signals as something to wait for, in place of handlers.
 //
 // Threads:   make the SignalWaiter before any other thread, so that all inherit its mask.
-//            wait() from one thread at a time; interrupt() from any thread.
+//            wait() and wait_for() from one thread at a time; interrupt() from any thread.
 // Ownership: owns two descriptors. The destructor puts the mask of its own thread back.
 #pragma once
 
 #include <csignal>
 #include <initializer_list>
+#include <optional>
+
+#include "base/time.h"
 
 namespace skep {
 
@@ -21,11 +24,15 @@ class SignalWaiter {
 
   // The number of the next signal, or 0 for each interrupt().
   int wait();
+  // The same within `patience`; nothing once that is over.
+  std::optional<int> wait_for(Duration patience);
 
   // Makes one wait() return 0; the next one if none is waiting.
   void interrupt();
 
  private:
+  std::optional<int> poll_for(int patience_ms);
+
   sigset_t mask_before_;
   int signal_descriptor_ = -1;
   int interrupt_descriptor_ = -1;

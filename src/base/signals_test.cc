@@ -36,6 +36,15 @@ TEST(SignalWaiter, EachInterruptEndsOneWait) {
   EXPECT_EQ(third.get(), 0);
 }
 
+TEST(SignalWaiter, AWaitWithPatienceEndsWithTheSignalOrWithoutOne) {
+  SignalWaiter waiter({SIGUSR1});
+  EXPECT_EQ(waiter.wait_for(Duration::zero()), std::nullopt);
+  kill(getpid(), SIGUSR1);
+  EXPECT_EQ(waiter.wait_for(hours(1)), SIGUSR1);
+  waiter.interrupt();
+  EXPECT_EQ(waiter.wait_for(hours(24 * 365)), 0);
+}
+
 TEST(SignalWaiter, PutsTheMaskBack) {
   { const SignalWaiter waiter({SIGUSR1}); }
   sigset_t mask;

@@ -45,6 +45,8 @@ void add_options(CLI::App& command, ServeOptions& options) {
   add_duration(command, "--target-wait", options.target_wait,
                "How long a task may wait before more workers are wanted")
       ->envname("SKEP_TARGET_WAIT");
+  add_duration(command, "--idle-hold", options.idle_hold, "How long workers that are not needed are kept")
+      ->envname("SKEP_IDLE_HOLD");
   add_duration(command, "--heartbeat", options.heartbeat, "How often workers say that they live")
       ->envname("SKEP_HEARTBEAT");
   add_duration(command, "--worker-timeout", options.worker_timeout, "A worker silent for longer is lost")

@@ -77,6 +77,7 @@ Result<std::unique_ptr<manager::Manager>> start_manager(const ServeOptions& opti
   manager.siblings = options.siblings;
   manager.is_insecure = options.is_insecure;
   manager.scaler.bounds = {options.workers_min, options.workers_max, options.target_wait};
+  manager.policy.idle_hold = options.idle_hold;
   manager.heartbeat = options.heartbeat;
   manager.worker_timeout = options.worker_timeout;
   manager.lease = options.lease;

@@ -27,6 +27,7 @@ struct ServeOptions {
   std::uint32_t workers_max = 1;
   std::uint32_t slots = 1;  // of each worker
   Duration target_wait = seconds(30);
+  Duration idle_hold = seconds(20);
   Duration heartbeat = seconds(2);
   Duration worker_timeout = seconds(5);
   Duration lease = seconds(15);

@@ -119,7 +119,7 @@ struct Manager::Impl {
       // Tokens of launches must differ between lives of this manager: the epoch does.
       const std::string prefix = "e" + std::to_string(service->host().shards().front()->epoch());
       scaler = std::make_unique<scaler::Scaler>(runner, *service, *provisioner,
-                                                scaler::make_drain_time_policy(scaler::DrainTimeOptions{}),
+                                                scaler::make_drain_time_policy(options.policy),
                                                 options.scaler, prefix, log);
       service->attach(scaler.get(), provisioner->name());
       scaler->start();

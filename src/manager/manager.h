@@ -16,6 +16,7 @@
 #include "base/executor.h"
 #include "base/log.h"
 #include "http/server.h"
+#include "scaler/policy.h"
 #include "scaler/provisioner.h"
 #include "scaler/scaler.h"
 #include "store/store.h"
@@ -28,6 +29,7 @@ struct ManagerOptions {
   std::vector<std::string> siblings;  // HOST:PORT
   bool is_insecure = false;           // an address that is not loopback is refused without it
   scaler::ScalerOptions scaler;
+  scaler::DrainTimeOptions policy;
   Duration heartbeat = seconds(2);       // asked of workers
   Duration worker_timeout = seconds(5);  // silent for longer: lost
   Duration lease = seconds(15);          // without a heartbeat

@@ -1,11 +1,18 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "manager/explain.h"
 
+#include "queue/shard.h"
+
 namespace skep::manager {
 namespace {
 
 std::string ago(Instant now, Instant then) {
   return describe_duration(std::max(Duration::zero(), now - then)) + " ago";
+}
+
+// "1 worker is", "2 workers are"
+std::string counted(std::uint64_t count, const std::string& one, const std::string& many) {
+  return std::to_string(count) + " " + (count == 1 ? one : many);
 }
 
 std::string explain_queued(const ExplainInput& input) {
@@ -18,8 +25,8 @@ std::string explain_queued(const ExplainInput& input) {
            settings.name + ".";
   }
   if (settings.leased_max != 0 && input.queue.counts.of(TaskState::kLeased) >= settings.leased_max) {
-    return text + "The queue allows " + std::to_string(settings.leased_max) +
-           " leased tasks at once, and as many are.";
+    return text + "The queue allows " + counted(settings.leased_max, "leased task", "leased tasks") +
+           " at once, and as many are.";
   }
   if (input.workers == 0) {
     return text + "No worker is there." + (input.scaling.empty() ? "" : " Scaling: " + input.scaling);
@@ -27,17 +34,18 @@ std::string explain_queued(const ExplainInput& input) {
   if (input.workers_fit == 0) {
     const std::string what = record.spec.kind == "command" ? "program '" + record.spec.program + "'"
                                                            : "kind '" + record.spec.kind + "'";
-    return text + std::to_string(input.workers) + " workers are there, but none of them runs " + what +
+    return text + counted(input.workers, "worker is", "workers are") + " there, but none runs " + what +
            ": start one that lists it.";
   }
   if (record.workers_lost > 0) {
-    text +=
-        "It was lost with its worker " + std::to_string(record.workers_lost) + " times" +
-        (record.workers_lost >= 2 ? ", so it is given alone to a worker that holds nothing else. " : ". ");
+    text += "It was lost with its worker " + counted(record.workers_lost, "time", "times") +
+            (record.workers_lost >= queue::kSuspectAfter
+                 ? ", so it is given alone to a worker that holds nothing else. "
+                 : ". ");
   }
-  return text + std::to_string(input.queue.counts.of(TaskState::kQueued)) + " tasks wait in this queue and " +
-         std::to_string(input.workers_fit) + " workers can run it; priority " +
-         std::to_string(record.spec.priority) + " and age decide its turn.";
+  return text + counted(input.queue.counts.of(TaskState::kQueued), "task waits", "tasks wait") +
+         " in this queue and " + counted(input.workers_fit, "worker runs", "workers run") +
+         " this kind; priority " + std::to_string(record.spec.priority) + " and age decide its turn.";
 }
 
 std::string explain_delayed(const ExplainInput& input) {

@@ -30,13 +30,15 @@ class Explain : public ::testing::Test {
 TEST_F(Explain, QueuedSaysWhatIsMissing) {
   expect("has waited in queue 'default' since 10s ago");
   input.workers_fit = 0;
-  expect("none of them runs kind 'sha512'");
+  expect("1 worker is there, but none runs kind 'sha512'");
+  input.workers = 2;
+  expect("2 workers are there");
   input.workers = 0;
   input.scaling = "one is booting";
   expect("No worker is there. Scaling: one is booting");
   input.queue.settings.leased_max = 1;
   input.queue.counts.by_state[static_cast<std::size_t>(TaskState::kLeased)] = 1;
-  expect("allows 1 leased tasks at once");
+  expect("allows 1 leased task at once");
   input.queue.settings.is_paused = true;
   expect("paused");
 }

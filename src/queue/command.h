@@ -129,14 +129,11 @@ struct Retry {
 
 // ---- results ----
 
-enum class PullMode : std::uint8_t {
-  kOnce,     // marked delivered before they are sent: each result once
-  kReceipt,  // delivered when acknowledged; again after `visibility`
-};
-// The oldest completed first. None is a normal answer.
+// The oldest completed first; they come again after `visibility` unless they are acknowledged. At most `max`,
+// and no further one once there are `bytes_max`. None is a normal answer.
 struct Pull {
   std::uint32_t max = 100;
-  PullMode mode = PullMode::kReceipt;
+  std::uint64_t bytes_max = limits::kPullBytesMax;
   std::string queue;  // "" is all
   Duration visibility = seconds(30);
 };
@@ -145,11 +142,21 @@ struct PulledTask {
   std::string queue;
   Instant finished_at{};
   std::pair<Epoch, std::uint64_t> order;  // of completion, within the shard
+  std::uint64_t result_bytes = 0;
 };
 struct PullReply {
   std::vector<PulledTask> items;
-  std::uint64_t receipt = 0;  // 0 with no items or kOnce
+  std::uint64_t receipt = 0;  // 0 with no items
   Instant redelivered_at{};
+};
+// Those of a receipt that could not be sent: an acknowledgement of it does not cover them. They come again
+// when they would have. Unknown ids and receipts are passed over.
+struct Withhold {
+  std::uint64_t receipt = 0;
+  std::vector<TaskId> ids;
+};
+struct WithholdReply {
+  std::uint32_t withheld = 0;
 };
 // Delivered for good. Unknown ids and receipts are passed over. `receipt` 0: only the ids.
 struct Ack {

@@ -42,13 +42,16 @@ Shard::Shard(ShardId id, Epoch epoch, Random random, ShardOptions options)
 
 Result<void> Shard::check_room(const Enqueue& command) const {
   std::map<std::string, std::uint64_t> wanted;
+  std::set<std::pair<std::string, std::string>> keys;
   for (std::size_t i = 0; i < command.items.size(); ++i) {
     const TaskSpec& spec = command.items[i].spec;
     if (auto valid = validate(spec); !valid) {
       if (command.items.size() == 1) return valid.error();
       return with_context(valid.error(), "task " + std::to_string(i));
     }
-    ++wanted[spec.queue];
+    const std::pair key(spec.queue, spec.idempotency_key);
+    const bool is_new = spec.idempotency_key.empty() || (!keys_.contains(key) && keys.insert(key).second);
+    if (is_new) ++wanted[spec.queue];
   }
   std::size_t new_queues = 0;
   for (const auto& [name, count] : wanted) {
@@ -73,9 +76,13 @@ Result<void> Shard::check_room(const Enqueue& command) const {
   return ok();
 }
 
-Result<EnqueueReply> Shard::apply(const Enqueue& command, Instant now, Effects& effects) {
+Result<void> Shard::prepare(const Enqueue& command) {
   if (queues_.size() + command.items.size() > limits::kQueuesMax) drop_unused_queues();
-  SKEP_TRY(check_room(command));
+  return check_room(command);
+}
+
+Result<EnqueueReply> Shard::apply(const Enqueue& command, Instant now, Effects& effects) {
+  SKEP_TRY(prepare(command));
   EnqueueReply reply;
   reply.reserve(command.items.size());
   for (const auto& item : command.items) reply.push_back(enqueue_one(item, now, effects));
@@ -112,10 +119,11 @@ Enqueued Shard::enqueue_one(const Enqueue::Item& item, Instant now, Effects& eff
 // ---- the end of an attempt ----
 
 bool Shard::was_issued(const TaskRecord& record, const LeaseToken& token) const {
-  if (token.epoch == record.lease_epoch) return token.number >= 1 && token.number <= record.lease_number;
-  if (token.epoch < record.lease_epoch) return token.epoch >= record.id.epoch && token.number >= 1;
+  if (token.number < 1) return false;
+  if (token.epoch < record.lease_epoch) return token.epoch >= record.id.epoch;
+  const bool is_known = token.epoch == record.lease_epoch && token.number <= record.lease_number;
   // Newer than all that is known: given by an earlier owner that crashed before the lease was stored.
-  return token.epoch < epoch_ && token.number >= 1;
+  return is_known || token.epoch < epoch_;
 }
 
 Result<TaskRecord*> Shard::current_lease(const LeaseToken& token, std::string_view verb) {
@@ -188,9 +196,7 @@ Result<Released> Shard::apply(const Release& command, Instant now, Effects& effe
   if (command.is_started || record->started_at != kNoInstant) {
     spend_infrastructure(*record, AttemptEnd::kReleased, "the worker handed it back", now, effects);
   } else {
-    update(*record,
-           [](TaskRecord& r) { r.leased_at = kNoInstant; });  // it never began: its start deadline goes on
-    hand_back(*record, now, effects);
+    hand_back_unstarted(*record, now, effects);
   }
   return Released{record->state};
 }
@@ -206,7 +212,7 @@ LostWorker Shard::apply(const LoseWorker& command, Instant now, Effects& effects
     if (i < command.slots || record.started_at != kNoInstant) {
       spend_infrastructure(record, AttemptEnd::kWorkerLost, command.message, now, effects);
     } else {
-      hand_back(record, now, effects);
+      hand_back_unstarted(record, now, effects);
     }
   }
   return reply;
@@ -263,6 +269,12 @@ void Shard::hand_back(TaskRecord& record, Instant now, Effects& effects) {
   });
   put(record, effects, true);
   effects.notices.push_back({NoticeKind::kReturned, record.id, record.worker});
+}
+
+// It never began, so its start deadline goes on.
+void Shard::hand_back_unstarted(TaskRecord& record, Instant now, Effects& effects) {
+  update(record, [](TaskRecord& r) { r.leased_at = kNoInstant; });
+  hand_back(record, now, effects);
 }
 
 void Shard::die(TaskRecord& record, std::string reason, Instant now, Effects& effects) {

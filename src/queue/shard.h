@@ -54,6 +54,8 @@ class Shard {
   void load(TaskRecord record);
   void finish_load(Instant now);
 
+  // What apply() of it would refuse it for.
+  Result<void> check(const Enqueue& command) { return prepare(command); }
   Result<EnqueueReply> apply(const Enqueue& command, Instant now, Effects& effects);
   LeaseReply apply(const Lease& command, Instant now, Effects& effects);
   ExtendReply apply(const Extend& command, Instant now, Effects& effects);
@@ -64,8 +66,12 @@ class Shard {
   Result<TaskRecord> apply(const Cancel& command, Instant now, Effects& effects);
   Result<TaskRecord> apply(const Retry& command, Instant now, Effects& effects);
   PullReply apply(const Pull& command, Instant now, Effects& effects);
+  WithholdReply apply(const Withhold& command, Instant now, Effects& effects);
   AckReply apply(const Ack& command, Instant now, Effects& effects);
   Result<QueueRecord> apply(const SetQueue& command, Instant now, Effects& effects);
+
+  // Every lease lasts `span` longer: its owner could hear nobody for so long.
+  void extend_all(Duration span);
 
   // What time alone changes: delays that end, leases and run times that run out, deadlines, retention,
   // receipts. Handles at most `events_max`; call again while wake_at() has passed.
@@ -141,6 +147,7 @@ class Shard {
   bool was_issued(const TaskRecord& record, const LeaseToken& token) const;
   Result<TaskRecord*> current_lease(const LeaseToken& token, std::string_view verb);
 
+  Result<void> prepare(const Enqueue& command);
   Result<void> check_room(const Enqueue& command) const;
   Enqueued enqueue_one(const Enqueue::Item& item, Instant now, Effects& effects);
   enum class Pick : std::uint8_t { kSuspects, kOthers };
@@ -156,6 +163,7 @@ class Shard {
   void spend_infrastructure(TaskRecord& record, AttemptEnd end, const std::string& message, Instant now,
                             Effects& effects);
   void hand_back(TaskRecord& record, Instant now, Effects& effects);
+  void hand_back_unstarted(TaskRecord& record, Instant now, Effects& effects);
   void die(TaskRecord& record, std::string reason, Instant now, Effects& effects);
   void remember_error(TaskRecord& record, AttemptEnd end, const std::string& message, Instant now);
   void on_timer(TaskRecord& record, Instant now, Effects& effects);
@@ -163,6 +171,7 @@ class Shard {
   void deliver(TaskRecord& record, Instant now, Effects& effects);
   void trim_retention(Queue& queue, Instant now, Effects& effects);
   Instant next_trim(const Queue& queue) const;
+  std::uint64_t open_receipt(std::vector<TaskId> ids, Instant until);
   void close_receipt(std::uint64_t number);
 
   const ShardId id_;

@@ -105,13 +105,16 @@ void Shard::give(TaskRecord& record, const Lease& command, Instant now, Effects&
 bool Shard::take_up(TaskRecord& record, const std::string& worker, const Extend::Held& held, Duration lease,
                     Instant now, Effects& effects) {
   const auto& token = held.token;
-  const bool is_newer = token.epoch > record.lease_epoch && token.epoch < epoch_ && token.number >= 1;
+  // Numbers only rise, so that no later lease is given this name again.
+  const bool is_newer =
+      std::pair(token.epoch, token.number) > std::pair(record.lease_epoch, record.lease_number) &&
+      token.epoch < epoch_ && token.number >= std::max(record.lease_number, 1u);
   if (record.state != TaskState::kQueued || !is_newer) return false;
   last_leased_at_ = std::max(now, last_leased_at_ + Duration(1));
   update(record, [&](TaskRecord& r) {
     move(r, TaskEvent::kLease);
     r.lease_epoch = token.epoch;
-    r.lease_number = std::max(r.lease_number, token.number);
+    r.lease_number = token.number;
     r.worker = worker;
     r.leased_at = last_leased_at_;
     r.started_at = held.is_started ? now : kNoInstant;
@@ -119,7 +122,7 @@ bool Shard::take_up(TaskRecord& record, const std::string& worker, const Extend:
   });
   put(record, effects, false);
   effects.notices.push_back({NoticeKind::kLeased, record.id, worker});
-  return record.lease_token() == token;
+  return true;
 }
 
 ExtendReply Shard::apply(const Extend& command, Instant now, Effects& effects) {
@@ -146,6 +149,17 @@ ExtendReply Shard::apply(const Extend& command, Instant now, Effects& effects) {
       reply.lost.push_back(held.token);
   }
   return reply;
+}
+
+void Shard::extend_all(Duration span) {
+  std::vector<TaskId> leased;
+  for (const auto& [worker, held] : leases_) {
+    for (const auto& [at, id] : held) leased.push_back(id);
+  }
+  for (const TaskId& id : leased) {
+    update(tasks_.at(id),
+           [&](TaskRecord& r) { r.lease_expires_at = add_saturated(r.lease_expires_at, span); });
+  }
 }
 
 std::size_t Shard::lease_count(const std::string& worker) const {

@@ -365,5 +365,45 @@ TEST(Lease, LostInACrashItsResultIsTakenAllTheSame) {
   EXPECT_EQ(world.state(id), TaskState::kDone);
 }
 
+TEST(Leases, OneOfAnEarlierOwnerThatWasLostAfterAStoredOneIsTakenUp) {
+  ShardWorld world;
+  const TaskId id = world.enqueue();
+  const LeaseToken first = world.lease_one("w");
+  ASSERT_TRUE(world.shard->apply(Release{"w", first, false}, world.now, world.effects).has_value());
+  world.restart();  // the lease that follows was not stored
+  const LeaseToken lost{id, first.epoch, first.number + 1};
+  const auto reply = world.shard->apply(Extend{"w", seconds(15), {{lost, true}}}, world.now, world.effects);
+  EXPECT_TRUE(reply.lost.empty());
+  EXPECT_EQ(world.state(id), TaskState::kLeased);
+  EXPECT_TRUE(world.complete(lost).has_value());
+}
+
+TEST(Leases, ALowerNumberOfALaterEpochIsNotTakenUp) {
+  ShardWorld world;
+  const TaskId id = world.enqueue();
+  for (int i = 0; i < 3; ++i) {
+    ASSERT_TRUE(
+        world.shard->apply(Release{"w", world.lease_one("w"), false}, world.now, world.effects).has_value());
+  }
+  world.restart();
+  world.restart();
+  const LeaseToken odd{id, 2, 1};
+  const auto reply = world.shard->apply(Extend{"w", seconds(15), {{odd, true}}}, world.now, world.effects);
+  EXPECT_EQ(reply.lost.size(), 1u);
+  EXPECT_EQ(world.state(id), TaskState::kQueued);
+}
+
+TEST(Leases, ALostOneThatNeverBeganLeavesTheStartDeadlineAsItWas) {
+  ShardWorld world;
+  TaskSpec spec = world.spec();
+  spec.start_deadline = seconds(20);
+  world.enqueue(world.spec());
+  const TaskId id = world.enqueue(spec);
+  ASSERT_EQ(world.lease("w", 2).size(), 2u);
+  world.shard->apply(LoseWorker{"w", 1, "gone"}, world.now, world.effects);  // only the first one ran
+  world.pass(seconds(21));
+  EXPECT_EQ(world.state(id), TaskState::kDead);
+}
+
 }  // namespace
 }  // namespace skep::queue

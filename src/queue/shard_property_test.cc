@@ -146,14 +146,19 @@ class RandomRun {
     }
   }
   void pull() {
-    const auto mode = random_.chance(0.5) ? PullMode::kOnce : PullMode::kReceipt;
-    const auto pulled = shard_->apply(
-        Pull{1 + static_cast<std::uint32_t>(random_.below(3)), mode, "", seconds(30)}, now_, effects_);
-    if (mode == PullMode::kOnce) {
-      for (const auto& item : pulled.items) RC_ASSERT(delivered_.insert(item.id).second);
-    } else if (pulled.receipt != 0 && random_.chance(0.5)) {
-      shard_->apply(Ack{pulled.receipt, {}}, now_, effects_);
-      for (const auto& item : pulled.items) delivered_.insert(item.id);
+    const auto max = 1 + static_cast<std::uint32_t>(random_.below(3));
+    const auto pulled = shard_->apply(Pull{max, 1 + random_.below(20), "", seconds(30)}, now_, effects_);
+    for (const auto& item : pulled.items) RC_ASSERT(!delivered_.contains(item.id));
+    std::vector<TaskId> withheld;
+    for (const auto& item : pulled.items) {
+      if (random_.chance(0.2)) withheld.push_back(item.id);
+    }
+    if (!withheld.empty()) shard_->apply(Withhold{pulled.receipt, withheld}, now_, effects_);
+    if (pulled.receipt == 0 || random_.chance(0.5)) return;
+    RC_ASSERT(shard_->apply(Ack{pulled.receipt, {}}, now_, effects_).acknowledged ==
+              pulled.items.size() - withheld.size());
+    for (const auto& item : pulled.items) {
+      if (std::find(withheld.begin(), withheld.end(), item.id) == withheld.end()) delivered_.insert(item.id);
     }
   }
   void pass() {

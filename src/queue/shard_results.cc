@@ -7,9 +7,11 @@
 
 namespace skep::queue {
 
-PullReply Shard::apply(const Pull& command, Instant now, Effects& effects) {
+PullReply Shard::apply(const Pull& command, Instant now, Effects&) {
   PullReply reply;
-  while (reply.items.size() < command.max) {
+  std::vector<TaskId> ids;
+  std::uint64_t bytes = 0;
+  while (reply.items.size() < command.max && bytes < command.bytes_max) {
     const DoneKey* best = nullptr;
     if (command.queue.empty()) {
       for (const auto& [name, queue] : queues_) {
@@ -21,21 +23,45 @@ PullReply Shard::apply(const Pull& command, Instant now, Effects& effects) {
     }
     if (best == nullptr) break;
     TaskRecord& record = tasks_.at(std::get<TaskId>(*best));
-    reply.items.push_back(
-        {record.id, record.spec.queue, record.finished_at, {record.completion_epoch, record.completion}});
-    if (command.mode == PullMode::kOnce) {
-      deliver(record, now, effects);
-    } else {
-      update(record, [&](TaskRecord& r) { in_delivery_[r.id] = next_receipt_; });
-    }
+    reply.items.push_back({record.id,
+                           record.spec.queue,
+                           record.finished_at,
+                           {record.completion_epoch, record.completion},
+                           record.result_bytes});
+    ids.push_back(record.id);
+    bytes += record.result_bytes;
+    update(record, [&](TaskRecord& r) { in_delivery_[r.id] = next_receipt_; });
   }
-  if (reply.items.empty() || command.mode == PullMode::kOnce) return reply;
-  reply.receipt = next_receipt_++;
+  if (ids.empty()) return reply;
   reply.redelivered_at = add_saturated(now, command.visibility);
-  auto& receipt = receipts_[reply.receipt];
-  receipt.until = reply.redelivered_at;
-  receipt_deadlines_.insert({receipt.until, reply.receipt});
-  for (const auto& item : reply.items) receipt.ids.push_back(item.id);
+  reply.receipt = open_receipt(std::move(ids), reply.redelivered_at);
+  return reply;
+}
+
+// The ids are in delivery under next_receipt_.
+std::uint64_t Shard::open_receipt(std::vector<TaskId> ids, Instant until) {
+  const std::uint64_t number = next_receipt_++;
+  receipts_[number] = {std::move(ids), until};
+  receipt_deadlines_.insert({until, number});
+  return number;
+}
+
+WithholdReply Shard::apply(const Withhold& command, Instant, Effects&) {
+  const auto found = receipts_.find(command.receipt);
+  if (found == receipts_.end()) return {};
+  std::vector<TaskId> withheld;
+  std::erase_if(found->second.ids, [&](const TaskId& id) {
+    const auto entry = in_delivery_.find(id);
+    const bool is_ours = entry != in_delivery_.end() && entry->second == command.receipt;
+    const bool is_named = std::find(command.ids.begin(), command.ids.end(), id) != command.ids.end();
+    if (!is_ours || !is_named) return false;
+    entry->second = next_receipt_;
+    withheld.push_back(id);
+    return true;
+  });
+  const WithholdReply reply{static_cast<std::uint32_t>(withheld.size())};
+  // Under a receipt that nobody knows, until the time of this one.
+  if (!withheld.empty()) open_receipt(std::move(withheld), found->second.until);
   return reply;
 }
 

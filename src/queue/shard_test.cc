@@ -346,5 +346,24 @@ TEST(Shard, RestartKeepsEveryTaskAndItsPlace) {
   EXPECT_EQ(world.lease_one("w").task, queued);
 }
 
+TEST(Shard, AFullQueueStillAnswersForAKeyThatItHolds) {
+  ShardWorld world;
+  QueueRecord settings;
+  settings.name = "default";
+  settings.depth_max = 1;
+  ASSERT_TRUE(world.shard->apply(SetQueue{settings}, world.now, world.effects).has_value());
+  TaskSpec spec = world.spec();
+  spec.idempotency_key = "k";
+  const Enqueue twice{{{spec, testing::blob("b")}, {spec, testing::blob("b")}}};
+  const auto first = world.shard->apply(twice, world.now, world.effects);
+  ASSERT_TRUE(first.has_value()) << first.error().message;
+  EXPECT_EQ(first.value()[0].id, first.value()[1].id);
+  EXPECT_TRUE(world.shard->apply(twice, world.now, world.effects).has_value());
+  spec.idempotency_key = "other";
+  const auto other = world.shard->apply(Enqueue{{{spec, testing::blob("b")}}}, world.now, world.effects);
+  ASSERT_FALSE(other.has_value());
+  EXPECT_EQ(other.error().code, Code::kExhausted);
+}
+
 }  // namespace
 }  // namespace skep::queue

@@ -32,6 +32,7 @@ inline constexpr std::size_t kErrorsKept = 16;        // attempts' errors kept w
 inline constexpr std::size_t kQueuesMax = 1'000;
 inline constexpr std::size_t kLeaseMax = 1'000;  // tasks in one acquire
 inline constexpr std::size_t kPullMax = 10'000;
+inline constexpr std::size_t kPullBytesMax = std::size_t{16} << 20;  // results in one answer: about so many
 inline constexpr std::size_t kListMax = 1'000;
 inline constexpr Duration kWaitMax = minutes(5);  // of a long-poll
 inline constexpr Duration kDelayMax = hours(24 * 365);

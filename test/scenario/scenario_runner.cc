@@ -205,15 +205,17 @@ std::vector<std::string> Runner::results(const Words& words) {
     return {std::to_string(shard_->apply(queue::Ack{number, {}}, now_, effects_).acknowledged) +
             " acknowledged"};
   }
-  const auto mode = words[0] == "pull" ? queue::PullMode::kOnce : queue::PullMode::kReceipt;
-  const auto reply =
-      shard_->apply(queue::Pull{static_cast<std::uint32_t>(number), mode, "", seconds(30)}, now_, effects_);
+  queue::Pull pull;
+  pull.max = static_cast<std::uint32_t>(number);
+  const auto reply = shard_->apply(pull, now_, effects_);
+  const bool is_receipt_shown = words[0] == "pull-receipt";
+  if (!is_receipt_shown) shard_->apply(queue::Ack{reply.receipt, {}}, now_, effects_);
   Lines lines;
   for (const auto& item : reply.items) {
     const auto blobs = tables_.read({{store::BlobKind::kResult, item.id}});
     lines.push_back(name_of(item.id) + " = " + (blobs[0] ? *blobs[0] : "(gone)"));
   }
-  if (reply.receipt != 0) lines.push_back("receipt " + std::to_string(reply.receipt));
+  if (is_receipt_shown && reply.receipt != 0) lines.push_back("receipt " + std::to_string(reply.receipt));
   if (lines.empty()) lines.push_back("nothing");
   return lines;
 }

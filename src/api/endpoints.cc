@@ -21,7 +21,7 @@ constexpr Param kEnqueueParams[] = {
     {"delay", "before it may start, as 30s"},
     {"start_deadline", "not started so long after it could: dead"},
     {"timeout", "of one attempt, as 5m"},
-    {"tag", "may be repeated"},
+    {"tag", "may be repeated", false, true},
 };
 constexpr Param kListParams[] = {
     {"state", "delayed, queued, leased, done, dead or cancelled"},

@@ -63,6 +63,7 @@ struct Param {
   std::string_view name;
   std::string_view what;  // one line for people
   bool required = false;
+  bool is_repeatable = false;
 };
 
 struct EndpointInfo {

@@ -63,6 +63,7 @@ struct Router::Node {
   std::map<std::string, std::unique_ptr<Node>, std::less<>> literals;
   std::vector<std::pair<Pattern, std::unique_ptr<Node>>> patterns;  // most literal text first
   std::array<std::optional<std::size_t>, kMethods> routes;
+  bool has_head = true;  // HEAD finds the GET route
 
   bool is_end() const {
     return std::any_of(routes.begin(), routes.end(), [](const auto& route) { return route.has_value(); });
@@ -110,7 +111,7 @@ const Router::Node* Router::Node::find(std::string_view path, Values& values) co
 std::optional<std::size_t> Router::Node::route_for(Method method) const {
   if (method == Method::kOther) return std::nullopt;
   const std::optional<std::size_t> own = routes[static_cast<std::size_t>(method)];
-  if (own || method != Method::kHead) return own;
+  if (own || method != Method::kHead || !has_head) return own;
   return routes[static_cast<std::size_t>(Method::kGet)];
 }
 
@@ -137,7 +138,7 @@ Router::~Router() = default;
 Router::Router(Router&&) noexcept = default;
 Router& Router::operator=(Router&&) noexcept = default;
 
-void Router::add(Method method, std::string_view path_template, std::size_t route) {
+void Router::add(Method method, std::string_view path_template, std::size_t route, Head head) {
   SKEP_CHECK(path_template.starts_with('/'), "a route begins with '/'");
   SKEP_CHECK(method != Method::kOther, "a route needs a method of the list");
   Node* node = root_.get();
@@ -146,6 +147,7 @@ void Router::add(Method method, std::string_view path_template, std::size_t rout
   std::optional<std::size_t>& place = node->routes[static_cast<std::size_t>(method)];
   SKEP_CHECK(!place, "route '" + std::string(path_template) + "' is added twice");
   place = route;
+  if (method == Method::kGet) node->has_head = head == Head::kAsGet;
 }
 
 RouteMatch Router::match(Method method, std::string_view path) const {

@@ -41,9 +41,11 @@ class Router {
   Router(Router&&) noexcept;
   Router& operator=(Router&&) noexcept;
 
-  void add(Method method, std::string_view path_template, std::size_t route);
+  // Whether HEAD finds a GET route: not where a GET changes something, or does not end.
+  enum class Head : std::uint8_t { kAsGet, kNone };
+  void add(Method method, std::string_view path_template, std::size_t route, Head head = Head::kAsGet);
 
-  // `path` is decoded. HEAD finds the GET route where it has none of its own.
+  // `path` is decoded.
   RouteMatch match(Method method, std::string_view path) const;
 
  private:

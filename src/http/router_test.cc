@@ -124,5 +124,15 @@ RC_GTEST_PROP(Router, FindsEveryIdWithoutSlashOrColon, ()) {
   RC_ASSERT(router.match(Method::kGet, "/v1/tasks/" + id + "/result").route == 6);
 }
 
+TEST(Router, HeadDoesNotFindAGetThatChangesSomething) {
+  Router router;
+  router.add(Method::kGet, "/take", 1, Router::Head::kNone);
+  router.add(Method::kGet, "/look", 2);
+  EXPECT_EQ(router.match(Method::kHead, "/look").route, 2u);
+  const auto match = router.match(Method::kHead, "/take");
+  EXPECT_EQ(match.kind, RouteMatch::Kind::kMethodNotAllowed);
+  EXPECT_EQ(match.allow, "GET");
+}
+
 }  // namespace
 }  // namespace skep::http

@@ -31,8 +31,12 @@ std::string_view status_name(int status) {
       return "too_large";
     case 414:
       return "target_too_long";
+    case 417:
+      return "expectation";
     case 431:
       return "header_too_large";
+    case 501:
+      return "not_implemented";
     case 503:
       return "unavailable";
     case 505:
@@ -53,6 +57,13 @@ Result<void> check_query(const Call& call) {
     }
   }
   for (const auto& param : call.endpoint.params) {
+    const auto& query = call.request.query;
+    const auto count =
+        std::count_if(query.begin(), query.end(), [&](const auto& item) { return item.first == param.name; });
+    if (count > 1 && !param.is_repeatable) {
+      return fail(Code::kInvalid, "query parameter '" + std::string(param.name) + "' stands there " +
+                                      std::to_string(count) + " times: say it once");
+    }
     if (param.required && !call.param(param.name)) {
       return fail(Code::kInvalid,
                   "query parameter '" + std::string(param.name) + "' is missing: " + std::string(param.what));
@@ -171,8 +182,13 @@ IsWanted wanted_while_connected(const CallPtr& call) {
 struct Routes::Impl {
   Impl(Executor& executor, const Clock& clock, Service& service, Metrics& metrics)
       : binder(executor, clock, service, metrics) {
-    for (const auto& row : api::endpoints())
-      router.add(http::method_of(row.method), row.path, static_cast<std::size_t>(row.endpoint));
+    for (const auto& row : api::endpoints()) {
+      // A GET of the seed's takes a lease, and the events do not end.
+      const bool is_plain =
+          row.endpoint != api::Endpoint::kSeedGetWork && row.endpoint != api::Endpoint::kEvents;
+      router.add(http::method_of(row.method), row.path, static_cast<std::size_t>(row.endpoint),
+                 is_plain ? http::Router::Head::kAsGet : http::Router::Head::kNone);
+    }
     bind_task_routes(binder);
     bind_worker_routes(binder);
     bind_seed_routes(binder);

@@ -46,7 +46,10 @@ std::string pulled_json(const api::v1::PullReply& pulled) {
   for (const auto& item : pulled.items()) {
     const std::string result = api::to_valid_utf8(item.result());
     results.emplace_back(result);
-    items.push_back({{"id", item.id()}, {"result", result}});
+    boost::json::object entry{{"id", item.id()}, {"result", result}};
+    // A program's result may be any bytes; the text is then only for people.
+    if (result != item.result()) entry["result_base64"] = api::base64_encode(item.result());
+    items.push_back(std::move(entry));
   }
   return boost::json::serialize(
       boost::json::object{{"results", std::move(results)}, {"items", std::move(items)}});
@@ -59,16 +62,16 @@ void pull_completed(Binder& binder, CallPtr call) {
     return;
   }
   queue::Pull command;
-  command.mode = queue::PullMode::kOnce;
   command.max = static_cast<std::uint32_t>(std::min<std::uint64_t>(top.value(), limits::kPullMax));
   binder.run([&binder, call, command] {
-    binder.service.pull(command, kNoInstant, {}, [&binder, call](Result<api::v1::PullReply> pulled) {
-      if (pulled) {
-        binder.send(call, json_response(pulled_json(pulled.value())));
-      } else {
-        binder.refuse(call, pulled.error());
-      }
-    });
+    binder.service.pull(command, Service::Delivery::kOnce, kNoInstant, {},
+                        [&binder, call](Result<api::v1::PullReply> pulled) {
+                          if (pulled) {
+                            binder.send(call, json_response(pulled_json(pulled.value())));
+                          } else {
+                            binder.refuse(call, pulled.error());
+                          }
+                        });
   });
 }
 

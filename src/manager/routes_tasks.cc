@@ -177,12 +177,11 @@ void pull_results(Binder& binder, CallPtr call) {
   }
   queue::Pull command;
   command.max = static_cast<std::uint32_t>(max.value());
-  command.mode = queue::PullMode::kReceipt;
   command.queue = call->param("queue").value_or("");
   command.visibility = binder.service.options().visibility;
   const Instant until = binder.clock.now() + wait.value();
   binder.run([&binder, call, command, until] {
-    binder.service.pull(command, until, wanted_while_connected(call),
+    binder.service.pull(command, Service::Delivery::kReceipt, until, wanted_while_connected(call),
                         binder.replier<api::v1::PullReply>(call));
   });
 }

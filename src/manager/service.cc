@@ -107,6 +107,11 @@ void Service::sweep() {
   // Time in which this manager itself stood still (it loaded, or was stopped) is not the workers' silence.
   const Duration stall = now - swept_at_ - options_.sweep;
   if (swept_at_ != kNoInstant && stall > options_.sweep) registry_.forgive(stall);
+  // Nor is time in which it could not answer them, because a commit takes long.
+  const Instant committing_since = host_.committing_since();
+  if (swept_at_ != kNoInstant && committing_since != kNoInstant && committing_since <= swept_at_)
+    registry_.forgive(now - swept_at_);
+  host_.note_alive();
   swept_at_ = now;
   for (const auto& id : registry_.sweep(now, options_.worker_timeout)) {
     const WorkerInfo& worker = *registry_.find(id);
@@ -114,6 +119,7 @@ void Service::sweep() {
                 "worker " + id + " was silent for " + describe_duration(now - worker.heard_at));
   }
   registry_.drop_silent(now, kLostKept);
+  drop_old_seed_leases(now);
   for (auto& [id, worker] : registry_.all()) update_idle(worker, now);
   if (host_.state() == HostState::kServing) {
     const auto sums = totals();

@@ -35,8 +35,9 @@ struct ServiceOptions {
   Duration lease = seconds(15);
   Duration seed_lease = minutes(10);
   Duration visibility = seconds(30);
-  Duration sweep = milliseconds(250);  // how often silence is looked for
-  std::string address;                 // HOST:PORT that others reach this manager by
+  Duration sweep = milliseconds(250);                      // how often silence is looked for
+  std::string address;                                     // HOST:PORT that others reach this manager by
+  std::size_t enqueue_bytes_max = std::size_t{256} << 20;  // of bodies that wait for a commit; more get 503
   ShardHostOptions host;
 };
 
@@ -76,7 +77,13 @@ class Service final : private HostListener, public scaler::Fleet {
   void list_tasks(queue::ListTasks query, Reply<api::v1::ListTasksReply> reply);
 
   // ---- results ----
-  void pull(queue::Pull command, Instant wait_until, IsWanted is_wanted, Reply<api::v1::PullReply> reply);
+  enum class Delivery : std::uint8_t {
+    kOnce,     // marked delivered on stable storage before they are sent
+    kReceipt,  // delivered once they are acknowledged
+  };
+  // What can not be read is left out and comes again; if nothing can, the answer is why.
+  void pull(queue::Pull command, Delivery delivery, Instant wait_until, IsWanted is_wanted,
+            Reply<api::v1::PullReply> reply);
   void ack(api::v1::AckRequest request, Reply<api::v1::AckReply> reply);
 
   // ---- workers ----
@@ -130,6 +137,7 @@ class Service final : private HostListener, public scaler::Fleet {
   };
   struct PullWaiter {
     queue::Pull command;
+    Delivery delivery = Delivery::kReceipt;
     Instant wait_until{};
     IsWanted is_wanted;
     Reply<api::v1::PullReply> reply;
@@ -138,6 +146,7 @@ class Service final : private HostListener, public scaler::Fleet {
   struct SeedLease {
     LeaseToken token;
     std::uint64_t connection = 0;
+    Instant given_at{};
   };
 
   // HostListener
@@ -150,12 +159,22 @@ class Service final : private HostListener, public scaler::Fleet {
   void change_task(UniqueFunction<Result<TaskRecord>(Turn&, queue::Shard&)> change, TaskId id,
                    Reply<api::v1::Task> reply);
   void wait_for_task(TaskId id, Instant until, IsWanted is_wanted, Reply<api::v1::Task> reply);
-  void wait_for_results(queue::Pull command, Instant until, IsWanted is_wanted,
-                        Reply<api::v1::PullReply> reply);
+  struct Pulled;
+  struct PulledReceipt {
+    ShardId shard = 0;
+    Epoch epoch = 0;
+    std::uint64_t number = 0;
+  };
+  Result<queue::EnqueueReply> enqueue_all(Turn& turn, std::vector<NewTask>& tasks);
+  Pulled take_results(Turn& turn, const queue::Pull& command, Delivery delivery);
+  void wait_for_results(PullWaiter waiter);
   void serve_pull_waiters();
-  void send_results(api::v1::PullReply reply, std::vector<store::BlobKey> keys,
-                    Reply<api::v1::PullReply> done);
+  void send_results(Pulled pulled, Delivery delivery, Reply<api::v1::PullReply> done);
+  void settle_results(std::vector<PulledReceipt> receipts, std::vector<TaskId> withheld, Delivery delivery,
+                      Reply<void> done);
   void lose_worker(const std::string& id, std::uint32_t slots, std::string message);
+  std::optional<LeaseToken> seed_lease_meant(Turn& turn, const std::string& id, std::uint64_t connection);
+  void drop_old_seed_leases(Instant now);
   void sweep();
   void update_idle(WorkerInfo& worker, Instant now);
   std::uint32_t leases_of(const std::string& worker) const;
@@ -177,6 +196,7 @@ class Service final : private HostListener, public scaler::Fleet {
 
   std::unordered_map<TaskId, std::list<TaskWaiter>> task_waiters_;
   std::list<PullWaiter> pull_waiters_;
+  std::size_t enqueue_bytes_ = 0;                                      // of bodies that wait for a commit
   std::unordered_map<std::string, std::list<SeedLease>> seed_leases_;  // by worker, the oldest first
   TimerId sweep_timer_ = 0;
   Instant swept_at_{};

@@ -2,6 +2,7 @@
 // Tasks and results: what clients ask for.
 #include <algorithm>
 #include <charconv>
+#include <map>
 
 #include "api/convert.h"
 #include "base/hash.h"
@@ -18,8 +19,14 @@ Error not_here(const TaskId& id) {
 }
 
 // "EPOCH.SHARD.NUMBER", comma-separated: receipts of several shards in one.
-std::string receipt_text(const queue::Shard& shard, std::uint64_t number) {
-  return std::to_string(shard.epoch()) + "." + std::to_string(shard.id()) + "." + std::to_string(number);
+template <class Receipts>
+std::string receipt_text(const Receipts& receipts) {
+  std::string text;
+  for (const auto& receipt : receipts) {
+    text += (text.empty() ? "" : ",") + std::to_string(receipt.epoch) + "." + std::to_string(receipt.shard) +
+            "." + std::to_string(receipt.number);
+  }
+  return text;
 }
 
 struct ReceiptPart {
@@ -53,22 +60,46 @@ Result<std::vector<ReceiptPart>> parse_receipt(std::string_view text) {
 
 }  // namespace
 
+// Tasks with a key go where the key says, so that it always meets the same shard; the others take turns. All
+// or none: every shard is asked before any takes something.
+Result<queue::EnqueueReply> Service::enqueue_all(Turn& turn, std::vector<NewTask>& tasks) {
+  std::map<ShardId, std::pair<queue::Enqueue, std::vector<std::size_t>>> parts;
+  std::optional<ShardId> keyless;
+  for (std::size_t i = 0; i < tasks.size(); ++i) {
+    const auto& key = tasks[i].spec.idempotency_key;
+    if (key.empty() && !keyless) keyless = turn.next_shard().id();
+    const ShardId id = key.empty() ? *keyless : turn.shards()[fnv1a(key) % turn.shards().size()]->id();
+    auto& [command, places] = parts[id];
+    command.items.push_back({std::move(tasks[i].spec), std::move(tasks[i].body)});
+    places.push_back(i);
+  }
+  for (const auto& [id, part] : parts) {
+    SKEP_TRY(turn.shard(id)->check(part.first));
+  }
+  queue::EnqueueReply reply(tasks.size());
+  for (const auto& [id, part] : parts) {
+    SKEP_TRY(const auto enqueued, turn.apply(*turn.shard(id), part.first));
+    for (std::size_t i = 0; i < enqueued.size(); ++i) reply[part.second[i]] = enqueued[i];
+  }
+  return reply;
+}
+
 void Service::enqueue(std::vector<NewTask> tasks, Reply<api::v1::EnqueueBatchReply> reply) {
   if (is_draining_) {
     reply(fail(Code::kUnavailable, "the manager is draining and takes no new tasks"));
     return;
   }
+  std::size_t bytes = 0;
+  for (const auto& task : tasks) bytes += task.body ? task.body->size() : 0;
+  if (enqueue_bytes_ + bytes > options_.enqueue_bytes_max) {
+    reply(fail(Code::kUnavailable, describe_bytes(enqueue_bytes_) + " of bodies wait for the store already"));
+    return;
+  }
+  enqueue_bytes_ += bytes;
   host_.submit<queue::EnqueueReply>(
-      [tasks = std::move(tasks)](Turn& turn) mutable -> Result<queue::EnqueueReply> {
-        queue::Enqueue command;
-        command.items.reserve(tasks.size());
-        for (auto& task : tasks) command.items.push_back({std::move(task.spec), std::move(task.body)});
-        // A key must always meet the same shard. One key decides for its whole request.
-        const auto& key = command.items.empty() ? std::string() : command.items.front().spec.idempotency_key;
-        auto& shard = key.empty() ? turn.next_shard() : *turn.shards()[fnv1a(key) % turn.shards().size()];
-        return turn.apply(shard, command);
-      },
-      [reply = std::move(reply)](Result<queue::EnqueueReply> enqueued) mutable {
+      [this, tasks = std::move(tasks)](Turn& turn) mutable { return enqueue_all(turn, tasks); },
+      [this, bytes, reply = std::move(reply)](Result<queue::EnqueueReply> enqueued) mutable {
+        enqueue_bytes_ -= bytes;
         if (!enqueued) {
           reply(enqueued.error());
           return;
@@ -129,6 +160,10 @@ void Service::answer_task(TaskId id, Reply<api::v1::Task> reply) {
         host_.read({{store::BlobKind::kResult, id}},
                    [shared, task = std::move(task)](Result<std::vector<Blob>> blobs) mutable {
                      if (blobs && blobs.value()[0]) task.value().set_result(*blobs.value()[0]);
+                     if (!blobs) {
+                       task.value().set_explanation(task.value().explanation() + " It can not be read now: " +
+                                                    blobs.error().message + ".");
+                     }
                      (*shared)(std::move(task));
                    });
       });
@@ -248,6 +283,10 @@ void Service::list_tasks(queue::ListTasks query, Reply<api::v1::ListTasksReply> 
           }
           query.limit -= page.tasks.size();
           query.after = TaskId{shard->id(), ~Epoch{0}, kSequenceMax};
+          if (query.limit == 0 && shard != turn.shards().back()) {
+            message.set_next_cursor(query.after.to_string());
+            return message;
+          }
         }
         return message;
       },
@@ -256,67 +295,69 @@ void Service::list_tasks(queue::ListTasks query, Reply<api::v1::ListTasksReply> 
 
 // ---- results ----
 
-void Service::pull(queue::Pull command, Instant wait_until, IsWanted is_wanted,
+struct Service::Pulled {
+  api::v1::PullReply message;           // without results
+  std::vector<store::BlobKey> keys;     // of the items
+  std::vector<PulledReceipt> receipts;  // which shards put them into delivery
+};
+
+void Service::pull(queue::Pull command, Delivery delivery, Instant wait_until, IsWanted is_wanted,
                    Reply<api::v1::PullReply> reply) {
-  wait_for_results(std::move(command), wait_until, std::move(is_wanted), std::move(reply));
+  wait_for_results({std::move(command), delivery, wait_until, std::move(is_wanted), std::move(reply), 0});
 }
 
-void Service::wait_for_results(queue::Pull command, Instant until, IsWanted is_wanted,
-                               Reply<api::v1::PullReply> reply) {
-  struct Pulled {
-    api::v1::PullReply message;
-    std::vector<store::BlobKey> keys;
-  };
-  auto waiter = std::make_shared<PullWaiter>();
-  waiter->command = std::move(command);
-  waiter->wait_until = until;
-  waiter->is_wanted = std::move(is_wanted);
-  waiter->reply = std::move(reply);
+// The oldest of all shards. With receipts of its own for each shard the order between shards is loose, but
+// each shard's own is kept, and receipts stay few; who wants each result once gets them in order.
+Service::Pulled Service::take_results(Turn& turn, const queue::Pull& command, Delivery delivery) {
+  Pulled pulled;
+  queue::Pull part = command;
+  std::uint64_t bytes = 0;
+  const bool is_one_by_one = turn.shards().size() > 1 && delivery == Delivery::kOnce;
+  while (pulled.keys.size() < command.max && bytes < command.bytes_max) {
+    queue::Shard* oldest = nullptr;
+    std::optional<std::pair<Instant, TaskId>> best;
+    for (const auto& shard : turn.shards()) {
+      const auto candidate = shard->oldest_undelivered(command.queue);
+      if (candidate && (!best || *candidate < *best)) {
+        best = candidate;
+        oldest = shard.get();
+      }
+    }
+    if (oldest == nullptr) break;
+    part.max = is_one_by_one ? 1 : command.max - static_cast<std::uint32_t>(pulled.keys.size());
+    part.bytes_max = command.bytes_max - bytes;
+    const auto got = turn.apply(*oldest, part);
+    for (const auto& item : got.items) {
+      auto& out = *pulled.message.add_items();
+      out.set_id(item.id.to_string());
+      out.set_queue(item.queue);
+      out.set_finished_at_ms(to_unix_ms(item.finished_at));
+      pulled.keys.push_back({store::BlobKind::kResult, item.id});
+      bytes += item.result_bytes;
+    }
+    pulled.receipts.push_back({oldest->id(), oldest->epoch(), got.receipt});
+    pulled.message.set_redelivered_at_ms(to_unix_ms(got.redelivered_at));
+  }
+  return pulled;
+}
+
+void Service::wait_for_results(PullWaiter wait) {
+  auto waiter = std::make_shared<PullWaiter>(std::move(wait));
   host_.submit<Pulled>(
-      [waiter](Turn& turn) -> Result<Pulled> {
-        Pulled pulled;
-        std::string receipts;
-        queue::Pull part = waiter->command;
-        std::vector<queue::PulledTask> items;
-        while (items.size() < waiter->command.max) {
-          queue::Shard* oldest = nullptr;
-          std::optional<std::pair<Instant, TaskId>> best;
-          for (const auto& shard : turn.shards()) {
-            const auto candidate = shard->oldest_undelivered(waiter->command.queue);
-            if (candidate && (!best || *candidate < *best)) {
-              best = candidate;
-              oldest = shard.get();
-            }
-          }
-          if (oldest == nullptr) break;
-          // With a receipt the order between shards is loose, but each shard's own is kept, and receipts stay
-          // few.
-          const bool is_one_by_one = turn.shards().size() > 1 && part.mode == queue::PullMode::kOnce;
-          part.max = is_one_by_one ? 1 : waiter->command.max - static_cast<std::uint32_t>(items.size());
-          const auto got = turn.apply(*oldest, part);
-          items.insert(items.end(), got.items.begin(), got.items.end());
-          if (got.receipt == 0) continue;
-          receipts += (receipts.empty() ? "" : ",") + receipt_text(*oldest, got.receipt);
-          pulled.message.set_redelivered_at_ms(to_unix_ms(got.redelivered_at));
-        }
-        for (const auto& item : items) {
-          auto& out = *pulled.message.add_items();
-          out.set_id(item.id.to_string());
-          out.set_queue(item.queue);
-          out.set_finished_at_ms(to_unix_ms(item.finished_at));
-          pulled.keys.push_back({store::BlobKind::kResult, item.id});
-        }
-        pulled.message.set_receipt(receipts);
-        return pulled;
+      [this, waiter](Turn& turn) -> Result<Pulled> {
+        return take_results(turn, waiter->command, waiter->delivery);
       },
       [this, waiter](Result<Pulled> pulled) {
         if (!pulled) {
           waiter->reply(pulled.error());
           return;
         }
-        if (!pulled.value().keys.empty() || waiter->wait_until <= executor_.now() || is_draining_) {
-          send_results(std::move(pulled.value().message), std::move(pulled.value().keys),
-                       std::move(waiter->reply));
+        if (!pulled.value().keys.empty()) {
+          send_results(std::move(pulled.value()), waiter->delivery, std::move(waiter->reply));
+          return;
+        }
+        if (waiter->wait_until <= executor_.now() || is_draining_) {
+          waiter->reply(api::v1::PullReply{});
           return;
         }
         pull_waiters_.push_back(std::move(*waiter));
@@ -329,65 +370,91 @@ void Service::wait_for_results(queue::Pull command, Instant until, IsWanted is_w
       });
 }
 
+// Everybody for whom there is something looks again; who finds nothing after all waits again.
 void Service::serve_pull_waiters() {
-  // As many as there are results; who finds none waits again.
-  for (std::uint64_t left = undelivered(); left > 0 && !pull_waiters_.empty(); --left) {
-    PullWaiter waiter = std::move(pull_waiters_.front());
-    pull_waiters_.pop_front();
-    executor_.cancel(waiter.timer);
-    if (waiter.is_wanted && !waiter.is_wanted()) continue;
-    wait_for_results(std::move(waiter.command), waiter.wait_until, std::move(waiter.is_wanted),
-                     std::move(waiter.reply));
+  std::vector<PullWaiter> ready;
+  for (auto at = pull_waiters_.begin(); at != pull_waiters_.end();) {
+    const bool is_wanted = !at->is_wanted || at->is_wanted();
+    const bool has_result = std::any_of(host_.shards().begin(), host_.shards().end(), [&](const auto& shard) {
+      return shard->oldest_undelivered(at->command.queue).has_value();
+    });
+    if (is_wanted && !has_result) {
+      ++at;
+      continue;
+    }
+    executor_.cancel(at->timer);
+    if (is_wanted) {
+      ready.push_back(std::move(*at));
+    } else {
+      at->reply(api::v1::PullReply{});
+    }
+    at = pull_waiters_.erase(at);
   }
+  for (auto& waiter : ready) wait_for_results(std::move(waiter));
 }
 
-void Service::send_results(api::v1::PullReply reply, std::vector<store::BlobKey> keys,
-                           Reply<api::v1::PullReply> done) {
-  if (keys.empty()) {
-    done(std::move(reply));
-    return;
-  }
-  const auto kept = keys;
-  host_.read(std::move(keys), [this, kept, reply = std::move(reply),
-                               done = std::move(done)](Result<std::vector<Blob>> blobs) mutable {
-    if (blobs) {
-      for (std::size_t i = 0; i < kept.size(); ++i) {
-        if (blobs.value()[i]) reply.mutable_items(static_cast<int>(i))->set_result(*blobs.value()[i]);
+void Service::send_results(Pulled pulled, Delivery delivery, Reply<api::v1::PullReply> done) {
+  auto keys = pulled.keys;
+  host_.read_each(std::move(keys), [this, pulled = std::move(pulled), delivery,
+                                    done = std::move(done)](std::vector<Result<Blob>> blobs) mutable {
+    api::v1::PullReply readable;
+    std::vector<TaskId> withheld;
+    std::optional<Error> problem;
+    for (std::size_t i = 0; i < blobs.size(); ++i) {
+      auto& item = *pulled.message.mutable_items(static_cast<int>(i));
+      if (blobs[i]) {
+        item.set_result(*blobs[i].value());
+        readable.add_items()->Swap(&item);
+        continue;
       }
-      done(std::move(reply));
+      log_.error("a result can not be read and is left out of a pull; it comes again",
+                 {{"task", item.id()}, {"problem", blobs[i].error().message}});
+      withheld.push_back(pulled.keys[i].task);
+      if (!problem) problem = blobs[i].error();
+    }
+    readable.set_redelivered_at_ms(pulled.message.redelivered_at_ms());
+    readable.set_receipt(receipt_text(pulled.receipts));
+    const bool is_once = delivery == Delivery::kOnce;
+    if (readable.items_size() == 0 && problem) {
+      settle_results(std::move(pulled.receipts), std::move(withheld), Delivery::kReceipt,
+                     [problem = std::move(*problem), done = std::move(done)](Result<void>) mutable {
+                       done(std::move(problem));
+                     });
       return;
     }
-    if (kept.size() == 1) {
-      log_.error("a result can not be read and is left out of a pull",
-                 {{"task", kept[0].task.to_string()}, {"problem", blobs.error().message}});
-      reply.clear_items();
-      done(std::move(reply));
+    if (!is_once && withheld.empty()) {
+      done(std::move(readable));
       return;
     }
-    // One damaged result must not hide the others: each by itself.
-    struct Gather {
-      api::v1::PullReply whole;
-      std::vector<api::v1::PullReply> parts;
-      std::size_t left = 0;
-      Reply<api::v1::PullReply> done;
-    };
-    auto gather = std::make_shared<Gather>();
-    gather->whole.set_receipt(reply.receipt());
-    gather->whole.set_redelivered_at_ms(reply.redelivered_at_ms());
-    gather->parts.resize(kept.size());
-    gather->left = kept.size();
-    gather->done = std::move(done);
-    for (std::size_t i = 0; i < kept.size(); ++i) {
-      api::v1::PullReply one;
-      *one.add_items() = reply.items(static_cast<int>(i));
-      send_results(std::move(one), {kept[i]}, [gather, i](Result<api::v1::PullReply> part) {
-        if (part) gather->parts[i] = std::move(part.value());
-        if (--gather->left > 0) return;
-        for (auto& piece : gather->parts) gather->whole.mutable_items()->MergeFrom(piece.items());
-        gather->done(std::move(gather->whole));
-      });
-    }
+    if (is_once) readable.clear_receipt();
+    settle_results(std::move(pulled.receipts), std::move(withheld), delivery,
+                   [readable = std::move(readable), done = std::move(done)](Result<void> settled) mutable {
+                     if (settled) {
+                       done(std::move(readable));
+                     } else {
+                       done(settled.error());
+                     }
+                   });
   });
+}
+
+// Takes what can not be sent out of the receipts and, for results that are given once, marks the others
+// delivered: durably, before they are sent.
+void Service::settle_results(std::vector<PulledReceipt> receipts, std::vector<TaskId> withheld,
+                             Delivery delivery, Reply<void> done) {
+  host_.submit<void>(
+      [receipts = std::move(receipts), withheld = std::move(withheld), delivery](Turn& turn) -> Result<void> {
+        for (const auto& receipt : receipts) {
+          auto* shard = turn.shard(receipt.shard);
+          if (shard == nullptr || shard->epoch() != receipt.epoch) {
+            return fail(Code::kUnavailable, "the store was loaded again meanwhile: pull again");
+          }
+          if (!withheld.empty()) turn.apply(*shard, queue::Withhold{receipt.number, withheld});
+          if (delivery == Delivery::kOnce) turn.apply(*shard, queue::Ack{receipt.number, {}});
+        }
+        return ok();
+      },
+      std::move(done));
 }
 
 void Service::ack(api::v1::AckRequest request, Reply<api::v1::AckReply> reply) {

@@ -1,105 +1,13 @@
 // SPDX-License-Identifier: Apache-2.0
 // Goal: what each endpoint means, without HTTP. Method: a service on virtual time over the memory store.
-#include "manager/service.h"
-
-#include <gtest/gtest.h>
-
-#include "base/testing/virtual_executor.h"
-#include "store/memory_store.h"
+#include "manager/testing/service_world.h"
 
 namespace skep::manager {
 namespace {
 
-using skep::testing::VirtualExecutor;
 namespace v1 = api::v1;
 
-class ServiceTest : public ::testing::Test {
- protected:
-  ServiceTest() { restart(); }
-
-  void restart() {
-    service.reset();
-    store = std::make_unique<store::MemoryStore>(disk);
-    ServiceOptions options;
-    options.address = "127.0.0.1:1";
-    service = std::make_unique<Service>(executor, *store, options, Random(3), Logger());
-    ASSERT_TRUE(service->start().has_value());
-    settle();
-  }
-  void settle() { executor.run_for(milliseconds(1)); }
-
-  // Calls `start` with a reply that is kept, and runs what is due.
-  template <class T>
-  std::shared_ptr<std::optional<Result<T>>> begin(std::function<void(Reply<T>)> start) {
-    auto slot = std::make_shared<std::optional<Result<T>>>();
-    start([slot](Result<T> reply) { slot->emplace(std::move(reply)); });
-    settle();
-    return slot;
-  }
-  template <class T>
-  Result<T> call(std::function<void(Reply<T>)> start) {
-    auto slot = begin<T>(std::move(start));
-    EXPECT_TRUE(slot->has_value()) << "no answer";
-    return slot->has_value() ? **slot : Result<T>(fail(Code::kTimeout, "no answer"));
-  }
-
-  TaskId enqueue(TaskSpec spec = {}, const std::string& body = "body") {
-    if (spec.kind == "sha512" && spec.iterations == 0) spec.iterations = 1;
-    auto reply = call<v1::EnqueueBatchReply>([&](auto done) {
-      service->enqueue({{spec, std::make_shared<const std::string>(body)}}, std::move(done));
-    });
-    return TaskId::parse(reply.value().tasks(0).id()).value();
-  }
-  std::string add_worker(std::uint32_t slots = 1) {
-    v1::RegisterRequest request;
-    request.set_name("test");
-    request.set_slots(slots);
-    request.add_kinds("sha512");
-    return call<v1::RegisterReply>([&](auto done) { service->register_worker(request, std::move(done)); })
-        .value()
-        .worker();
-  }
-  std::shared_ptr<std::optional<Result<v1::AcquireReply>>> begin_acquire(const std::string& worker,
-                                                                         std::uint32_t max,
-                                                                         std::uint64_t wait_ms) {
-    v1::AcquireRequest request;
-    request.set_worker(worker);
-    request.set_max(max);
-    request.set_wait_ms(wait_ms);
-    return begin<v1::AcquireReply>([&](auto done) { service->acquire(request, {}, std::move(done)); });
-  }
-  v1::AcquireReply acquire(const std::string& worker, std::uint32_t max = 1) {
-    return (*begin_acquire(worker, max, 0))->value();
-  }
-  v1::CompleteReply complete(const std::string& worker, const std::string& lease, const std::string& result) {
-    v1::CompleteRequest request;
-    request.set_worker(worker);
-    auto& outcome = *request.add_outcomes();
-    outcome.set_lease(lease);
-    outcome.set_result(result);
-    outcome.set_run_us(1'000);
-    return call<v1::CompleteReply>([&](auto done) { service->complete(request, std::move(done)); }).value();
-  }
-  v1::HeartbeatReply heartbeat(const std::string& worker, const std::vector<std::string>& leases) {
-    v1::HeartbeatRequest request;
-    for (const auto& lease : leases) request.add_leases()->set_lease(lease);
-    return call<v1::HeartbeatReply>([&](auto done) { service->heartbeat(worker, request, std::move(done)); })
-        .value();
-  }
-  v1::Task get(const TaskId& id) {
-    return call<v1::Task>([&](auto done) { service->get_task(id, kNoInstant, {}, std::move(done)); }).value();
-  }
-  Result<v1::PullReply> pull(queue::PullMode mode = queue::PullMode::kOnce) {
-    queue::Pull command;
-    command.mode = mode;
-    return call<v1::PullReply>([&](auto done) { service->pull(command, kNoInstant, {}, std::move(done)); });
-  }
-
-  VirtualExecutor executor;
-  std::shared_ptr<store::MemoryDisk> disk = std::make_shared<store::MemoryDisk>();
-  std::unique_ptr<store::MemoryStore> store;
-  std::unique_ptr<Service> service;
-};
+class ServiceTest : public testing::ServiceWorld {};
 
 TEST_F(ServiceTest, TaskGoesThroughItsWholeLife) {
   const TaskId id = enqueue();
@@ -154,8 +62,9 @@ TEST_F(ServiceTest, WaitingGetIsAnsweredAtItsTimeWithTheStateThen) {
 
 TEST_F(ServiceTest, WaitingPullIsAnsweredByTheNextResult) {
   queue::Pull command;
-  auto waiting = begin<v1::PullReply>(
-      [&](auto done) { service->pull(command, executor.now() + minutes(1), {}, std::move(done)); });
+  auto waiting = begin<v1::PullReply>([&](auto done) {
+    service->pull(command, Service::Delivery::kReceipt, executor.now() + minutes(1), {}, std::move(done));
+  });
   EXPECT_FALSE(waiting->has_value());
   enqueue();
   const auto worker = add_worker();
@@ -168,10 +77,11 @@ TEST_F(ServiceTest, WaitingPullGetsWhatComesAgainAfterItsVisibility) {
   enqueue();
   const auto worker = add_worker();
   complete(worker, acquire(worker).leases(0).lease(), "result");
-  EXPECT_EQ(pull(queue::PullMode::kReceipt).value().items_size(), 1);
+  EXPECT_EQ(pull(Service::Delivery::kReceipt).value().items_size(), 1);
   queue::Pull command;
-  auto waiting = begin<v1::PullReply>(
-      [&](auto done) { service->pull(command, executor.now() + minutes(2), {}, std::move(done)); });
+  auto waiting = begin<v1::PullReply>([&](auto done) {
+    service->pull(command, Service::Delivery::kReceipt, executor.now() + minutes(2), {}, std::move(done));
+  });
   executor.run_for(seconds(29));
   EXPECT_FALSE(waiting->has_value());
   executor.run_for(seconds(2));
@@ -183,13 +93,13 @@ TEST_F(ServiceTest, ReceiptOfBeforeARestartIsRefusedAndItsResultsComeAgain) {
   enqueue();
   const auto worker = add_worker();
   complete(worker, acquire(worker).leases(0).lease(), "result");
-  const auto pulled = pull(queue::PullMode::kReceipt).value();
+  const auto pulled = pull(Service::Delivery::kReceipt).value();
   restart();
   v1::AckRequest ack;
   ack.set_receipt(pulled.receipt());
   EXPECT_EQ(call<v1::AckReply>([&](auto done) { service->ack(ack, std::move(done)); }).error().code,
             Code::kNotFound);
-  const auto again = pull(queue::PullMode::kReceipt).value();
+  const auto again = pull(Service::Delivery::kReceipt).value();
   EXPECT_EQ(again.items_size(), 1);
   ack.set_receipt(again.receipt());
   EXPECT_EQ(call<v1::AckReply>([&](auto done) { service->ack(ack, std::move(done)); }).value().acknowledged(),
@@ -402,8 +312,9 @@ TEST_F(ServiceTest, DrainAnswersEveryWaitAndRefusesNewTasks) {
   auto task = begin<v1::Task>(
       [&](auto done) { service->get_task(id, executor.now() + minutes(1), {}, std::move(done)); });
   queue::Pull command;
-  auto results = begin<v1::PullReply>(
-      [&](auto done) { service->pull(command, executor.now() + minutes(1), {}, std::move(done)); });
+  auto results = begin<v1::PullReply>([&](auto done) {
+    service->pull(command, Service::Delivery::kReceipt, executor.now() + minutes(1), {}, std::move(done));
+  });
   service->begin_drain();
   settle();
   EXPECT_TRUE(lease->has_value());

@@ -1,7 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 // What workers ask for, in the v1 protocol and in the seed's.
 #include <algorithm>
+#include <cctype>
 
+#include "api/errors.h"
 #include "base/check.h"
 #include "manager/service.h"
 
@@ -12,11 +14,69 @@ Error unknown_worker(const std::string& id) {
   return fail(Code::kNotFound, "worker '" + id.substr(0, 64) + "' is not known here: register again");
 }
 
-constexpr std::size_t kSeedLeasesKept = 64;  // of one address, also those that ran out
+constexpr std::size_t kNamesMax = 1'000;    // kinds, or programs, of one worker
+constexpr std::size_t kTextBytesMax = 255;  // of what a worker says of itself
+constexpr std::size_t kSiblingsMax = 64;
+
+constexpr Duration kSeedLeaseKept = minutes(10);  // after it ran out: a late result still finds its task
+
+// The same, or another name of this machine with the same port.
+bool is_own_address(const std::string& address, const std::string& own) {
+  if (address == own) return true;
+  const auto split = [](const std::string& text) {
+    const auto colon = text.rfind(':');
+    return std::pair(text.substr(0, colon),
+                     colon == std::string::npos ? std::string() : text.substr(colon + 1));
+  };
+  const auto is_loopback = [](const std::string& host) {
+    return host == "localhost" || host == "[::1]" || host.starts_with("127.");
+  };
+  const auto [host, port] = split(address);
+  const auto [own_host, own_port] = split(own);
+  return port == own_port && is_loopback(host) && is_loopback(own_host);
+}
+
+// What a worker says of itself is kept with every task that it has, so it is short.
+Result<void> check_worker_id(const std::string& id) {
+  if (id.size() <= limits::kNameBytesMax) return ok();
+  return fail(Code::kInvalid, "'worker' has " + std::to_string(id.size()) + " bytes; an id has at most " +
+                                  std::to_string(limits::kNameBytesMax));
+}
+
+Result<void> check_registration(const api::v1::RegisterRequest& request) {
+  const std::pair<const char*, const std::string&> texts[] = {{"name", request.name()},
+                                                              {"host", request.host()},
+                                                              {"instance", request.instance()},
+                                                              {"version", request.version()}};
+  for (const auto& [field, text] : texts) {
+    if (text.size() > kTextBytesMax) {
+      return fail(Code::kInvalid,
+                  "'" + std::string(field) + "' is longer than " + std::to_string(kTextBytesMax) + " bytes");
+    }
+  }
+  if (request.slots() > limits::kLeaseMax) {
+    return fail(Code::kInvalid, "'slots' is " + std::to_string(request.slots()) + "; a worker has at most " +
+                                    std::to_string(limits::kLeaseMax));
+  }
+  for (const auto* names : {&request.kinds(), &request.programs()}) {
+    if (static_cast<std::size_t>(names->size()) > kNamesMax) {
+      return fail(Code::kInvalid,
+                  "a worker lists at most " + std::to_string(kNamesMax) + " kinds and programs");
+    }
+    for (const auto& name : *names) {
+      SKEP_TRY(validate_name("kind or program", name));
+    }
+  }
+  return ok();
+}
 
 }  // namespace
 
 void Service::register_worker(api::v1::RegisterRequest request, Reply<api::v1::RegisterReply> reply) {
+  if (auto checked = check_registration(request); !checked) {
+    reply(checked.error());
+    return;
+  }
   if (host_.shards().empty()) {
     reply(fail(Code::kUnavailable, "the store does not serve: " + host_.problem()));
     return;
@@ -105,7 +165,11 @@ void Service::acquire(api::v1::AcquireRequest request, IsWanted is_wanted,
   const auto wait =
       milliseconds(static_cast<std::int64_t>(std::min<std::uint64_t>(request.wait_ms(), 86'400'000)));
   acquire.wait_until = is_draining_ ? now : add_saturated(now, std::min<Duration>(wait, limits::kWaitMax));
-  acquire.is_wanted = std::move(is_wanted);
+  // It may have to drain, or be gone, by the time there is something.
+  acquire.is_wanted = [this, id = request.worker(), is_wanted = std::move(is_wanted)]() mutable {
+    const WorkerInfo* known = registry_.find(id);
+    return known != nullptr && !known->is_draining && !is_draining_ && (!is_wanted || is_wanted());
+  };
   const auto lease_ms = static_cast<std::uint64_t>(duration_cast<milliseconds>(options_.lease).count());
   acquire.done = [this, id = request.worker(), lease_ms,
                   reply = std::move(reply)](Result<std::vector<GrantedLease>> granted) mutable {
@@ -164,6 +228,10 @@ std::string_view apply_outcome(ShardHost::Turn& turn, queue::Shard& shard, const
 }  // namespace
 
 void Service::complete(api::v1::CompleteRequest request, Reply<api::v1::CompleteReply> reply) {
+  if (auto checked = check_worker_id(request.worker()); !checked) {
+    reply(checked.error());
+    return;
+  }
   registry_.heard(request.worker(), executor_.now());  // unknown is fine: a result is a result
   auto shared = std::make_shared<api::v1::CompleteRequest>(std::move(request));
   host_.submit<api::v1::CompleteReply>(
@@ -200,6 +268,10 @@ void Service::complete(api::v1::CompleteRequest request, Reply<api::v1::Complete
 }
 
 void Service::release(api::v1::ReleaseRequest request, Reply<api::v1::ReleaseReply> reply) {
+  if (auto checked = check_worker_id(request.worker()); !checked) {
+    reply(checked.error());
+    return;
+  }
   registry_.heard(request.worker(), executor_.now());
   host_.submit<api::v1::ReleaseReply>(
       [request = std::move(request)](Turn& turn) -> Result<api::v1::ReleaseReply> {
@@ -269,6 +341,7 @@ void Service::seed_get_work(std::string address, std::uint64_t connection, Reply
   acquire.command.worker = worker.id;
   acquire.command.max = 1;
   acquire.command.lease = options_.seed_lease;
+  acquire.is_wanted = [this] { return !is_draining_; };
   acquire.done = [this, id = worker.id, connection,
                   reply = std::move(reply)](Result<std::vector<GrantedLease>> granted) mutable {
     if (!granted) {
@@ -282,54 +355,88 @@ void Service::seed_get_work(std::string address, std::uint64_t connection, Reply
       work.iterations = lease.task.iterations;
       work.body = std::move(lease.body);
       auto& held = seed_leases_[id];
-      held.push_back({lease.task.token, connection});
-      if (held.size() > kSeedLeasesKept) held.pop_front();
+      // One connection has one lease at a time: who asks again has dropped the one before.
+      std::erase_if(held, [&](const SeedLease& other) { return other.connection == connection; });
+      held.push_back({lease.task.token, connection, executor_.now()});
     }
     reply(std::move(work));
   };
   host_.acquire(std::move(acquire));
 }
 
+// Which lease a result without a name is of. The connection that fetched the body names it, whatever became
+// of the task since; else the oldest live lease of the address is meant, and if there is none, the oldest
+// that ran out and whose task is still open.
+std::optional<LeaseToken> Service::seed_lease_meant(Turn& turn, const std::string& id,
+                                                    std::uint64_t connection) {
+  const auto& held = seed_leases_[id];
+  for (const auto& lease : held) {
+    if (lease.connection == connection) return lease.token;
+  }
+  std::optional<std::pair<Instant, LeaseToken>> oldest;
+  for (const auto& shard : turn.shards()) {
+    for (const auto& token : shard->leases_of(id)) {
+      const std::pair candidate(shard->find(token.task)->leased_at, token);
+      if (!oldest || candidate < *oldest) oldest = candidate;
+      break;  // the shard's own oldest comes first
+    }
+  }
+  if (oldest) return oldest->second;
+  for (const auto& lease : held) {
+    auto* shard = turn.shard(lease.token.task.shard);
+    const auto* record = shard == nullptr ? nullptr : shard->find(lease.token.task);
+    if (record != nullptr && !is_terminal(record->state)) return lease.token;
+  }
+  return std::nullopt;
+}
+
 void Service::seed_push_result(std::string address, std::uint64_t connection, std::string hex,
                                Reply<void> reply) {
-  WorkerInfo& worker = registry_.seed(address, executor_.now());
+  const std::string id = registry_.seed(address, executor_.now()).id;
+  auto meant = std::make_shared<std::optional<LeaseToken>>();
   host_.submit<void>(
-      [this, id = worker.id, connection,
+      [this, id, connection, meant,
        result = std::make_shared<const std::string>(std::move(hex))](Turn& turn) -> Result<void> {
-        auto& held = seed_leases_[id];
-        const auto is_open = [&](const SeedLease& lease) {
-          auto* shard = turn.shard(lease.token.task.shard);
-          const auto* record = shard == nullptr ? nullptr : shard->find(lease.token.task);
-          return record != nullptr && !is_terminal(record->state);
-        };
-        std::erase_if(held, [&](const SeedLease& lease) { return !is_open(lease); });
-        if (held.empty()) {  // after a restart the leases are in the shards, without their connections
-          for (const auto& shard : turn.shards()) {
-            for (const auto& token : shard->leases_of(id)) held.push_back({token, 0});
-          }
-        }
-        if (held.empty()) {
-          seed_leases_.erase(id);
+        *meant = seed_lease_meant(turn, id, connection);
+        auto* shard = *meant ? turn.shard((*meant)->task.shard) : nullptr;
+        if (shard == nullptr) {
           return fail(Code::kNotFound,
                       "this address holds no lease, so there is no task that the result could be of");
         }
-        // The same connection names the lease; else the oldest one is meant.
-        auto meant = std::find_if(held.begin(), held.end(),
-                                  [&](const SeedLease& lease) { return lease.connection == connection; });
-        if (meant == held.end()) meant = held.begin();
-        const LeaseToken token = meant->token;
-        held.erase(meant);
-        SKEP_TRY(turn.apply(*turn.shard(token.task.shard), queue::Complete{id, token, result}));
+        SKEP_TRY(turn.apply(*shard, queue::Complete{id, **meant, result}));
         if (auto* known = registry_.find(id)) ++known->completed;
         return ok();
       },
-      std::move(reply));
+      [this, id, meant, reply = std::move(reply)](Result<void> done) mutable {
+        // After an answer that may come out differently the worker may push it again.
+        const bool is_final = done || !api::info(done.error().code).is_retryable;
+        if (is_final && *meant) {
+          std::erase_if(seed_leases_[id], [&](const SeedLease& lease) { return lease.token == **meant; });
+        }
+        reply(std::move(done));
+      });
+}
+
+// What was fetched and never pushed.
+void Service::drop_old_seed_leases(Instant now) {
+  for (auto at = seed_leases_.begin(); at != seed_leases_.end();) {
+    std::erase_if(at->second, [&](const SeedLease& lease) {
+      return now - lease.given_at > options_.seed_lease + kSeedLeaseKept;
+    });
+    at = at->second.empty() ? seed_leases_.erase(at) : std::next(at);
+  }
 }
 
 void Service::register_sibling(std::string sibling) {
-  if (sibling == options_.address ||
-      std::find(siblings_.begin(), siblings_.end(), sibling) != siblings_.end())
+  std::transform(sibling.begin(), sibling.end(), sibling.begin(),
+                 [](unsigned char c) { return static_cast<char>(std::tolower(c)); });
+  const bool is_known = std::find(siblings_.begin(), siblings_.end(), sibling) != siblings_.end();
+  if (is_known || is_own_address(sibling, options_.address)) return;
+  if (siblings_.size() >= kSiblingsMax) {
+    log_.warn("a sibling is not taken: there are as many as there may be",
+              {{"sibling", sibling}, {"siblings", siblings_.size()}});
     return;
+  }
   log_.info("sibling registered", {{"sibling", sibling}});
   siblings_.push_back(std::move(sibling));
 }

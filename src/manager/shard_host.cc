@@ -8,6 +8,10 @@
 namespace skep::manager {
 namespace {
 
+// A commit that took longer, or a pause between two signs of life, kept us from hearing workers.
+constexpr Duration kSlowCommit = seconds(1);
+constexpr Duration kStandstill = seconds(1);
+
 // The core and the store do not know each other; their records of a change are alike, and this is the one
 // place that says so.
 store::Mutation to_mutation(queue::Change change) {
@@ -179,16 +183,18 @@ void ShardHost::schedule() {
 
 void ShardHost::run_batch() {
   if (is_committing_ || state_ != HostState::kServing) return;
+  if (alive_at_ != kNoInstant) note_alive();
   in_flight_ = std::move(pending_);
   pending_.clear();
   const Instant now = executor_.now();
   Turn turn(*this, now);
+  // Before time takes its toll: a heartbeat that waited for the commit before this one came in time.
+  for (auto& request : in_flight_) request->apply(turn);
   for (auto& shard : shards_) {
     if (shard->wake_at() > now) continue;
     has_ticked_ = true;
     shard->tick(now, options_.timer_events_max, effects_[shard->id()]);
   }
-  for (auto& request : in_flight_) request->apply(turn);
   serve_parked(turn);
   commit(now);
 }
@@ -211,16 +217,17 @@ void ShardHost::commit(Instant now) {
   }
   effects_.clear();
   is_committing_ = true;
+  commit_began_ = now;
   if (batches.empty()) {
     on_committed(ok());
     return;
   }
-  commit_began_ = now;
   ++commit_stats_.commits;
   session_->commit(std::move(batches), needs_sync ? store::Sync::kDurable : store::Sync::kSoft,
                    [this, alive = alive_](Result<void> result) {
                      if (!*alive) return;
                      commit_stats_.last = executor_.now() - commit_began_;
+                     if (commit_stats_.last > kSlowCommit) forgive(commit_stats_.last);
                      on_committed(std::move(result));
                    });
 }
@@ -264,6 +271,16 @@ void ShardHost::finish_batch(const Result<void>& result) {
   for (auto& request : finished) request->finish(result);
 }
 
+void ShardHost::note_alive() {
+  const Instant now = executor_.now();
+  if (alive_at_ != kNoInstant && now - alive_at_ > kStandstill) forgive(now - alive_at_);
+  alive_at_ = now;
+}
+
+void ShardHost::forgive(Duration span) {
+  for (auto& shard : shards_) shard->extend_all(span);
+}
+
 void ShardHost::set_timer() {
   Instant wake = kNever;
   for (const auto& shard : shards_) wake = std::min(wake, shard->wake_at());
@@ -283,6 +300,7 @@ void ShardHost::acquire(Acquire request) {
   auto shared = std::make_shared<Acquire>(std::move(request));
   submit<bool>(
       [this, shared](Turn& turn) -> Result<bool> {
+        if (shared->is_wanted && !shared->is_wanted()) return false;
         if (try_acquire(turn, *shared)) return true;
         if (shared->wait_until <= turn.now() || stopped_) return false;
         parked_.push_back({std::move(*shared), 0});
@@ -315,7 +333,7 @@ bool ShardHost::try_acquire(Turn& turn, Acquire& request) {
     leased.insert(leased.end(), more.begin(), more.end());
   }
   if (leased.empty()) return false;
-  hand_out(std::move(leased), std::move(request.done));
+  hand_out(request.command.worker, std::move(leased), std::move(request.done));
   request.done = nullptr;
   return true;
 }
@@ -327,7 +345,9 @@ void ShardHost::serve_parked(Turn& turn) {
     if (!has_work) return;
     if (at->request.is_wanted && !at->request.is_wanted()) {
       executor_.cancel(at->timer);
+      auto done = std::move(at->request.done);
       at = parked_.erase(at);
+      done(std::vector<GrantedLease>{});
       continue;
     }
     if (!try_acquire(turn, at->request)) {
@@ -352,30 +372,46 @@ void ShardHost::cut_short(const std::string& worker) {
   }
 }
 
-void ShardHost::hand_out(std::vector<queue::LeasedTask> leased,
+void ShardHost::hand_out(std::string worker, std::vector<queue::LeasedTask> leased,
                          UniqueFunction<void(Result<std::vector<GrantedLease>>)> done) {
   std::vector<store::BlobKey> keys;
   keys.reserve(leased.size());
   for (const auto& task : leased) keys.push_back({store::BlobKind::kBody, task.token.task});
-  read(std::move(keys),
-       [this, leased = std::move(leased), done = std::move(done)](Result<std::vector<Blob>> bodies) mutable {
-         if (!bodies) {
-           // The leases run out by themselves; the task is not lost, and the message says what is wrong.
-           log_.error("bodies of leased tasks can not be read", {{"problem", bodies.error().message}});
-           done(bodies.error());
-           return;
-         }
-         std::vector<GrantedLease> granted;
-         granted.reserve(leased.size());
-         for (std::size_t i = 0; i < leased.size(); ++i) {
-           if (!bodies.value()[i]) {
-             log_.error("a task has no body in the store", {{"task", leased[i].token.task.to_string()}});
-             continue;
-           }
-           granted.push_back({std::move(leased[i]), std::move(bodies.value()[i])});
-         }
-         done(std::move(granted));
-       });
+  read_each(std::move(keys), [this, worker = std::move(worker), leased = std::move(leased),
+                              done = std::move(done)](std::vector<Result<Blob>> bodies) mutable {
+    std::vector<GrantedLease> granted;
+    granted.reserve(leased.size());
+    for (std::size_t i = 0; i < leased.size(); ++i) {
+      if (bodies[i]) {
+        granted.push_back({std::move(leased[i]), std::move(bodies[i].value())});
+      } else {
+        give_back_unreadable(worker, leased[i], bodies[i].error());
+      }
+    }
+    done(std::move(granted));
+  });
+}
+
+// A body that is gone for good makes the task dead, and says so; one that can not be read now is tried again.
+void ShardHost::give_back_unreadable(const std::string& worker, const queue::LeasedTask& task,
+                                     const Error& problem) {
+  log_.error("the body of a leased task can not be read",
+             {{"task", task.token.task.to_string()}, {"problem", problem.message}});
+  const bool is_gone = problem.code == Code::kCorrupt || problem.code == Code::kNotFound;
+  submit<void>(
+      [worker, token = task.token, is_gone, problem](Turn& turn) -> Result<void> {
+        auto* shard = turn.shard(token.task.shard);
+        if (shard == nullptr) return ok();
+        // Refused: the lease is over already.
+        if (is_gone) {
+          (void)turn.apply(*shard,
+                           queue::Fail{worker, token, "its body is lost: " + problem.message, true, false});
+        } else {
+          (void)turn.apply(*shard, queue::Release{worker, token, false});
+        }
+        return ok();
+      },
+      [](const Result<void>&) {});
 }
 
 // ---- blobs ----
@@ -403,6 +439,47 @@ void ShardHost::read(std::vector<store::BlobKey> keys, UniqueFunction<void(Resul
     }
     for (std::size_t i = 0; i < places.size(); ++i) found[places[i]] = std::move(read.value()[i]);
     done(std::move(found));
+  });
+}
+
+void ShardHost::read_each(std::vector<store::BlobKey> keys,
+                          UniqueFunction<void(std::vector<Result<Blob>>)> done) {
+  struct Gather {
+    std::vector<store::BlobKey> keys;
+    std::vector<Result<Blob>> blobs;
+    std::size_t left = 0;
+    UniqueFunction<void(std::vector<Result<Blob>>)> done;
+    void take(std::size_t i, Result<std::vector<Blob>> read, std::size_t at) {
+      if (!read) {
+        blobs[i] = read.error();
+      } else if (!read.value()[at]) {
+        blobs[i] = fail(Code::kNotFound,
+                        std::string(keys[i].kind == store::BlobKind::kBody ? "the body" : "the result") +
+                            " of task " + keys[i].task.to_string() + " is not in the store");
+      } else {
+        blobs[i] = std::move(read.value()[at]);
+      }
+    }
+  };
+  auto gather = std::make_shared<Gather>();
+  gather->keys = std::move(keys);
+  gather->blobs.resize(gather->keys.size(), Result<Blob>(Blob()));
+  gather->left = gather->keys.size();
+  gather->done = std::move(done);
+  auto all = gather->keys;
+  read(std::move(all), [this, gather](Result<std::vector<Blob>> read_together) {
+    const bool is_final = read_together || gather->keys.size() < 2;
+    if (is_final) {
+      for (std::size_t i = 0; i < gather->keys.size(); ++i) gather->take(i, read_together, i);
+      gather->done(std::move(gather->blobs));
+      return;
+    }
+    for (std::size_t i = 0; i < gather->keys.size(); ++i) {
+      read({gather->keys[i]}, [gather, i](Result<std::vector<Blob>> one) {
+        gather->take(i, std::move(one), 0);
+        if (--gather->left == 0) gather->done(std::move(gather->blobs));
+      });
+    }
   });
 }
 

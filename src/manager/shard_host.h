@@ -102,12 +102,11 @@ class ShardHost {
   void submit(UniqueFunction<Result<T>(Turn&)> work, UniqueFunction<void(Result<T>)> done);
 
   // Leases to `command.worker`, as soon as there is something, until `wait_until`. `is_wanted` is asked
-  // before a parked request is served; false drops it unanswered. `done` gets an empty list when the time is
-  // over.
+  // before anything is leased: false ends the wait. `done` gets an empty list when the wait is over.
   struct Acquire {
     queue::Lease command;
     Instant wait_until{};
-    UniqueFunction<bool()> is_wanted;
+    UniqueFunction<bool()> is_wanted;  // empty is always true
     UniqueFunction<void(Result<std::vector<GrantedLease>>)> done;
   };
   void acquire(Acquire request);
@@ -116,6 +115,15 @@ class ShardHost {
 
   // Bodies or results, from the cache or the store; null for what is not there.
   void read(std::vector<store::BlobKey> keys, UniqueFunction<void(Result<std::vector<Blob>>)> done);
+  // The same one by one where they can not be read together, so that a damaged one does not hide the others;
+  // never null: kNotFound for what is not there.
+  void read_each(std::vector<store::BlobKey> keys, UniqueFunction<void(std::vector<Result<Blob>>)> done);
+
+  // To be called every now and then: a pause between two calls is a standstill of this process, in which it
+  // could hear nobody, so that leases last as much longer.
+  void note_alive();
+  // Since when the commit under way is; kNoInstant if none is.
+  Instant committing_since() const { return is_committing_ ? commit_began_ : kNoInstant; }
 
   HostState state() const { return state_; }
   const std::string& problem() const { return problem_; }
@@ -144,12 +152,14 @@ class ShardHost {
   };
 
   void push(std::unique_ptr<Request> request);
+  void forgive(Duration span);
   void schedule();
   void run_batch();
   void serve_parked(Turn& turn);
   bool try_acquire(Turn& turn, Acquire& request);
-  void hand_out(std::vector<queue::LeasedTask> leased,
+  void hand_out(std::string worker, std::vector<queue::LeasedTask> leased,
                 UniqueFunction<void(Result<std::vector<GrantedLease>>)> done);
+  void give_back_unreadable(const std::string& worker, const queue::LeasedTask& task, const Error& problem);
   void commit(Instant now);
   void on_committed(Result<void> result);
   void finish_batch(const Result<void>& result);
@@ -189,6 +199,7 @@ class ShardHost {
   TimerId timer_ = 0;
   Duration reload_delay_{};
   Instant commit_began_{};
+  Instant alive_at_ = kNoInstant;
   CommitStats commit_stats_;
   UniqueFunction<void()> stopped_;
 

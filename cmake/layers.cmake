@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 # One library a folder. The table below is the only place that says which layer may use which
 # (ARCHITECTURE.md shows it; test/tidy checks the includes against it).
 set(SKEP_DEPS_base "")

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 # Warnings are errors; sanitizers come from one cache variable.
 add_library(skep_options INTERFACE)
 target_compile_options(skep_options INTERFACE

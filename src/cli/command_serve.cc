@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
+// up and manager: the API over a store, with workers that it starts or that come by themselves.
 #include <cstdio>
 
 #include "api/errors.h"

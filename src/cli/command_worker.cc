@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
+// worker: computes for a manager until it is told to stop.
 #include <sstream>
 #include <thread>
 

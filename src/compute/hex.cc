@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
+// Digests as text, as engine.h declares it.
 #include "compute/engine.h"
 
 namespace skep::compute {

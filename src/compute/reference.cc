@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
+// The plain loop that engine.h declares and every engine is held against.
 #include <openssl/sha.h>
 
 #include "base/check.h"

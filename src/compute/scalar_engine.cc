@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
+// The engine of one lane: OpenSSL, one reused context.
 #include <openssl/evp.h>
 
 #include <algorithm>

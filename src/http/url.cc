@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
+// What client.h calls a URL: its text form, read strictly.
 #include <charconv>
 
 #include "http/client.h"

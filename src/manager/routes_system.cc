@@ -131,7 +131,8 @@ constexpr std::string_view kRootPage = R"(<!doctype html>
 <p>An elastic, durable task queue for CPU work. For people: <code>skep status</code>.</p>
 <ul>
 <li><a href="/v1/cluster">/v1/cluster</a> - the whole state in numbers
-<li><a href="/v1/queues">/v1/queues</a> - <a href="/v1/workers">/v1/workers</a> - <a href="/v1/scaling">/v1/scaling</a>
+<li><a href="/v1/queues">/v1/queues</a> - <a href="/v1/workers">/v1/workers</a> -
+<a href="/v1/scaling">/v1/scaling</a>
 <li><a href="/v1/tasks">/v1/tasks</a> - <a href="/v1/events">/v1/events</a>
 <li><a href="/metrics">/metrics</a> - <a href="/healthz">/healthz</a> - <a href="/readyz">/readyz</a>
 <li><a href="/openapi.json">/openapi.json</a> - the API

@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
+// The routes of workers and leases: decode, ask the service, encode.
 // Endpoints for workers.
 #include "manager/routes.h"
 

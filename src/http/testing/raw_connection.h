@@ -12,20 +12,22 @@
 #include <sys/time.h>
 #include <unistd.h>
 
-#include <chrono>
 #include <functional>
 #include <string>
 #include <string_view>
 #include <thread>
 #include <utility>
 
+#include "base/clock.h"
+
 namespace skep::http::testing {
 
 // True once `condition` holds; false if it does not within ten seconds.
 inline bool eventually(const std::function<bool()>& condition) {
-  const auto end = std::chrono::steady_clock::now() + std::chrono::seconds(10);
+  const SystemClock clock;
+  const Instant end = clock.now() + seconds(10);
   while (!condition()) {
-    if (std::chrono::steady_clock::now() > end) return false;
+    if (clock.now() > end) return false;
     std::this_thread::yield();
   }
   return true;

@@ -3,7 +3,6 @@
 #include <cstdio>
 #include <fstream>
 #include <iostream>
-#include <iterator>
 #include <map>
 
 #include "api/errors.h"
@@ -31,15 +30,20 @@ int with_remote(const Context& context, Use use) {
 }
 
 Result<std::string> read_file(const std::string& path) {
-  if (path == "-") return std::string(std::istreambuf_iterator<char>(std::cin), {});
-  std::ifstream file(path, std::ios::binary);
-  if (!file)
+  std::ifstream file;
+  if (path != "-") file.open(path, std::ios::binary);
+  std::istream& input = path == "-" ? std::cin : file;
+  if (path != "-" && !file.is_open())
     return fail(Code::kInvalid, "'" + path + "' can not be read: check that it exists and is yours to read");
-  std::string body((std::istreambuf_iterator<char>(file)), {});
-  if (file.bad()) return fail(Code::kInvalid, "'" + path + "' is a directory or broke off while it was read");
+  // read() reports by the stream's state; an istreambuf_iterator would throw on a directory.
+  std::string body(limits::kBodyBytesMax + 1, '\0');
+  input.read(body.data(), static_cast<std::streamsize>(body.size()));
+  if (input.bad())
+    return fail(Code::kInvalid, "'" + path + "' is a directory or broke off while it was read");
+  body.resize(static_cast<std::size_t>(input.gcount()));
   if (body.size() > limits::kBodyBytesMax) {
-    return fail(Code::kInvalid, "'" + path + "' has " + describe_bytes(body.size()) +
-                                    "; a task's body may have " + describe_bytes(limits::kBodyBytesMax));
+    return fail(Code::kInvalid, "'" + path + "' is too large; a task's body may have " +
+                                    describe_bytes(limits::kBodyBytesMax));
   }
   return body;
 }

@@ -6,6 +6,7 @@
 
 #include "base/metrics.h"
 #include "base/runner.h"
+#include "http/client.h"
 #include "manager/routes.h"
 #include "manager/service.h"
 
@@ -44,6 +45,15 @@ Result<void> check_options(const ManagerOptions& options) {
   }
   if (options.heartbeat <= Duration::zero() || options.worker_timeout <= options.heartbeat) {
     return fail(Code::kInvalid, "worker-timeout must be longer than heartbeat, and both longer than 0s");
+  }
+  if (options.lease <= options.heartbeat) {
+    return fail(Code::kInvalid, "lease must be longer than heartbeat, or it ends before it can be extended");
+  }
+  if (!options.advertise.empty()) {
+    if (auto url = http::parse_url(options.advertise); !url) return with_context(url.error(), "advertise");
+  }
+  for (const auto& sibling : options.siblings) {
+    if (auto url = http::parse_url(sibling); !url) return with_context(url.error(), "sibling");
   }
   return ok();
 }
@@ -109,7 +119,8 @@ struct Manager::Impl {
     Result<void> started = ok();
     run_and_wait(runner, [&] {
       service->set_address(address);
-      for (const auto& sibling : options.siblings) service->register_sibling(sibling);
+      for (const auto& sibling : options.siblings)
+        service->register_sibling(http::parse_url(sibling).value().host_port());
       started = service->start();
     });
     if (!started) return started;

@@ -14,51 +14,33 @@ namespace {
 void add_options(CLI::App& command, ServeOptions& options) {
   options.store = default_store();
   options.workers_max = static_cast<std::uint32_t>(usable_cores());
-  command.add_option("--listen", options.listen, "HOST:PORT; port 0 picks a free one")
-      ->envname("SKEP_LISTEN");
+  command.add_option("--listen", options.listen, "HOST:PORT; port 0 picks a free one");
+  command.add_option("--store", options.store,
+                     "rocksdb:DIRECTORY, or memory: for a trial that keeps nothing");
+  command.add_option("--advertise", options.advertise,
+                     "HOST:PORT that others reach this manager by [the address bound]");
   command
-      .add_option("--store", options.store, "rocksdb:DIRECTORY, or memory: for a trial that keeps nothing")
-      ->envname("SKEP_STORE");
-  command
-      .add_option("--advertise", options.advertise,
-                  "HOST:PORT that others reach this manager by [the address bound]")
-      ->envname("SKEP_ADVERTISE");
-  command.add_option("--sibling", options.siblings, "HOST:PORT of another manager; may be repeated")
-      ->envname("SKEP_SIBLING");
-  command
-      .add_flag("--insecure", options.is_insecure,
-                "Allow an address that is not loopback, where everybody can use it")
-      ->envname("SKEP_INSECURE");
-  command.add_option("--min-workers", options.workers_min, "Workers that always run")
-      ->envname("SKEP_MIN_WORKERS");
-  command.add_option("--max-workers", options.workers_max, "Workers that run at most")
-      ->envname("SKEP_MAX_WORKERS");
+      .add_option("--sibling", options.siblings,
+                  "HOST:PORT of another manager; may be repeated, or several with commas")
+      ->delimiter(',');
+  command.add_flag("--insecure", options.is_insecure,
+                   "Allow an address that is not loopback, where everybody can use it");
+  command.add_option("--min-workers", options.workers_min, "Workers that always run");
+  command.add_option("--max-workers", options.workers_max, "Workers that run at most");
   command.add_option("--slots", options.slots, "Tasks that each worker computes at once")
-      ->envname("SKEP_SLOTS")
       ->check(CLI::Range(1, 1024));
-  command
-      .add_option("--command", options.commands,
-                  "NAME=PROGRAM that tasks of kind command may name; may be repeated")
-      ->envname("SKEP_COMMAND");
-  command
-      .add_option("--worker-log-level", options.worker_log_level, "Log level of the workers that it starts")
-      ->envname("SKEP_WORKER_LOG_LEVEL");
+  add_programs(command, options.commands);
+  add_log_level(command, "--worker-log-level", options.worker_log_level,
+                "Log level of the workers that it starts");
   add_duration(command, "--target-wait", options.target_wait,
-               "How long a task may wait before more workers are wanted")
-      ->envname("SKEP_TARGET_WAIT");
-  add_duration(command, "--idle-hold", options.idle_hold, "How long workers that are not needed are kept")
-      ->envname("SKEP_IDLE_HOLD");
-  add_duration(command, "--heartbeat", options.heartbeat, "How often workers say that they live")
-      ->envname("SKEP_HEARTBEAT");
-  add_duration(command, "--worker-timeout", options.worker_timeout, "A worker silent for longer is lost")
-      ->envname("SKEP_WORKER_TIMEOUT");
-  add_duration(command, "--lease", options.lease, "How long a lease lasts without a heartbeat")
-      ->envname("SKEP_LEASE");
-  add_duration(command, "--seed-lease", options.seed_lease, "How long a lease of GET /getwork lasts")
-      ->envname("SKEP_SEED_LEASE");
+               "How long a task may wait before more workers are wanted");
+  add_duration(command, "--idle-hold", options.idle_hold, "How long workers that are not needed are kept");
+  add_duration(command, "--heartbeat", options.heartbeat, "How often workers say that they live");
+  add_duration(command, "--worker-timeout", options.worker_timeout, "A worker silent for longer is lost");
+  add_duration(command, "--lease", options.lease, "How long a lease lasts without a heartbeat");
+  add_duration(command, "--seed-lease", options.seed_lease, "How long a lease of GET /getwork lasts");
   add_duration(command, "--visibility", options.visibility,
-               "When pulled results come again unless acknowledged")
-      ->envname("SKEP_VISIBILITY");
+               "When pulled results come again unless acknowledged");
 }
 
 int serve(const Context& context, const ServeOptions& options) {
@@ -101,7 +83,6 @@ void add_serve_commands(CLI::App& app, Context& context) {
       "Example: skep manager --listen 10.0.0.1:8080 --insecure --provisioner none --advertise 10.0.0.1:8080");
   add_options(*manager, *options);
   manager->add_option("--provisioner", options->provisioner, "What starts workers: none or process")
-      ->envname("SKEP_PROVISIONER")
       ->check(CLI::IsMember({"none", "process"}));
   context.actions[manager] = [&context, options] { return serve(context, *options); };
 }

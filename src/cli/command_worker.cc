@@ -7,7 +7,7 @@
 #include "base/limits_os.h"
 #include "base/signals.h"
 #include "cli/context.h"
-#include "task/task.h"
+#include "cli/programs.h"
 #include "worker/worker.h"
 
 namespace skep::cli {
@@ -19,21 +19,6 @@ struct WorkerCommand {
   std::vector<std::string> commands;  // NAME=PROGRAM
 };
 
-// "resize=/usr/bin/convert -resize 50%": a name, then the program and its arguments, split at blanks.
-Result<void> add_program(const std::string& text, worker::Programs& programs) {
-  const auto equals = text.find('=');
-  if (equals == std::string::npos || equals == 0 || equals + 1 == text.size()) {
-    return fail(Code::kInvalid, "--command '" + text + "' is not NAME=PROGRAM");
-  }
-  const std::string name = text.substr(0, equals);
-  SKEP_TRY(validate_name("the name in --command", name));
-  std::vector<std::string> arguments;
-  std::istringstream words(text.substr(equals + 1));
-  for (std::string word; words >> word;) arguments.push_back(word);
-  programs[name] = std::move(arguments);
-  return ok();
-}
-
 int run(const Context& context, const WorkerCommand& command) {
   SignalWaiter signals;  // before any thread
   const Logger log = context.logger("worker");
@@ -44,7 +29,9 @@ int run(const Context& context, const WorkerCommand& command) {
   std::istringstream list(command.managers);
   for (std::string url; std::getline(list, url, ',');) options.managers.push_back(url);
   for (const auto& text : command.commands) {
-    if (auto added = add_program(text, options.programs); !added) return report(added.error());
+    auto program = parse_program(text);
+    if (!program) return report(program.error());
+    options.programs[program.value().name] = std::move(program.value().arguments);
   }
   const worker::DrainHandle drain;
   // A second signal hastens the drain, a third ends it.
@@ -64,24 +51,16 @@ void add_worker_command(CLI::App& app, Context& context) {
   auto options = std::make_shared<WorkerCommand>();
   auto* command = app.add_subcommand("worker", "Compute tasks for a manager");
   command->footer("Example: skep worker --manager http://10.0.0.1:8080,http://10.0.0.2:8080 --slots 8");
-  command->add_option("--manager", options->managers, "URL of the manager, or several with commas")
-      ->envname("SKEP_MANAGER");
+  command->add_option("--manager", options->managers, "URL of the manager, or several with commas");
   command->add_option("--slots", options->worker.slots, "Tasks computed at once; 0 is one for each core")
-      ->envname("SKEP_SLOTS")
       ->check(CLI::Range(0, 1024));
-  command->add_option("--name", options->worker.name, "What people call it [the host's name]")
-      ->envname("SKEP_NAME");
+  command->add_option("--name", options->worker.name, "What people call it [the host's name]");
   command->add_option("--instance", options->worker.instance, "The token that a provisioner gave it");
-  command
-      ->add_option("--command", options->commands,
-                   "NAME=PROGRAM that tasks of kind command may name; may be repeated")
-      ->envname("SKEP_COMMAND");
+  add_programs(*command, options->commands);
   add_duration(*command, "--orphan-timeout", options->worker.orphan_timeout,
-               "No manager answered for so long: exit")
-      ->envname("SKEP_ORPHAN_TIMEOUT");
+               "No manager answered for so long: exit");
   add_duration(*command, "--drain-timeout", options->worker.drain_timeout,
-               "Draining for longer: hand back what runs")
-      ->envname("SKEP_DRAIN_TIMEOUT");
+               "Draining for longer: hand back what runs");
   context.actions[command] = [&context, options] { return run(context, *options); };
 }
 

@@ -7,6 +7,7 @@
 #include <ctime>
 
 #include "api/errors.h"
+#include "cli/programs.h"
 
 namespace skep::cli {
 
@@ -36,10 +37,32 @@ CLI::Option* add_duration(CLI::App& app, const std::string& name, Duration& valu
       ->default_str(format_duration(value));
 }
 
+CLI::Option* add_log_level(CLI::App& app, const std::string& name, std::string& value,
+                           const std::string& what) {
+  return app.add_option(name, value, what + ": debug, info, warn, error or off")
+      ->type_name("LEVEL")
+      ->capture_default_str()
+      ->check([](const std::string& text) {
+        const auto level = parse_log_level(text);
+        return level ? std::string() : level.error().message;
+      });
+}
+
+CLI::Option* add_programs(CLI::App& app, std::vector<std::string>& value) {
+  return app
+      .add_option(
+          "--command", value,
+          "NAME=PROGRAM that tasks of kind command may name; may be repeated, or several with semicolons")
+      ->delimiter(';')
+      ->check([](const std::string& text) {
+        const auto program = parse_program(text);
+        return program ? std::string() : program.error().message;
+      });
+}
+
 CLI::Option* add_client_options(CLI::App& app, Context& context) {
   app.add_flag("--json", context.is_json, "Print JSON");
   return app.add_option("--manager", context.manager, "URL of the manager, or several with commas")
-      ->envname("SKEP_MANAGER")
       ->type_name("URL")
       ->capture_default_str();
 }

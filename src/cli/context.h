@@ -22,6 +22,7 @@ namespace skep::cli {
 struct Context {
   std::string manager = "http://127.0.0.1:8080";
   bool is_json = false;
+  bool is_check_only = false;
   std::string log_level = "info";
   // What each subcommand does once the command line is understood; gives the exit code.
   std::map<const CLI::App*, std::function<int()>> actions;
@@ -35,7 +36,10 @@ int report(const Error& error);
 // An option whose value is a duration ("30s"), or bytes ("64MiB"). What does not parse is refused with a
 // sentence.
 CLI::Option* add_duration(CLI::App& app, const std::string& name, Duration& value, const std::string& what);
-CLI::Option* add_client_options(CLI::App& app, Context& context);  // --manager, --json
+CLI::Option* add_log_level(CLI::App& app, const std::string& name, std::string& value,
+                           const std::string& what);
+CLI::Option* add_programs(CLI::App& app, std::vector<std::string>& value);  // --command
+CLI::Option* add_client_options(CLI::App& app, Context& context);           // --manager, --json
 
 // A client of the manager that --manager names, with the threads that it needs.
 class Remote {

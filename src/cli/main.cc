@@ -6,7 +6,7 @@
 #include "api/errors.h"
 #include "base/signals.h"
 #include "cli/context.h"
-#include "cli/flat_config.h"
+#include "cli/settings.h"
 
 namespace skep::cli {
 namespace {
@@ -19,55 +19,69 @@ Exit codes:  0 done, 1 the answer is no (a result differs), 2 wrong usage or req
              4 not found, 5 conflict, 6 another owner, 7 stale lease, 8 a limit is reached, 9 unavailable,
              10 timeout, 11 unknown outcome, 12 damaged data, 13 internal error)";
 
-void print_effective(const CLI::App& command) {
-  std::printf("# the effective configuration of skep %s\n", command.get_name().c_str());
-  for (const CLI::Option* option : command.get_options()) {
-    const std::string name = option->get_single_name();
-    if (name == "help" || name == "check-config" || option->get_positional()) continue;
-    if (option->count() == 0) {
-      const std::string value = option->get_default_str();
-      const bool is_flag = option->get_expected_min() == 0;
-      std::printf("%s = %s\n", name.c_str(),
-                  is_flag && value.empty() ? "false" : ("\"" + value + "\"").c_str());
-      continue;
-    }
-    for (const auto& value : option->results()) std::printf("%s = \"%s\"\n", name.c_str(), value.c_str());
-  }
-}
-
-// CLI11 reports by exceptions; they stop here.
-int run(int argc, char** argv) {
-  CLI::App app("skep: an elastic, durable task queue for CPU work");
+// Everything that `skep` can be told.
+void describe(CLI::App& app, Context& context) {
   app.name("skep");
   app.footer(kFooter);
   app.require_subcommand(1);
   app.set_version_flag("--version", "skep " SKEP_VERSION);
   app.option_defaults()->always_capture_default();
-  Context context;
-  bool is_check_only = false;
   app.set_config("--config", "",
                  "Configuration file (TOML): the long names of a command's flags, without the dashes");
   app.config_formatter(std::make_shared<FlatConfig>(app));
   app.allow_config_extras(CLI::config_extras_mode::error);
-  app.add_flag("--check-config", is_check_only, "Print the effective configuration of the command and exit");
-  app.add_option("--log-level", context.log_level, "debug, info, warn, error or off")
-      ->envname("SKEP_LOG_LEVEL")
-      ->check([](const std::string& text) {
-        const auto level = parse_log_level(text);
-        return level ? std::string() : level.error().message;
-      });
+  app.add_flag("--check-config", context.is_check_only,
+               "Print the effective configuration of the command and exit");
+  add_log_level(app, "--log-level", context.log_level, "What is logged on stderr");
   add_serve_commands(app, context);
   add_worker_command(app, context);
   add_task_commands(app, context);
   add_status_commands(app, context);
   add_demo_command(app, context);
   auto* version = app.add_subcommand("version", "Print the version");
-  context.actions[version] = [] {
-    std::puts("skep " SKEP_VERSION);
+  version->footer("Example: skep version");
+  version->add_flag("--json", context.is_json, "Print JSON");
+  context.actions[version] = [&context] {
+    std::puts(context.is_json ? "{\"version\":\"" SKEP_VERSION "\"}" : "skep " SKEP_VERSION);
     return api::kExitOk;
   };
   // --config and --log-level may stand after the command, too.
   for (auto* command : app.get_subcommands({})) command->fallthrough();
+  take_settings_from_environment(app);
+}
+
+// CLI11 would only say that a subcommand is required.
+std::string wrong_command(const CLI::App& app, int argc, char** argv) {
+  if (argc < 2) return "say what to do; skep --help lists the commands";
+  const std::string first = argv[1];
+  const auto is_it = [&](const CLI::App* command) { return command->get_name() == first; };
+  if (first.starts_with("-") || !app.get_subcommands(is_it).empty()) return {};
+  return "there is no command '" + first + "'; skep --help lists them";
+}
+
+// A mistyped variable must not pass as if it counted. Workers that a manager starts inherit its variables; it
+// has complained already.
+int check_environment(const CLI::App& app, const CLI::App& command, const Context& context) {
+  const bool is_server = command.get_option_no_throw("--listen") != nullptr;
+  for (const auto& name : unknown_variables(app)) {
+    if (context.is_check_only) {
+      std::fprintf(stderr, "skep: nothing reads the variable %s\n", name.c_str());
+      return api::kExitUsage;
+    }
+    if (is_server) std::fprintf(stderr, "skep: warning: nothing reads the variable %s\n", name.c_str());
+  }
+  return api::kExitOk;
+}
+
+// CLI11 reports by exceptions; they stop here.
+int run(int argc, char** argv) {
+  CLI::App app("skep: an elastic, durable task queue for CPU work");
+  Context context;
+  describe(app, context);
+  if (const std::string wrong = wrong_command(app, argc, argv); !wrong.empty()) {
+    std::fprintf(stderr, "skep: %s\n", wrong.c_str());
+    return api::kExitUsage;
+  }
   try {
     app.parse(argc, argv);
   } catch (const CLI::CallForHelp& help) {
@@ -81,8 +95,9 @@ int run(int argc, char** argv) {
     return api::kExitUsage;
   }
   const CLI::App* command = app.get_subcommands().front();
-  if (is_check_only) {
-    print_effective(*command);
+  if (const int code = check_environment(app, *command, context); code != api::kExitOk) return code;
+  if (context.is_check_only) {
+    std::fputs(effective_settings(app, *command).c_str(), stdout);
     return api::kExitOk;
   }
   return context.actions.at(command)();

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // limits.h - every bound of the system that is about tasks, in one table.
 //
-// docs/operating.md shows it. What can be configured starts from these values.
+// docs/protocol.md shows those that users meet. What can be configured starts from these values.
 //
 // Threads:   constants.
 // Units:     bytes, counts, durations as types.

@@ -3,6 +3,7 @@
 
 #include <algorithm>
 #include <array>
+#include <cctype>
 
 #include "api/json.h"
 #include "api/skep.pb.h"
@@ -74,7 +75,14 @@ std::string problem_json(const Error& error) {
 }
 
 std::string problem_json(int status, std::string_view name, std::string_view detail) {
-  return problem_text("/problems/" + std::string(name), name, status, detail, name);
+  std::string title(name);
+  if (const auto code = parse_code(name)) {
+    title = info(*code).title;
+  } else {
+    std::replace(title.begin(), title.end(), '_', ' ');
+    if (!title.empty()) title[0] = static_cast<char>(std::toupper(static_cast<unsigned char>(title[0])));
+  }
+  return problem_text("/problems/" + std::string(name), title, status, detail, name);
 }
 
 Error error_from_problem(int status, std::string_view body) {

@@ -47,6 +47,15 @@ TEST(Errors, ProblemIsRfc9457) {
   EXPECT_EQ(problem.code(), "not_found");
 }
 
+TEST(Errors, ProblemsOfTheServerItselfHaveTitlesForPeopleToo) {
+  v1::Problem problem;
+  ASSERT_TRUE(from_json(problem_json(405, "method_not_allowed", "only GET"), problem).has_value());
+  EXPECT_EQ(problem.type(), "/problems/method_not_allowed");
+  EXPECT_EQ(problem.title(), "Method not allowed");
+  ASSERT_TRUE(from_json(problem_json(404, "not_found", "nothing at /x"), problem).has_value());
+  EXPECT_EQ(problem.title(), info(Code::kNotFound).title);
+}
+
 TEST(Errors, DetailThatIsNotUtf8DoesNotBreakTheProblem) {
   EXPECT_EQ(error_from_problem(400, problem_json(fail(Code::kInvalid, "bad \xff byte"))).message,
             "bad ? byte");

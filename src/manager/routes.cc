@@ -32,7 +32,7 @@ std::string_view status_name(int status) {
     case 414:
       return "target_too_long";
     case 417:
-      return "expectation";
+      return "expectation_failed";
     case 431:
       return "header_too_large";
     case 501:

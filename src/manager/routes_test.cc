@@ -13,6 +13,7 @@
 #include "base/clock.h"
 #include "http/client.h"
 #include "manager/manager.h"
+#include "manager/routes.h"
 #include "store/memory_store.h"
 
 namespace skep::manager {
@@ -204,6 +205,14 @@ TEST_F(RoutesTest, DrainedManagerStopsAndKeepsNothingWaiting) {
   http::ClientRequest request;
   request.target = "/healthz";
   EXPECT_FALSE(client.send_wait(url, std::move(request), clock.now() + seconds(5)).has_value());
+}
+
+// What the server answers by itself is the client's mistake or the server's, never both.
+TEST(Problems, OnlyOurOwnFailureIsInternal) {
+  for (const int status : {400, 404, 405, 408, 413, 414, 417, 431, 501, 503, 505}) {
+    const auto response = Routes::problem(status, "why");
+    EXPECT_EQ(response.body->find("\"internal\""), std::string::npos) << status;
+  }
 }
 
 // docs/protocol.md is what strangers implement from: it names every endpoint.

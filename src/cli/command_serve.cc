@@ -73,6 +73,7 @@ void add_serve_commands(CLI::App& app, Context& context) {
   auto* up = app.add_subcommand("up", "Run a manager and autoscaled workers on this machine");
   up->footer("Example: skep up --listen 127.0.0.1:8080 --store rocksdb:/var/lib/skep --max-workers 4");
   add_options(*up, *up_options);
+  context.checks[up] = [up_options] { return validate(*up_options); };
   context.actions[up] = [&context, up_options] { return serve(context, *up_options); };
 
   auto options = std::make_shared<ServeOptions>();
@@ -84,6 +85,7 @@ void add_serve_commands(CLI::App& app, Context& context) {
   add_options(*manager, *options);
   manager->add_option("--provisioner", options->provisioner, "What starts workers: none or process")
       ->check(CLI::IsMember({"none", "process"}));
+  context.checks[manager] = [options] { return validate(*options); };
   context.actions[manager] = [&context, options] { return serve(context, *options); };
 }
 

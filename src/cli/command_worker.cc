@@ -51,7 +51,7 @@ void add_worker_command(CLI::App& app, Context& context) {
   auto options = std::make_shared<WorkerCommand>();
   auto* command = app.add_subcommand("worker", "Compute tasks for a manager");
   command->footer("Example: skep worker --manager http://10.0.0.1:8080,http://10.0.0.2:8080 --slots 8");
-  command->add_option("--manager", options->managers, "URL of the manager, or several with commas");
+  add_managers(*command, options->managers);
   command->add_option("--slots", options->worker.slots, "Tasks computed at once; 0 is one for each core")
       ->check(CLI::Range(0, 1024));
   command->add_option("--name", options->worker.name, "What people call it [the host's name]");

@@ -60,11 +60,19 @@ CLI::Option* add_programs(CLI::App& app, std::vector<std::string>& value) {
       });
 }
 
-CLI::Option* add_client_options(CLI::App& app, Context& context) {
-  app.add_flag("--json", context.is_json, "Print JSON");
-  return app.add_option("--manager", context.manager, "URL of the manager, or several with commas")
+CLI::Option* add_managers(CLI::App& app, std::string& value) {
+  return app.add_option("--manager", value, "URL of the manager, or several with commas")
       ->type_name("URL")
-      ->capture_default_str();
+      ->capture_default_str()
+      ->check([](const std::string& text) {
+        const auto urls = client::parse_managers(text);
+        return urls ? std::string() : urls.error().message;
+      });
+}
+
+void add_client_options(CLI::App& app, Context& context) {
+  app.add_flag("--json", context.is_json, "Print JSON");
+  add_managers(app, context.manager);
 }
 
 namespace {

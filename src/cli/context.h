@@ -26,6 +26,8 @@ struct Context {
   std::string log_level = "info";
   // What each subcommand does once the command line is understood; gives the exit code.
   std::map<const CLI::App*, std::function<int()>> actions;
+  // What a subcommand refuses although each of its options is right by itself.
+  std::map<const CLI::App*, std::function<Result<void>()>> checks;
 
   Logger logger(std::string_view name) const;
 };
@@ -39,7 +41,8 @@ CLI::Option* add_duration(CLI::App& app, const std::string& name, Duration& valu
 CLI::Option* add_log_level(CLI::App& app, const std::string& name, std::string& value,
                            const std::string& what);
 CLI::Option* add_programs(CLI::App& app, std::vector<std::string>& value);  // --command
-CLI::Option* add_client_options(CLI::App& app, Context& context);           // --manager, --json
+CLI::Option* add_managers(CLI::App& app, std::string& value);               // --manager
+void add_client_options(CLI::App& app, Context& context);                   // --manager, --json
 
 // A client of the manager that --manager names, with the threads that it needs.
 class Remote {

@@ -96,6 +96,9 @@ int run(int argc, char** argv) {
   }
   const CLI::App* command = app.get_subcommands().front();
   if (const int code = check_environment(app, *command, context); code != api::kExitOk) return code;
+  if (const auto check = context.checks.find(command); check != context.checks.end()) {
+    if (const auto valid = check->second(); !valid) return report(valid.error());
+  }
   if (context.is_check_only) {
     std::fputs(effective_settings(app, *command).c_str(), stdout);
     return api::kExitOk;

@@ -17,6 +17,9 @@
 namespace skep::cli {
 namespace {
 
+constexpr std::string_view kRocksdb = "rocksdb:";
+constexpr std::string_view kMemory = "memory:";
+
 std::string own_program() {
   char path[PATH_MAX];
   const ssize_t size = readlink("/proc/self/exe", path, sizeof path);
@@ -41,35 +44,14 @@ std::unique_ptr<scaler::Provisioner> make_process_provisioner(const ServeOptions
   return std::make_unique<provision::ProcessProvisioner>(executor, std::move(process), log);
 }
 
-}  // namespace
-
-std::string default_store() {
-  if (const char* data = std::getenv("XDG_DATA_HOME"); data != nullptr && *data == '/')
-    return "rocksdb:" + std::string(data) + "/skep";
-  const char* home = std::getenv("HOME");
-  return "rocksdb:" + std::string(home != nullptr && *home == '/' ? home : "/var/lib") + "/.local/share/skep";
+Result<void> check_store(const std::string& spec) {
+  if (spec == kMemory || (spec.starts_with(kRocksdb) && spec.size() > kRocksdb.size())) return ok();
+  return fail(Code::kInvalid,
+              "--store '" + spec +
+                  "' is not known: use rocksdb:DIRECTORY, or memory: for a trial that keeps nothing");
 }
 
-Result<std::unique_ptr<store::Store>> open_store(const std::string& spec, const Logger& log) {
-  if (spec == "memory:") return std::unique_ptr<store::Store>(std::make_unique<store::MemoryStore>());
-  constexpr std::string_view kRocksdb = "rocksdb:";
-  if (!spec.starts_with(kRocksdb) || spec.size() == kRocksdb.size()) {
-    return fail(Code::kInvalid,
-                "--store '" + spec +
-                    "' is not known: use rocksdb:DIRECTORY, or memory: for a trial that keeps nothing");
-  }
-  store::RocksdbOptions options;
-  options.directory = spec.substr(kRocksdb.size());
-  if (spec == default_store()) {
-    // The place is ours to choose, so it is also ours to make.
-    std::error_code ignored;  // what is wrong is said by the open that follows
-    std::filesystem::create_directories(std::filesystem::path(options.directory).parent_path(), ignored);
-  }
-  return store::open_rocksdb(options, log);
-}
-
-Result<std::unique_ptr<manager::Manager>> start_manager(const ServeOptions& options, store::Store& store,
-                                                        const Clock& clock, const Logger& log) {
+manager::ManagerOptions manager_options(const ServeOptions& options) {
   manager::ManagerOptions manager;
   manager.http.listen = options.listen;
   manager.http.threads = std::clamp(usable_cores() / 2, 1, 4);
@@ -83,6 +65,39 @@ Result<std::unique_ptr<manager::Manager>> start_manager(const ServeOptions& opti
   manager.lease = options.lease;
   manager.seed_lease = options.seed_lease;
   manager.visibility = options.visibility;
+  return manager;
+}
+
+}  // namespace
+
+Result<void> validate(const ServeOptions& options) {
+  SKEP_TRY(check_store(options.store));
+  return manager::validate(manager_options(options));
+}
+
+std::string default_store() {
+  if (const char* data = std::getenv("XDG_DATA_HOME"); data != nullptr && *data == '/')
+    return "rocksdb:" + std::string(data) + "/skep";
+  const char* home = std::getenv("HOME");
+  return "rocksdb:" + std::string(home != nullptr && *home == '/' ? home : "/var/lib") + "/.local/share/skep";
+}
+
+Result<std::unique_ptr<store::Store>> open_store(const std::string& spec, const Logger& log) {
+  SKEP_TRY(check_store(spec));
+  if (spec == kMemory) return std::unique_ptr<store::Store>(std::make_unique<store::MemoryStore>());
+  store::RocksdbOptions options;
+  options.directory = spec.substr(kRocksdb.size());
+  if (spec == default_store()) {
+    // The place is ours to choose, so it is also ours to make.
+    std::error_code ignored;  // what is wrong is said by the open that follows
+    std::filesystem::create_directories(std::filesystem::path(options.directory).parent_path(), ignored);
+  }
+  return store::open_rocksdb(options, log);
+}
+
+Result<std::unique_ptr<manager::Manager>> start_manager(const ServeOptions& options, store::Store& store,
+                                                        const Clock& clock, const Logger& log) {
+  manager::ManagerOptions manager = manager_options(options);
   manager.random_seed = static_cast<std::uint64_t>(clock.now().time_since_epoch().count());
   return manager::Manager::start(
       std::move(manager), store, clock,

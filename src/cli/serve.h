@@ -39,6 +39,10 @@ struct ServeOptions {
 // "rocksdb:" and a directory for this user.
 std::string default_store();
 
+// What is refused before a store is opened or a port is bound: for --check-config, and first of all in a
+// start.
+Result<void> validate(const ServeOptions& options);
+
 Result<std::unique_ptr<store::Store>> open_store(const std::string& spec, const Logger& log);
 
 Result<std::unique_ptr<manager::Manager>> start_manager(const ServeOptions& options, store::Store& store,

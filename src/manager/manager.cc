@@ -31,7 +31,19 @@ std::string reachable(const std::string& host, int port) {
                                              : host + ":" + std::to_string(port);
 }
 
-Result<void> check_options(const ManagerOptions& options) {
+// Runs `work` on the executor and waits for it. From a thread that is not the executor's.
+void run_and_wait(Executor& executor, UniqueFunction<void()> work) {
+  std::promise<void> done;
+  executor.post([&] {
+    work();
+    done.set_value();
+  });
+  done.get_future().wait();
+}
+
+}  // namespace
+
+Result<void> validate(const ManagerOptions& options) {
   if (!options.is_insecure && !is_loopback(listen_host(options.http.listen))) {
     return fail(Code::kInvalid,
                 "listening on " + options.http.listen +
@@ -57,18 +69,6 @@ Result<void> check_options(const ManagerOptions& options) {
   }
   return ok();
 }
-
-// Runs `work` on the executor and waits for it. From a thread that is not the executor's.
-void run_and_wait(Executor& executor, UniqueFunction<void()> work) {
-  std::promise<void> done;
-  executor.post([&] {
-    work();
-    done.set_value();
-  });
-  done.get_future().wait();
-}
-
-}  // namespace
 
 struct Manager::Impl {
   Impl(ManagerOptions o, store::Store& s, const Clock& c, Logger l)
@@ -181,7 +181,7 @@ Manager::~Manager() = default;
 Result<std::unique_ptr<Manager>> Manager::start(ManagerOptions options, store::Store& store,
                                                 const Clock& clock, MakeProvisioner make_provisioner,
                                                 Logger log) {
-  SKEP_TRY(check_options(options));
+  SKEP_TRY(validate(options));
   auto impl = std::make_unique<Impl>(std::move(options), store, clock, std::move(log));
   SKEP_TRY(impl->listen());
   SKEP_TRY(impl->serve(make_provisioner));

@@ -39,6 +39,9 @@ struct ManagerOptions {
   std::uint64_t random_seed = 0;         // for back-off jitter
 };
 
+// kInvalid: what start() refuses without having begun anything.
+Result<void> validate(const ManagerOptions& options);
+
 // Called once, on the owner's thread. `url` is where workers reach this manager.
 using MakeProvisioner =
     std::function<std::unique_ptr<scaler::Provisioner>(Executor& executor, const std::string& url)>;

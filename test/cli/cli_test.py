@@ -119,13 +119,20 @@ class Refusals(Files):
         self.refused(skep("up", "--check-config", "--config", os.path.join(self.folder, "none")), "none")
 
     def test_settings_that_do_not_fit_together(self):
-        at = ("--listen", "127.0.0.1:0", "--store", "memory:")
+        for first in ((), ("--check-config",)):
+            with self.subTest(first=first):
+                self.do_not_fit_together(first)
+
+    def do_not_fit_together(self, first: tuple[str, ...]):
+        at = (*first, "--listen", "127.0.0.1:0", "--store", "memory:")
         self.refused(skep("up", *at, "--min-workers", "2", "--max-workers", "1"), "min-workers (2) is more")
         self.refused(skep("up", *at, "--heartbeat", "5s"), "worker-timeout must be longer")
         self.refused(skep("up", *at, "--lease", "1s"), "lease must be longer than heartbeat")
         self.refused(skep("up", *at, "--sibling", "a b"), "sibling")
         self.refused(skep("up", *at, "--advertise", "a b"), "advertise")
-        self.refused(skep("up", "--listen", "0.0.0.0:0", "--store", "memory:"), "--insecure")
+        self.refused(skep("up", *first, "--listen", "0.0.0.0:0", "--store", "memory:"), "--insecure")
+        self.refused(skep("up", *first, "--store", "nothing"), "--store 'nothing' is not known")
+        self.refused(skep("worker", *first, "--manager", "http://"), "--manager")
 
     def test_commands_and_flags(self):
         self.refused(skep(), "skep --help")

@@ -8,6 +8,7 @@
 #include <map>
 
 #include "queue/testing/shard_world.h"
+#include "task/record_check.h"
 
 namespace skep::queue {
 namespace {
@@ -19,9 +20,12 @@ struct Mirror {
   std::map<TaskId, TaskRecord> tasks;
   std::map<std::string, QueueRecord> queues;
 
-  void take(Effects& effects) {
+  void take(Effects& effects, Epoch epoch) {
     for (auto& change : effects.changes) {
       if (const auto* put = std::get_if<PutTask>(&change)) {
+        // What goes to the store is what `skep verify` calls sound.
+        const auto problems = check_record(put->record, epoch);
+        if (!problems.empty()) RC_FAIL(put->record.id.to_string() + ": " + problems.front());
         tasks[put->record.id] = put->record;
       } else if (const auto* erase = std::get_if<EraseTask>(&change)) {
         tasks.erase(erase->id);
@@ -71,7 +75,7 @@ class RandomRun {
         rare();
         break;
     }
-    mirror_.take(effects_);
+    mirror_.take(effects_, epoch_);
     shard_->check_invariants();
     check_terminal();
   }

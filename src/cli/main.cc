@@ -15,7 +15,7 @@ constexpr const char* kFooter = R"(
 Start with:  skep demo        does a whole job with real input and shows it
              skep up          a manager and autoscaled workers on this machine
 
-Exit codes:  0 done, 1 the answer is no (a result differs), 2 wrong usage or request,
+Exit codes:  0 done, 1 the answer is no (a result differs, a store has findings), 2 wrong usage or request,
              4 not found, 5 conflict, 6 another owner, 7 stale lease, 8 a limit is reached, 9 unavailable,
              10 timeout, 11 unknown outcome, 12 damaged data, 13 internal error)";
 
@@ -37,6 +37,7 @@ void describe(CLI::App& app, Context& context) {
   add_worker_command(app, context);
   add_task_commands(app, context);
   add_status_commands(app, context);
+  add_verify_command(app, context);
   add_demo_command(app, context);
   auto* version = app.add_subcommand("version", "Print the version");
   version->footer("Example: skep version");

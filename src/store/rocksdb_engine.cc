@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "store/rocksdb_engine.h"
 
+#include <fcntl.h>
 #include <rocksdb/db.h>
 #include <rocksdb/env.h>
 #include <rocksdb/file_checksum.h>
@@ -15,7 +16,6 @@
 
 #include "base/check.h"
 #include "base/hash.h"
-#include "store/log_scan.h"
 #include "store/rocksdb_tuning.h"
 #include "store/store_directory.h"
 #include "store/store_pool.h"
@@ -124,6 +124,18 @@ Result<std::vector<std::string>> log_names(const std::string& directory) {
   return names;
 }
 
+// Whether another process holds the lock of the file, for who may not write it and so can not take it.
+bool is_locked_elsewhere(const std::string& path) {
+  const int fd = ::open(path.c_str(), O_RDONLY | O_CLOEXEC);
+  if (fd < 0) return false;
+  struct flock lock {};
+  lock.l_type = F_WRLCK;
+  lock.l_whence = SEEK_SET;
+  const bool is_locked = ::fcntl(fd, F_GETLK, &lock) == 0 && lock.l_type != F_UNLCK;
+  ::close(fd);
+  return is_locked;
+}
+
 // Holds the gate open for one use.
 class Pass {
  public:
@@ -170,10 +182,16 @@ struct RocksdbEngine::Impl {
   void unlock_directory();
   Result<void> look_through();
   Result<void> look_through_logs();
+  Result<void> note_damage(Result<void> looked);
   Result<void> open_database();
   Result<void> open();
   void close_database();
 
+  Error in_use() const {
+    return fail(Code::kUnavailable, "the store in " + options.directory + " is open in " +
+                                        describe_holder(options.directory) +
+                                        ": stop that one first, or name another directory");
+  }
   Error gone() const { return fail(Code::kUnavailable, "the store in " + options.directory + " is closed"); }
   Result<void> usable();
   Result<void> present();
@@ -182,6 +200,7 @@ struct RocksdbEngine::Impl {
   Error explain_failed_write(const rocksdb::Status& status, const Sight& before, Sync sync);
   void remember_durable(std::uint64_t before, std::uint64_t count);
   Result<void> flush_all();
+  Result<void> scan(Table table, std::string_view first, std::string_view prefix, VisitEntry visit);
 
   EngineOptions options;
   const Logger log;
@@ -205,9 +224,7 @@ Result<void> RocksdbEngine::Impl::lock_directory() {
   if (status.ok()) return ok();
   lock = nullptr;
   if (status.IsNoSpace()) return to_error(status, "store " + options.directory);
-  return fail(Code::kUnavailable, "the store in " + options.directory + " is open in " +
-                                      describe_holder(options.directory) +
-                                      ": stop that one first, or name another directory");
+  return in_use();
 }
 
 void RocksdbEngine::Impl::unlock_directory() {
@@ -222,8 +239,13 @@ Result<void> RocksdbEngine::Impl::look_through_logs() {
     SKEP_TRY(auto bytes, read_file(name));
     logs.push_back({name, std::move(bytes)});
   }
+  if (options.inspection != nullptr) {
+    options.inspection->logs = logs.size();
+    for (const auto& file : logs) options.inspection->log_bytes += file.bytes.size();
+  }
   SKEP_TRY(const auto cuts, scan_logs(logs));
   for (const auto& cut : cuts) {
+    if (options.inspection != nullptr) options.inspection->torn.push_back(cut);
     if (is_reader()) continue;
     log.warn("the end of a log was torn by a crash; nothing of it was acknowledged, and it is cut off",
              {{"file", cut.name}, {"kept_bytes", cut.keep_bytes}, {"torn_bytes", cut.torn_bytes}});
@@ -232,10 +254,22 @@ Result<void> RocksdbEngine::Impl::look_through_logs() {
   return ok();
 }
 
+// Success if it is damage that a reader only takes note of.
+Result<void> RocksdbEngine::Impl::note_damage(Result<void> looked) {
+  if (looked || options.inspection == nullptr || looked.error().code != Code::kCorrupt) return looked;
+  options.inspection->damage.push_back(looked.error());
+  return ok();
+}
+
 // All that is checked before RocksDB gets to see the files. The directory's lock is held.
 Result<void> RocksdbEngine::Impl::look_through() {
-  SKEP_TRY(const bool was_sealed,
-           check_seal(options.directory, is_reader() ? AfterCheck::kKeep : AfterCheck::kRemove));
+  bool was_sealed = false;
+  SKEP_TRY(note_damage([&]() -> Result<void> {
+    SKEP_TRY(was_sealed,
+             check_seal(options.directory, is_reader() ? AfterCheck::kKeep : AfterCheck::kRemove));
+    return ok();
+  }()));
+  if (options.inspection != nullptr) options.inspection->was_sealed = was_sealed;
   const std::string current = options.directory + "/CURRENT";
   std::error_code error;
   if (!fs::exists(current, error)) {
@@ -250,8 +284,8 @@ Result<void> RocksdbEngine::Impl::look_through() {
     return fail(Code::kCorrupt, current + " is damaged: it names no MANIFEST that is there");
   }
   SKEP_TRY(auto bytes, read_file(manifest));
-  SKEP_TRY(scan_manifest({manifest, std::move(bytes)}));
-  return was_sealed ? ok() : look_through_logs();
+  SKEP_TRY(note_damage(scan_manifest({manifest, std::move(bytes)})));
+  return was_sealed ? ok() : note_damage(look_through_logs());
 }
 
 Result<void> RocksdbEngine::Impl::open_database() {
@@ -274,9 +308,11 @@ Result<void> RocksdbEngine::Impl::open_database() {
 }
 
 Result<void> RocksdbEngine::Impl::open() {
-  // On a medium that can not be written nobody writes, and there is no lock to take.
+  // A reader takes the lock where there is one that it may take; it makes none.
   if (!is_reader() || ::access(lock_path().c_str(), W_OK) == 0) {
     SKEP_TRY(lock_directory());
+  } else if (is_locked_elsewhere(lock_path())) {
+    return in_use();
   }
   if (auto looked = look_through(); !looked) {
     unlock_directory();
@@ -443,7 +479,7 @@ Result<void> RocksdbEngine::get(Table table, const std::vector<std::string>& key
                       values.data(), statuses.data());
   for (std::size_t i = 0; i < keys.size(); ++i) {
     if (!statuses[i].ok() && !statuses[i].IsNotFound()) {
-      return to_error(statuses[i], "read " + std::string(table_name(table)) + " " + show_key(keys[i]));
+      return to_error(statuses[i], "read the " + describe_key(table, keys[i]));
     }
     SKEP_TRY(visit(i, statuses[i].ok() ? std::optional(view(values[i])) : std::nullopt));
   }
@@ -451,15 +487,23 @@ Result<void> RocksdbEngine::get(Table table, const std::vector<std::string>& key
 }
 
 Result<void> RocksdbEngine::scan(Table table, std::string_view prefix, VisitEntry visit) {
-  SKEP_TRY(impl_->present());
-  const Pass pass(impl_->gate);
-  if (impl_->db == nullptr) return impl_->gone();
+  return impl_->scan(table, prefix, prefix, std::move(visit));
+}
+
+Result<void> RocksdbEngine::scan_from(Table table, std::string_view first, VisitEntry visit) {
+  return impl_->scan(table, first, {}, std::move(visit));
+}
+
+Result<void> RocksdbEngine::Impl::scan(Table table, std::string_view first, std::string_view prefix,
+                                       VisitEntry visit) {
+  SKEP_TRY(present());
+  const Pass pass(gate);
+  if (db == nullptr) return gone();
   rocksdb::ReadOptions how;
   how.fill_cache = false;
   how.readahead_size = std::size_t{1} << 20;
-  const std::unique_ptr<rocksdb::Iterator> at(
-      impl_->db->NewIterator(how, impl_->handles[static_cast<std::size_t>(table)]));
-  for (at->Seek(slice(prefix)); at->Valid() && view(at->key()).starts_with(prefix); at->Next()) {
+  const std::unique_ptr<rocksdb::Iterator> at(db->NewIterator(how, handles[static_cast<std::size_t>(table)]));
+  for (at->Seek(slice(first)); at->Valid() && view(at->key()).starts_with(prefix); at->Next()) {
     SKEP_TRY(visit(view(at->key()), view(at->value())));
   }
   if (!at->status().ok()) return to_error(at->status(), "scan " + std::string(table_name(table)));

@@ -21,6 +21,7 @@
 #include "base/function.h"
 #include "base/log.h"
 #include "base/result.h"
+#include "store/log_scan.h"
 #include "store/rocksdb_keys.h"
 #include "store/store.h"
 
@@ -36,6 +37,15 @@ enum class EngineMode : std::uint8_t {
   kReadOnly,  // change nothing, not even a torn end
 };
 
+// What a reader finds before RocksDB gets to see the files.
+struct Inspection {
+  bool was_sealed = false;    // closed cleanly, and nothing was changed since
+  std::vector<Error> damage;  // of the seal, the list of files, the logs; each names its file
+  std::vector<LogCut> torn;   // ends of logs that nobody was promised: a writer will cut them off
+  std::uint64_t logs = 0;     // that were read through, and their bytes
+  std::uint64_t log_bytes = 0;
+};
+
 struct EngineOptions {
   std::string directory;
   EngineMode mode = EngineMode::kOpen;
@@ -43,6 +53,9 @@ struct EngineOptions {
   std::size_t write_buffer_bytes = std::size_t{128} << 20;  // of all tables together
   std::size_t log_bytes_max = std::size_t{128} << 20;       // what a restart has to read at most
   rocksdb::Env* env = nullptr;                              // null: the machine's
+  // kReadOnly: filled while opening, which then goes on after damage as far as it can. Null: opening fails at
+  // the first.
+  Inspection* inspection = nullptr;
   // Called when opening again after an error lost writes that were not durable: who relied on them must load
   // again.
   UniqueFunction<void()> on_lost_writes;
@@ -79,6 +92,8 @@ class RocksdbEngine {
   // Gives `visit` every entry whose key begins with `prefix`, in order, until it fails.
   using VisitEntry = UniqueFunction<Result<void>(std::string_view key, std::string_view value)>;
   Result<void> scan(Table table, std::string_view prefix, VisitEntry visit);
+  // The same for every entry from the key `first` on.
+  Result<void> scan_from(Table table, std::string_view first, VisitEntry visit);
 
   // Reads every data file whole and compares it with the checksum of its making. Success: a sentence for each
   // that differs or is missing, and how many were read.

@@ -118,4 +118,30 @@ std::string show_key(std::string_view key) {
   return text;
 }
 
+std::string describe_key(Table table, std::string_view key) {
+  const auto of_task = [&](std::string_view what) {
+    const auto id = parse_task_key(key);
+    return std::string(what) + " of " + (id ? "task " + id.value().to_string() : "key " + show_key(key));
+  };
+  switch (table) {
+    case Table::kMeta: {
+      const auto shard = parse_epoch_key(key);
+      return shard ? "epoch of shard " + std::to_string(shard.value()) : "meta value " + show_key(key);
+    }
+    case Table::kQueues: {
+      const auto queue = parse_queue_key(key);
+      if (!queue) return "queue record of key " + show_key(key);
+      return "record of queue '" + show_key(queue.value().name) + "' in shard " +
+             std::to_string(queue.value().shard);
+    }
+    case Table::kTasks:
+      return of_task("record");
+    case Table::kBodies:
+      return of_task("body");
+    case Table::kResults:
+      return of_task("result");
+  }
+  return show_key(key);
+}
+
 }  // namespace skep::store

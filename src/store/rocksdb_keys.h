@@ -52,5 +52,7 @@ Result<std::uint64_t> decode_meta(std::string_view key, std::string_view stored)
 
 // A key for a person: text as it is, other bytes as \xHH.
 std::string show_key(std::string_view key);
+// What lies under the key, for a person: "body of task ID".
+std::string describe_key(Table table, std::string_view key);
 
 }  // namespace skep::store

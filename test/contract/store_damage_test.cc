@@ -1,0 +1,151 @@
+// SPDX-License-Identifier: Apache-2.0
+// Goal: a byte that flips anywhere in a store's directory is found by verify with its place, and what is
+// opened for service after it answers with an error that names a place, or with exactly what was committed.
+// Method: a sealed and a killed store; each place is every byte of the small files and bytes drawn from a seed
+// of the large ones. The two lists below say where a flip is harmless, and why.
+#include <gtest/gtest.h>
+
+#include <fstream>
+#include <set>
+
+#include "sound_store.h"
+#include "store/store_directory.h"
+#include "store/verify.h"
+
+namespace skep::contract {
+namespace {
+
+namespace fs = std::filesystem;
+
+constexpr std::size_t kSmallFile = 120;  // bytes: every one of them is flipped
+constexpr std::size_t kFlips = 40;       // in each larger file
+
+// Read by people, or written and never read again.
+bool is_never_read(const std::string& name) {
+  // LOG: RocksDB's log for its authors. OPTIONS: what RocksDB was set up with; it is given every option anew.
+  // skep.pid: who has the store open, for a message.
+  return name.starts_with("LOG") || name.starts_with("OPTIONS-") || name == "skep.pid" ||
+         // The database's name. RocksDB takes any text, and skep uses it for nothing.
+         name == "IDENTITY";
+}
+
+struct Place {
+  std::string file;
+  std::size_t offset = 0;
+};
+
+std::vector<Place> places_in(const std::string& directory, Random& random) {
+  std::vector<Place> places;
+  for (const auto& entry : fs::directory_iterator(directory)) {
+    const std::string name = entry.path().filename();
+    const auto size = static_cast<std::size_t>(entry.file_size());
+    if (is_never_read(name) || size == 0) continue;
+    const std::size_t count = size <= kSmallFile ? size : kFlips;
+    for (std::size_t i = 0; i < count; ++i) {
+      places.push_back({name, size <= kSmallFile ? i : random.below(size)});
+    }
+    // The end of a file is where its footer is.
+    for (std::size_t i = 1; size > kSmallFile && i <= 8; ++i) places.push_back({name, size - random.below(60) - 1});
+  }
+  return places;
+}
+
+void flip(const std::string& directory, const Place& place, Random& random) {
+  const std::string path = directory + "/" + place.file;
+  std::string bytes = store::read_file(path).value();
+  bytes[place.offset] = static_cast<char>(bytes[place.offset] ^ (1 + random.below(255)));
+  std::ofstream(path, std::ios::binary | std::ios::trunc) << bytes;
+}
+
+std::string show(const Place& place) {
+  return place.file + " byte " + std::to_string(place.offset);
+}
+
+// What the store must hold: all commits of these epochs.
+void expect_exact(const Contents& contents, Epoch epochs, const std::string& where) {
+  EXPECT_EQ(contents.tasks.size(), epochs * kSoundShards * kSoundTasks) << where;
+  for (const auto& record : contents.tasks) {
+    const auto expected = sound_task(record.id);
+    EXPECT_EQ(record, expected.record) << where << " " << record.id.to_string();
+    const auto body = contents.blobs.find({store::BlobKind::kBody, record.id});
+    ASSERT_TRUE(body != contents.blobs.end()) << where << " " << record.id.to_string();
+    EXPECT_TRUE(body->second == *expected.body) << where << " " << record.id.to_string();
+    const auto result = contents.blobs.find({store::BlobKind::kResult, record.id});
+    ASSERT_EQ(result != contents.blobs.end(), expected.result != nullptr) << where;
+    if (expected.result) EXPECT_TRUE(result->second == *expected.result) << where;
+  }
+}
+
+// Opens for service and reads all. Success: it is all there, exactly.
+Result<void> serve(const std::string& directory, Epoch epochs, const std::string& where) {
+  SKEP_TRY(const auto opened, open_sound(directory));
+  Driver driver(*opened);
+  SKEP_TRY(const auto claimed, driver.claim_all());
+  SKEP_TRY(const auto contents, driver.contents(claimed));
+  expect_exact(contents, epochs, where);
+  return ok();
+}
+
+struct Kind {
+  std::string name;
+  void (*make)(const std::string& directory);
+  Epoch epochs;
+};
+
+class StoreDamage : public ::testing::TestWithParam<Kind> {
+ protected:
+  void SetUp() override { GetParam().make(sound_); }
+
+  TemporaryDirectory directory_;
+  const std::string sound_ = directory_.path() + "/sound";
+  const std::string path_ = directory_.path() + "/store";
+};
+
+INSTANTIATE_TEST_SUITE_P(Stores, StoreDamage,
+                         ::testing::Values(Kind{"sealed", make_sealed_store, 2},
+                                           Kind{"killed", make_killed_store, 3}),
+                         [](const auto& kind) { return kind.param.name; });
+
+TEST_P(StoreDamage, VerifyFindsEveryFlippedByteAndNamesItsFile) {
+  Random random(1);
+  std::set<std::string> kinds;
+  for (const Place& place : places_in(sound_, random)) {
+    copy_directory(sound_, path_);
+    flip(path_, place, random);
+    kinds.insert(fs::path(place.file).extension());
+    const auto report = store::verify_rocksdb({.directory = path_});
+    if (!report) {
+      ADD_FAILURE() << show(place) << ": no report but " << report.error().message;
+      continue;
+    }
+    bool is_named = false;
+    std::string all;
+    for (const auto& finding : report.value().findings) {
+      is_named = is_named || finding.to_string().find(place.file) != std::string::npos;
+      all += finding.to_string() + "\n";
+    }
+    EXPECT_TRUE(is_named) << show(place) << " is not named:\n" << all;
+  }
+  EXPECT_TRUE(kinds.contains(".sst") && kinds.contains(".blob") && kinds.contains(".log"));
+}
+
+TEST_P(StoreDamage, WhatIsServedAfterAFlippedByteIsExactOrAnErrorWithItsPlace) {
+  Random random(2);
+  std::size_t refused = 0;
+  for (const Place& place : places_in(sound_, random)) {
+    copy_directory(sound_, path_);
+    flip(path_, place, random);
+    const auto served = serve(path_, GetParam().epochs, show(place));
+    if (served) continue;
+    ++refused;
+    const std::string& message = served.error().message;
+    EXPECT_EQ(served.error().code, Code::kCorrupt) << show(place) << ": " << message;
+    const bool has_place =
+        message.find(place.file) != std::string::npos || message.find("task ") != std::string::npos;
+    EXPECT_TRUE(has_place) << show(place) << ": " << message;
+  }
+  EXPECT_GT(refused, 100u);
+}
+
+}  // namespace
+}  // namespace skep::contract

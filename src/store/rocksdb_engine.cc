@@ -4,7 +4,6 @@
 #include <fcntl.h>
 #include <rocksdb/db.h>
 #include <rocksdb/env.h>
-#include <rocksdb/file_checksum.h>
 #include <rocksdb/listener.h>
 #include <rocksdb/write_batch.h>
 #include <unistd.h>
@@ -15,7 +14,7 @@
 #include <filesystem>
 
 #include "base/check.h"
-#include "base/hash.h"
+#include "store/rocksdb_files.h"
 #include "store/rocksdb_tuning.h"
 #include "store/store_directory.h"
 #include "store/store_pool.h"
@@ -183,6 +182,7 @@ struct RocksdbEngine::Impl {
   Result<void> look_through();
   Result<void> look_through_logs();
   Result<void> note_damage(Result<void> looked);
+  Result<void> look_through_tables(const std::string& manifest);
   Result<void> open_database();
   Result<void> open();
   void close_database();
@@ -285,7 +285,20 @@ Result<void> RocksdbEngine::Impl::look_through() {
   }
   SKEP_TRY(auto bytes, read_file(manifest));
   SKEP_TRY(note_damage(scan_manifest({manifest, std::move(bytes)})));
-  return was_sealed ? ok() : note_damage(look_through_logs());
+  if (!was_sealed) {
+    SKEP_TRY(note_damage(look_through_logs()));
+  }
+  return look_through_tables(manifest);
+}
+
+// Nothing is opened on a damaged table, not even to look around: RocksDB might end the process.
+Result<void> RocksdbEngine::Impl::look_through_tables(const std::string& manifest) {
+  SKEP_TRY(const auto check, check_tables(options.directory, manifest, *env()));
+  if (check.findings.empty()) return ok();
+  for (std::size_t i = 1; i < check.findings.size(); ++i) {
+    SKEP_TRY(note_damage(fail(Code::kCorrupt, check.findings[i])));
+  }
+  return fail(Code::kCorrupt, check.findings[0]);
 }
 
 Result<void> RocksdbEngine::Impl::open_database() {
@@ -510,36 +523,10 @@ Result<void> RocksdbEngine::Impl::scan(Table table, std::string_view first, std:
   return ok();
 }
 
-Result<RocksdbEngine::FileCheck> RocksdbEngine::check_files() {
+Result<FileCheck> RocksdbEngine::check_files() {
   const Pass pass(impl_->gate);
   if (impl_->db == nullptr) return impl_->gone();
-  const std::unique_ptr<rocksdb::FileChecksumList> list(rocksdb::NewFileChecksumList());
-  std::vector<std::uint64_t> numbers;
-  std::vector<std::string> checksums;
-  std::vector<std::string> kinds;
-  auto status = impl_->db->GetLiveFilesChecksumInfo(list.get());
-  if (status.ok()) status = list->GetAllFileChecksums(&numbers, &checksums, &kinds);
-  if (!status.ok()) return to_error(status, "list the files of " + impl_->options.directory);
-  FileCheck check;
-  for (std::size_t i = 0; i < numbers.size(); ++i) {
-    std::string name = std::to_string(numbers[i]);
-    if (name.size() < 6) name.insert(0, 6 - name.size(), '0');
-    std::string path = impl_->options.directory + "/" + name + ".sst";
-    std::error_code error;
-    if (!fs::exists(path, error)) path = impl_->options.directory + "/" + name + ".blob";
-    const auto bytes = read_file(path);
-    if (!bytes) {
-      check.findings.push_back(bytes.error().message);
-      continue;
-    }
-    ++check.files;
-    check.bytes += bytes.value().size();
-    std::string expected;  // RocksDB keeps it big-endian
-    const std::uint32_t crc = crc32c(bytes.value());
-    for (int shift = 24; shift >= 0; shift -= 8) expected.push_back(static_cast<char>(crc >> shift));
-    if (expected != checksums[i]) check.findings.push_back(path + " is damaged: its checksum does not match");
-  }
-  return check;
+  return check_live_files(impl_->options.directory, *impl_->db);
 }
 
 // ---- closing ----

@@ -22,6 +22,7 @@
 #include "base/log.h"
 #include "base/result.h"
 #include "store/log_scan.h"
+#include "store/rocksdb_files.h"
 #include "store/rocksdb_keys.h"
 #include "store/store.h"
 
@@ -95,13 +96,7 @@ class RocksdbEngine {
   // The same for every entry from the key `first` on.
   Result<void> scan_from(Table table, std::string_view first, VisitEntry visit);
 
-  // Reads every data file whole and compares it with the checksum of its making. Success: a sentence for each
-  // that differs or is missing, and how many were read.
-  struct FileCheck {
-    std::vector<std::string> findings;
-    std::uint64_t files = 0;
-    std::uint64_t bytes = 0;
-  };
+  // Reads every data file whole and compares it with the checksum of its making.
   Result<FileCheck> check_files();
 
   // Writes out what is in memory, seals the directory and lets go of it. Idempotent. kUnavailable: that did

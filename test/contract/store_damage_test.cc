@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 // Goal: a byte that flips anywhere in a store's directory is found by verify with its place, and what is
 // opened for service after it answers with an error that names a place, or with exactly what was committed.
-// Method: a sealed and a killed store; each place is every byte of the small files and bytes drawn from a seed
-// of the large ones. The two lists below say where a flip is harmless, and why.
+// Method: a sealed and a killed store; each place is every byte of the small files and bytes drawn from a
+// seed of the large ones. The two lists below say where a flip is harmless, and why.
 #include <gtest/gtest.h>
 
 #include <fstream>
@@ -17,8 +17,10 @@ namespace {
 
 namespace fs = std::filesystem;
 
-constexpr std::size_t kSmallFile = 120;  // bytes: every one of them is flipped
-constexpr std::size_t kFlips = 40;       // in each larger file
+constexpr std::size_t kSmallFile = 20;  // bytes: every one of them is flipped
+constexpr std::size_t kFlips = 6;       // in each larger file
+constexpr std::size_t kFlipsOfEnd = 2;  // in its last 60 bytes, too: footers stand there
+constexpr std::size_t kEndBytes = 60;
 
 // Read by people, or written and never read again.
 bool is_never_read(const std::string& name) {
@@ -44,8 +46,9 @@ std::vector<Place> places_in(const std::string& directory, Random& random) {
     for (std::size_t i = 0; i < count; ++i) {
       places.push_back({name, size <= kSmallFile ? i : random.below(size)});
     }
-    // The end of a file is where its footer is.
-    for (std::size_t i = 1; size > kSmallFile && i <= 8; ++i) places.push_back({name, size - random.below(60) - 1});
+    for (std::size_t i = 0; size > kSmallFile && i < kFlipsOfEnd; ++i) {
+      places.push_back({name, size - 1 - random.below(kEndBytes)});
+    }
   }
   return places;
 }
@@ -72,7 +75,8 @@ void expect_exact(const Contents& contents, Epoch epochs, const std::string& whe
     EXPECT_TRUE(body->second == *expected.body) << where << " " << record.id.to_string();
     const auto result = contents.blobs.find({store::BlobKind::kResult, record.id});
     ASSERT_EQ(result != contents.blobs.end(), expected.result != nullptr) << where;
-    if (expected.result) EXPECT_TRUE(result->second == *expected.result) << where;
+    if (!expected.result) continue;
+    EXPECT_TRUE(result->second == *expected.result) << where;
   }
 }
 
@@ -126,7 +130,8 @@ TEST_P(StoreDamage, VerifyFindsEveryFlippedByteAndNamesItsFile) {
     }
     EXPECT_TRUE(is_named) << show(place) << " is not named:\n" << all;
   }
-  EXPECT_TRUE(kinds.contains(".sst") && kinds.contains(".blob") && kinds.contains(".log"));
+  EXPECT_TRUE(kinds.contains(".sst") && kinds.contains(".blob"));
+  EXPECT_EQ(kinds.contains(".log"), GetParam().name == "killed");
 }
 
 TEST_P(StoreDamage, WhatIsServedAfterAFlippedByteIsExactOrAnErrorWithItsPlace) {
@@ -144,7 +149,27 @@ TEST_P(StoreDamage, WhatIsServedAfterAFlippedByteIsExactOrAnErrorWithItsPlace) {
         message.find(place.file) != std::string::npos || message.find("task ") != std::string::npos;
     EXPECT_TRUE(has_place) << show(place) << ": " << message;
   }
-  EXPECT_GT(refused, 100u);
+  EXPECT_GT(refused, 50u);
+}
+
+// RocksDB parses the last blocks of a table before it compares their checksum, and some bits there end the
+// process.
+TEST_P(StoreDamage, NoBitOfATableEndsTheProcess) {
+  std::string table;
+  for (const auto& entry : fs::directory_iterator(sound_)) {
+    const std::string path = entry.path();
+    if (path.ends_with(".sst") && (table.empty() || fs::file_size(path) < fs::file_size(table))) table = path;
+  }
+  const std::string bytes = store::read_file(table).value();
+  for (std::size_t offset = 0; offset < bytes.size(); ++offset) {
+    std::string changed = bytes;
+    changed[offset] = static_cast<char>(changed[offset] ^ 0x80);
+    std::ofstream(table, std::ios::binary | std::ios::trunc) << changed;
+    const auto report = store::verify_rocksdb({.directory = sound_});
+    ASSERT_TRUE(report) << offset;
+    ASSERT_FALSE(report.value().is_clean()) << offset;
+    EXPECT_EQ(report.value().findings[0].to_string(), table + ": is damaged: its checksum does not match");
+  }
 }
 
 }  // namespace

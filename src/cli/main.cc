@@ -1,5 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // The one binary: manager, worker, and every command for people.
+#include <google/protobuf/stubs/logging.h>
+
 #include <cstdio>
 #include <cstdlib>
 
@@ -112,5 +114,7 @@ int run(int argc, char** argv) {
 
 int main(int argc, char** argv) {
   skep::ignore_broken_pipes();
+  // Its lines about requests that do not parse would let every client write to standard error.
+  google::protobuf::SetLogHandler(nullptr);
   return skep::cli::run(argc, argv);
 }

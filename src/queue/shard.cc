@@ -119,10 +119,9 @@ Enqueued Shard::enqueue_one(const Enqueue::Item& item, Instant now, Effects& eff
 // ---- the end of an attempt ----
 
 bool Shard::was_issued(const TaskRecord& record, const LeaseToken& token) const {
-  if (token.number < 1) return false;
-  if (token.epoch < record.lease_epoch) return token.epoch >= record.id.epoch;
+  if (token.number < 1 || token.epoch < record.id.epoch) return false;  // before there was a task
   const bool is_known = token.epoch == record.lease_epoch && token.number <= record.lease_number;
-  // Newer than all that is known: given by an earlier owner that crashed before the lease was stored.
+  // Of an earlier owner: it may have given it and crashed before the lease was stored.
   return is_known || token.epoch < epoch_;
 }
 

@@ -109,7 +109,7 @@ bool Shard::take_up(TaskRecord& record, const std::string& worker, const Extend:
   const bool is_newer =
       std::pair(token.epoch, token.number) > std::pair(record.lease_epoch, record.lease_number) &&
       token.epoch < epoch_ && token.number >= std::max(record.lease_number, 1u);
-  if (record.state != TaskState::kQueued || !is_newer) return false;
+  if (record.state != TaskState::kQueued || !is_newer || !was_issued(record, token)) return false;
   last_leased_at_ = std::max(now, last_leased_at_ + Duration(1));
   update(record, [&](TaskRecord& r) {
     move(r, TaskEvent::kLease);

@@ -405,5 +405,15 @@ TEST(Leases, ALostOneThatNeverBeganLeavesTheStartDeadlineAsItWas) {
   EXPECT_EQ(world.state(id), TaskState::kDead);
 }
 
+TEST(Lease, OfAnEpochBeforeItsTaskWasNeverIssued) {
+  ShardWorld world(5);
+  const TaskId id = world.enqueue();
+  const LeaseToken forged{id, 4, 1};
+  EXPECT_EQ(world.complete(forged).error().code, Code::kStaleLease);
+  const auto reply = world.shard->apply(Extend{"w", seconds(15), {{forged, true}}}, world.now, world.effects);
+  EXPECT_EQ(reply.lost, std::vector{forged});
+  EXPECT_EQ(world.state(id), TaskState::kQueued);
+}
+
 }  // namespace
 }  // namespace skep::queue

@@ -31,6 +31,7 @@ void check_epochs(const TaskRecord& r, Epoch epoch, Problems& p) {
   p.expect(r.id.sequence >= 1, "its id has sequence 0");
   p.expect((r.lease_epoch == 0) == (r.lease_number == 0),
            "its lease has " + of("epoch", r.lease_epoch) + " and " + of("number", r.lease_number));
+  p.expect(r.lease_epoch == 0 || r.lease_epoch >= r.id.epoch, "it was leased in an epoch before its own");
   p.expect(r.lease_epoch <= epoch, "its lease has " + of("epoch", r.lease_epoch) + newest);
   p.expect(r.completion_epoch <= epoch, "its completion has " + of("epoch", r.completion_epoch) + newest);
 }

@@ -87,6 +87,7 @@ TEST(RecordCheck, EachRuleIsNamed) {
       {S::kQueued, "it is queued and has a result", [](auto& r) { r.result_hash = 1; }},
       {S::kDead, "it is dead and was delivered", [](auto& r) { r.delivered_at = kNow; }},
       {S::kLeased, "its lease has epoch 6", [](auto& r) { r.lease_epoch = 6; }},
+      {S::kLeased, "it was leased in an epoch before its own", [](auto& r) { r.lease_epoch = 2; }},
       {S::kLeased, "its lease has epoch 0 and number 2", [](auto& r) { r.lease_epoch = 0; }},
       {S::kLeased, "it is leased and has no lease", [](auto& r) { r.lease_epoch = r.lease_number = 0; }},
       {S::kLeased, "it is leased and names no worker", [](auto& r) { r.worker.clear(); }},

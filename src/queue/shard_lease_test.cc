@@ -409,7 +409,9 @@ TEST(Lease, OfAnEpochBeforeItsTaskWasNeverIssued) {
   ShardWorld world(5);
   const TaskId id = world.enqueue();
   const LeaseToken forged{id, 4, 1};
-  EXPECT_EQ(world.complete(forged).error().code, Code::kStaleLease);
+  const auto completed = world.complete(forged);
+  ASSERT_FALSE(completed);
+  EXPECT_EQ(completed.error().code, Code::kStaleLease);
   const auto reply = world.shard->apply(Extend{"w", seconds(15), {{forged, true}}}, world.now, world.effects);
   EXPECT_EQ(reply.lost, std::vector{forged});
   EXPECT_EQ(world.state(id), TaskState::kQueued);

@@ -89,7 +89,8 @@ class Watch final : public rocksdb::EventListener {
 
 Error to_error(const rocksdb::Status& status, std::string_view doing) {
   Code code = Code::kInternal;
-  if (status.IsCorruption()) {
+  // A file that the list of files names and that is gone will not come back by waiting.
+  if (status.IsCorruption() || status.IsPathNotFound()) {
     code = Code::kCorrupt;
   } else if (status.IsIOError() || status.IsBusy() || status.IsTimedOut() || status.IsAborted() ||
              status.IsTryAgain() || status.IsShutdownInProgress()) {

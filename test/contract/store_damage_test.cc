@@ -152,6 +152,29 @@ TEST_P(StoreDamage, WhatIsServedAfterAFlippedByteIsExactOrAnErrorWithItsPlace) {
   EXPECT_GT(refused, 50u);
 }
 
+TEST_P(StoreDamage, AMissingFileIsFoundByBoth) {
+  std::size_t removed = 0;
+  for (const auto& entry : fs::directory_iterator(sound_)) {
+    const std::string name = entry.path().filename();
+    // Without the seal a store is as if it had not been closed; the newest log is listed nowhere else.
+    const bool is_newest_log = name.ends_with(".log") && GetParam().name == "killed";
+    if (is_never_read(name) || name == "LOCK" || name == "skep.seal" || is_newest_log) continue;
+    ++removed;
+    copy_directory(sound_, path_);
+    fs::remove(path_ + "/" + name);
+    const auto report = store::verify_rocksdb({.directory = path_});
+    const bool is_found = report ? !report.value().is_clean() : report.error().code == Code::kInvalid;
+    EXPECT_TRUE(is_found) << name;
+    const auto served = serve(path_, GetParam().epochs, name);
+    ASSERT_FALSE(served) << name;
+    EXPECT_NE(served.error().message.find(path_), std::string::npos)
+        << name << ": " << served.error().message;
+    const Code expected = name == "skep.store" ? Code::kInvalid : Code::kCorrupt;
+    EXPECT_EQ(served.error().code, expected) << name << ": " << served.error().message;
+  }
+  EXPECT_GT(removed, 8u);
+}
+
 // RocksDB parses the last blocks of a table before it compares their checksum, and some bits there end the
 // process.
 TEST_P(StoreDamage, NoBitOfATableEndsTheProcess) {

@@ -365,7 +365,7 @@ TEST(Lease, LostInACrashItsResultIsTakenAllTheSame) {
   EXPECT_EQ(world.state(id), TaskState::kDone);
 }
 
-TEST(Leases, OneOfAnEarlierOwnerThatWasLostAfterAStoredOneIsTakenUp) {
+TEST(Lease, OneOfAnEarlierOwnerThatWasLostAfterAStoredOneIsTakenUp) {
   ShardWorld world;
   const TaskId id = world.enqueue();
   const LeaseToken first = world.lease_one("w");
@@ -378,7 +378,7 @@ TEST(Leases, OneOfAnEarlierOwnerThatWasLostAfterAStoredOneIsTakenUp) {
   EXPECT_TRUE(world.complete(lost).has_value());
 }
 
-TEST(Leases, ALowerNumberOfALaterEpochIsNotTakenUp) {
+TEST(Lease, ALowerNumberOfALaterEpochIsNotTakenUp) {
   ShardWorld world;
   const TaskId id = world.enqueue();
   for (int i = 0; i < 3; ++i) {
@@ -393,7 +393,7 @@ TEST(Leases, ALowerNumberOfALaterEpochIsNotTakenUp) {
   EXPECT_EQ(world.state(id), TaskState::kQueued);
 }
 
-TEST(Leases, ALostOneThatNeverBeganLeavesTheStartDeadlineAsItWas) {
+TEST(Lease, ALostOneThatNeverBeganLeavesTheStartDeadlineAsItWas) {
   ShardWorld world;
   TaskSpec spec = world.spec();
   spec.start_deadline = seconds(20);

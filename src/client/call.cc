@@ -24,10 +24,10 @@ class Call : public std::enable_shared_from_this<Call> {
   void start() {
     const http::Url manager = session_->managers.current();
     note(manager.host_port());
-    session_->http.send(manager, plan_.request, try_deadline(), session_->executor,
-                        [self = shared_from_this(), manager](Result<http::Response> response) {
-                          self->on_response(manager, std::move(response));
-                        });
+    session_->transport.send(manager, plan_.request, try_deadline(), session_->executor,
+                             [self = shared_from_this(), manager](Result<http::Response> response) {
+                               self->on_response(manager, std::move(response));
+                             });
   }
 
  private:
@@ -65,9 +65,9 @@ class Call : public std::enable_shared_from_this<Call> {
         policy_.after(failure, session.managers.size(), session.executor.now(), session.random);
     // The calls after this one are not to begin at a manager that does not answer either.
     if (next.is_next_manager) session.managers.next_after(manager);
-    if (next.is_over || session.is_closed) return give_up(std::move(error));
+    if (next.is_over || session.transport.is_closed()) return give_up(std::move(error));
     session.executor.post_at(next.at, [self = shared_from_this(), error = std::move(error)]() mutable {
-      if (self->session_->is_closed) return self->give_up(std::move(error));
+      if (self->session_->transport.is_closed()) return self->give_up(std::move(error));
       self->start();
     });
   }

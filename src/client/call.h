@@ -3,7 +3,7 @@
 //
 // Threads:   start_call from any thread; everything after it on the executor given.
 // Errors:    `done` gets the response of a 2xx, or the error of the last try.
-// Ownership: a call owns itself until `done` ran; it borrows executor and transport.
+// Ownership: a call owns itself until `done` ran; it borrows the executor.
 #pragma once
 
 #include <memory>
@@ -14,6 +14,7 @@
 #include "client/client.h"
 #include "client/manager_list.h"
 #include "client/retry_policy.h"
+#include "client/transport.h"
 #include "http/client.h"
 
 namespace skep::client {
@@ -25,13 +26,12 @@ inline constexpr Duration kTryMax = seconds(60);
 // What the calls of one Client share.
 struct Session {
   Session(Executor& e, http::Client& h, std::vector<http::Url> urls, Random r)
-      : executor(e), http(h), managers(std::move(urls)), random(r) {}
+      : executor(e), transport(h), managers(std::move(urls)), random(r) {}
 
   Executor& executor;
-  http::Client& http;
+  Transport transport;  // closed: no further tries
   ManagerList managers;
-  Random random;           // on the executor only
-  bool is_closed = false;  // on the executor only: no further tries
+  Random random;  // on the executor only
 };
 
 struct CallPlan {

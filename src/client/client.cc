@@ -75,7 +75,7 @@ Client::Client(Executor& executor, http::Client& http, std::vector<http::Url> ma
     : impl_(std::make_unique<Impl>(executor, http, std::move(managers), random, encoding)) {}
 
 Client::~Client() {
-  impl_->session->executor.post([session = impl_->session] { session->is_closed = true; });
+  impl_->session->transport.close();
 }
 
 void Client::next_manager() {

@@ -10,6 +10,8 @@
 
 #include "base/clock.h"
 #include "base/runner.h"
+#include "base/testing/virtual_executor.h"
+#include "client/link.h"
 #include "client/testing/fake_manager.h"
 #include "http/testing/scripted_server.h"
 
@@ -330,6 +332,21 @@ TEST_F(ClientTest, CallsEndWhenTheClientGoes) {
     client.reset();
   });
   EXPECT_EQ(result.error().code, Code::kUnavailable);
+}
+
+// The executor is busy: the call has not begun when its connections go.
+TEST_F(ClientTest, CallThatHasNotBegunWhenTheLinkGoesIsAnswered) {
+  FakeManager manager([](const http::Request&) { return reply(task("id1")); });
+  skep::testing::VirtualExecutor executor;
+  auto link = std::make_unique<Link>(executor, executor, std::vector{manager.url()}, Random(1));
+  std::optional<Result<v1::Task>> answer;
+  link->client().get_task("id1", {}, {}, [&](Result<v1::Task> result) { answer = std::move(result); });
+  link.reset();
+  executor.run_ready();
+  ASSERT_TRUE(answer.has_value());
+  ASSERT_TRUE(answer->has_error());
+  EXPECT_EQ(answer->error().code, Code::kUnavailable);
+  EXPECT_TRUE(manager.requests().empty());
 }
 
 TEST(WaitFor, EndsWhenTheCallbackIsDropped) {

@@ -43,6 +43,7 @@ std::vector<Action> LeaseLoop::tick(Instant now) {
 
 std::vector<Action> LeaseLoop::on_registered(Instant now, Result<api::v1::RegisterReply> reply) {
   Actions actions;
+  if (is_over_) return actions;
   if (reply.has_error()) {
     // A manager that has never accepted this worker and finds its request wrong will not change its mind.
     if (reply.error().code == Code::kInvalid && registration_ == 0) {
@@ -60,8 +61,14 @@ std::vector<Action> LeaseLoop::on_registered(Instant now, Result<api::v1::Regist
   ++registration_;
   const auto wanted = milliseconds(std::min<std::uint64_t>(reply.value().heartbeat_ms(), 3'600'000));
   if (wanted > Duration::zero()) heartbeat_interval_ = wanted;
-  // What is held from an earlier registration is presented at once.
-  heartbeat_.not_before = held_.is_empty() ? add_saturated(now, heartbeat_interval_) : now;
+  // What is held from an earlier registration is presented at once, unless that failed just before: a manager
+  // that registers this worker and then does not know it must not make a loop without a pause.
+  const bool is_failing = heartbeat_.back_off > options_.retry_first;
+  if (held_.is_empty()) {
+    heartbeat_.not_before = add_saturated(now, heartbeat_interval_);
+  } else if (!is_failing) {
+    heartbeat_.not_before = now;
+  }
   return proceed(now, std::move(actions));
 }
 

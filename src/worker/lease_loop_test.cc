@@ -465,5 +465,30 @@ TEST_F(PrefetchTest, HalfOfThePrefetchIsUsedUpBeforeMoreIsAsked) {
   EXPECT_EQ(asked_at, 4);
 }
 
+TEST_F(LeaseLoopTest, NothingComesAfterTheExitWhateverIsAnswered) {
+  loop.tick(now);
+  EXPECT_TRUE(find<DoExit>(loop.drain(now, DrainCause::kSignal)));
+  EXPECT_TRUE(loop.on_registered(now, down(Code::kInvalid)).empty());
+  EXPECT_TRUE(loop.on_registered(now, registered()).empty());
+  EXPECT_TRUE(loop.on_acquired(now, leases({"a"})).empty());
+  EXPECT_TRUE(loop.on_heartbeat(now, v1::HeartbeatReply()).empty());
+  EXPECT_TRUE(loop.drain(now, DrainCause::kSignal).empty());
+  EXPECT_TRUE(loop.tick(now + hours(1)).empty());
+}
+
+// A manager that registers the worker and then does not know it is not asked in a loop without a pause.
+TEST_F(LeaseLoopTest, ManagerThatForgetsTheWorkerAgainAndAgainIsNotHurried) {
+  begin();
+  loop.on_acquired(now, leases({"a"}));
+  const Instant began = now;
+  Actions actions = later(seconds(2));
+  for (int i = 0; i < 20; ++i) {
+    while (!find<DoHeartbeat>(actions)) actions = next();
+    ASSERT_TRUE(find<DoRegister>(loop.on_heartbeat(now, down(Code::kNotFound)))) << i;
+    actions = loop.on_registered(now, registered());
+  }
+  EXPECT_GT(now - began, seconds(10));
+}
+
 }  // namespace
 }  // namespace skep::worker

@@ -67,6 +67,10 @@ void ignore_broken_pipes() {
   std::signal(SIGPIPE, SIG_IGN);
 }
 
+void keep_ended_children() {
+  std::signal(SIGCHLD, SIG_DFL);
+}
+
 void reset_signals_in_child() {
   for (int number = 1; number < NSIG; ++number) {
     if (number != SIGKILL && number != SIGSTOP) std::signal(number, SIG_DFL);

@@ -41,6 +41,9 @@ class SignalWaiter {
 // Writing to a pipe or socket without a reader is then an error (EPIPE) and does not end the process.
 void ignore_broken_pipes();
 
+// A parent may have left SIGCHLD ignored; then the system tells nobody how a child of this process ended.
+void keep_ended_children();
+
 // Gives a forked child the default handlers and an empty mask, which exec would not do for it. Between fork
 // and exec only; async-signal-safe.
 void reset_signals_in_child();

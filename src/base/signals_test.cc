@@ -64,6 +64,17 @@ TEST(IgnoreBrokenPipes, WritingWithoutAReaderIsAnError) {
   std::signal(SIGPIPE, before);
 }
 
+TEST(KeepEndedChildren, TheEndOfAChildIsTold) {
+  const auto before = std::signal(SIGCHLD, SIG_IGN);
+  keep_ended_children();
+  const pid_t child = fork();
+  if (child == 0) _exit(7);
+  int status = 0;
+  EXPECT_EQ(waitpid(child, &status, 0), child);
+  EXPECT_EQ(WEXITSTATUS(status), 7);
+  std::signal(SIGCHLD, before);
+}
+
 TEST(ResetSignalsInChild, ChildDiesOfASignalThatItsParentBlocks) {
   const SignalWaiter waiter({SIGTERM});
   const pid_t child = fork();

@@ -18,6 +18,7 @@
 #include "base/check.h"
 #include "base/clock.h"
 #include "base/mutex.h"
+#include "base/signals.h"
 #include "provision/spawn.h"
 
 namespace skep::provision {
@@ -94,6 +95,7 @@ ProcessProvisioner::Impl::Impl(Executor& e, ProcessOptions o, Logger l)
       log(std::move(l)),
       wake_descriptor(eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK)) {
   SKEP_CHECK(wake_descriptor >= 0, "no file descriptors left for the provisioner");
+  keep_ended_children();
   thread = std::thread([this]() noexcept { run(); });
 }
 

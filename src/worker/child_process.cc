@@ -160,8 +160,14 @@ int ChildProcess::finish() {
   is_finished_ = true;
   // Before the child is reaped: until then nobody else can have the group's number.
   kill(-pid_, SIGKILL);
-  while (waitpid(pid_, &status_, 0) < 0 && errno == EINTR) {
-  }
+  // The child itself may have gone over to another group.
+  kill(pid_, SIGKILL);
+  pid_t reaped = -1;
+  do {
+    reaped = waitpid(pid_, &status_, 0);
+  } while (reaped < 0 && errno == EINTR);
+  // Somebody else has reaped it, so nobody can tell how it ended: that must not pass for a success.
+  if (reaped < 0) status_ = SIGKILL;
   return status_;
 }
 

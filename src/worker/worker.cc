@@ -322,6 +322,7 @@ Result<int> run_worker(WorkerOptions options, const Clock& clock, Logger log, Dr
   SKEP_TRY(auto managers, ManagerBook::make(options.managers));
   SKEP_TRY(auto full, completed(std::move(options)));
   ignore_broken_pipes();  // a command need not read its input
+  keep_ended_children();
   std::promise<int> done;
   std::future<int> exit_code = done.get_future();
   Runner runner(clock, "worker");

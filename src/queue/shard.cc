@@ -8,6 +8,18 @@
 #include "queue/backoff.h"
 
 namespace skep::queue {
+namespace {
+
+// The beginning of UTF-8 text, whole characters only: half of one would make every answer that holds it
+// invalid.
+std::string cut(const std::string& text, std::size_t bytes_max) {
+  if (text.size() <= bytes_max) return text;
+  std::size_t end = bytes_max;
+  while (end > 0 && (static_cast<unsigned char>(text[end]) & 0xc0) == 0x80) --end;
+  return text.substr(0, end);
+}
+
+}  // namespace
 
 std::string_view notice_name(NoticeKind kind) {
   switch (kind) {
@@ -219,7 +231,7 @@ LostWorker Shard::apply(const LoseWorker& command, Instant now, Effects& effects
 
 void Shard::remember_error(TaskRecord& record, AttemptEnd end, const std::string& message, Instant now) {
   record.errors.push_back(
-      {record.lease_number, end, now, record.worker, message.substr(0, limits::kErrorBytesMax)});
+      {record.lease_number, end, now, record.worker, cut(message, limits::kErrorBytesMax)});
   if (record.errors.size() > limits::kErrorsKept) record.errors.erase(record.errors.begin());
 }
 

@@ -132,6 +132,20 @@ TEST(Shard, FailedAttemptBacksOffAndIsTriedAgain) {
   EXPECT_EQ(world.record(id).errors[0].end, AttemptEnd::kFailed);
 }
 
+// A message that ends inside a character would be no text, and no answer with it could be read.
+TEST(Shard, LongErrorIsCutBetweenCharacters) {
+  ShardWorld world;
+  const std::string fits(limits::kErrorBytesMax - 1, 'e');
+  for (const auto* character : {"\xc3\xa9", "\xe2\x82\xac", "\xf0\x9f\x90\x9d"}) {
+    const TaskId id = world.enqueue();
+    EXPECT_TRUE(world.fail_attempt(world.lease_one("w"), fits + character + "more").has_value());
+    EXPECT_EQ(world.record(id).errors.at(0).message, fits);
+  }
+  const TaskId id = world.enqueue();
+  EXPECT_TRUE(world.fail_attempt(world.lease_one("w"), fits + "ef").has_value());
+  EXPECT_EQ(world.record(id).errors.at(0).message, fits + "e");
+}
+
 TEST(Shard, UsedUpAttemptsMakeItDeadWithEveryError) {
   ShardWorld world;
   TaskSpec spec = world.spec();

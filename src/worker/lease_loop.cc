@@ -298,8 +298,10 @@ void LeaseLoop::failed(Call& call, const Error& error, Instant now, Actions& act
     }
     return;
   }
-  // Whoever refuses to register this worker is no manager of its own: the orphan's clock goes on.
-  if (&call != &register_) answered_at_ = now;
+  // Whoever refuses to register this worker, or answers what no manager says, is no manager of its own: the
+  // orphan's clock goes on.
+  const bool is_foreign = error.code == Code::kInternal || error.code == Code::kInvalid;
+  if (&call != &register_ && !is_foreign) answered_at_ = now;
   if (error.code == Code::kNotFound && call.registration == registration_ && is_registered_) {
     is_registered_ = false;
     register_.not_before = now;

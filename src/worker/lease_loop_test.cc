@@ -476,6 +476,28 @@ TEST_F(LeaseLoopTest, NothingComesAfterTheExitWhateverIsAnswered) {
   EXPECT_TRUE(loop.tick(now + hours(1)).empty());
 }
 
+// Another server may have taken over the address of a manager that is gone.
+class ForeignServerTest : public LeaseLoopTest, public testing::WithParamInterface<Code> {};
+INSTANTIATE_TEST_SUITE_P(Answers, ForeignServerTest, testing::Values(Code::kInternal, Code::kInvalid));
+
+TEST_P(ForeignServerTest, WhoeverAnswersNonsenseIsNoManager) {
+  begin();
+  const Instant end = now + 2 * options().orphan_timeout;
+  Actions actions = loop.on_acquired(now, down(GetParam()));
+  while (!find<DoExit>(actions) && now < end) {
+    if (find<DoHeartbeat>(actions)) {
+      actions = loop.on_heartbeat(now, down(GetParam()));
+    } else {
+      actions = next();
+    }
+    if (find<DoAcquire>(actions)) {
+      for (auto& action : loop.on_acquired(now, down(GetParam()))) actions.push_back(std::move(action));
+    }
+  }
+  ASSERT_TRUE(find<DoExit>(actions));
+  EXPECT_TRUE(find<DoExit>(actions)->reason.starts_with("no manager has answered"));
+}
+
 // A manager that registers the worker and then does not know it is not asked in a loop without a pause.
 TEST_F(LeaseLoopTest, ManagerThatForgetsTheWorkerAgainAndAgainIsNotHurried) {
   begin();

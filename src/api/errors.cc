@@ -56,6 +56,8 @@ Code code_for_status(int http_status) {
   if (http_status == 413 || http_status == 414 || http_status == 431 || http_status == 405)
     return Code::kInvalid;
   if (http_status == 408) return Code::kTimeout;
+  // A proxy got no usable answer: the manager behind it may be gone, before or after it did what was asked.
+  if (http_status == 502) return Code::kUnknownOutcome;
   const auto* row = std::find_if(kCodes.begin(), kCodes.end(), [&](const CodeInfo& candidate) {
     return candidate.http_status == http_status;
   });

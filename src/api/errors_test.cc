@@ -67,7 +67,7 @@ TEST(Errors, ForeignAnswersGetTheCodeOfTheirStatus) {
   EXPECT_EQ(error_from_problem(429, "{}").code, Code::kExhausted);
   EXPECT_EQ(error_from_problem(500, "oops").code, Code::kInternal);
   EXPECT_EQ(error_from_problem(418, "").code, Code::kInvalid);
-  EXPECT_EQ(error_from_problem(502, "").code, Code::kInternal);
+  EXPECT_EQ(error_from_problem(502, "").code, Code::kUnknownOutcome);
   EXPECT_EQ(error_from_problem(413, problem_json(413, "too_large", "too much")).message, "too much");
   EXPECT_EQ(error_from_problem(413, problem_json(413, "too_large", "too much")).code, Code::kInvalid);
 }

@@ -7,6 +7,7 @@
 #include <gtest/gtest.h>
 
 #include <algorithm>
+#include <atomic>
 #include <fstream>
 #include <future>
 
@@ -406,6 +407,17 @@ TEST_F(WorkerTest, NonsenseInsideAnswersIsSurvived) {
            is_completed(seen, "b");
   }));
   EXPECT_EQ(manager.seen().outcomes.size(), 4u);
+}
+
+TEST_F(WorkerTest, ResultIsKeptWhileAProxyFindsNoManagerBehindIt) {
+  std::atomic<int> completes = 0;
+  LeaseManager manager([&](const http::Request& request) -> std::optional<http::Response> {
+    if (request.path != "/v1/leases:complete" || ++completes > 3) return std::nullopt;
+    return http::Response::text(502, "text/html", "<h1>Bad Gateway</h1>");
+  });
+  start(manager);
+  manager.give(hash("a", 2));
+  EXPECT_TRUE(manager.saw([](const Seen& seen) { return is_completed(seen, "a"); }));
 }
 
 TEST_F(WorkerTest, OrphanAmongServersThatAreNoManagersExits) {

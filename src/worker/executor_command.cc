@@ -32,6 +32,21 @@ std::string search_path() {
   return path == nullptr ? std::string(kPathDefault) : path;
 }
 
+// Gives back to every directory below `path` the rights that deleting what is in it needs.
+void open_up(const std::filesystem::path& path) {
+  namespace fs = std::filesystem;
+  constexpr auto kHow = fs::perm_options::add | fs::perm_options::nofollow;
+  std::error_code problem;
+  fs::permissions(path, fs::perms::owner_all, kHow, problem);
+  auto entry = fs::recursive_directory_iterator(path, fs::directory_options::skip_permission_denied, problem);
+  // A directory is opened up before the iterator goes into it.
+  for (; !problem && entry != end(entry); entry.increment(problem)) {
+    std::error_code ignored;
+    if (entry->symlink_status(ignored).type() == fs::file_type::directory)
+      fs::permissions(entry->path(), fs::perms::owner_all, kHow, ignored);
+  }
+}
+
 // A directory that is there while this is.
 class WorkDirectory {
  public:
@@ -39,8 +54,13 @@ class WorkDirectory {
     if (mkdtemp(path_.data()) == nullptr) error_ = errno;
   }
   ~WorkDirectory() {
-    std::error_code ignored;
-    if (error_ == 0) std::filesystem::remove_all(path_, ignored);
+    if (error_ != 0) return;
+    std::error_code problem;
+    std::filesystem::remove_all(path_, problem);
+    if (!problem) return;
+    // Programs protect what they keep, such as a cache of modules.
+    open_up(path_);
+    std::filesystem::remove_all(path_, problem);
   }
   WorkDirectory(const WorkDirectory&) = delete;
   WorkDirectory& operator=(const WorkDirectory&) = delete;

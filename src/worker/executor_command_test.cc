@@ -4,7 +4,10 @@
 #include "worker/executor_command.h"
 
 #include <gtest/gtest.h>
+#include <sys/stat.h>
+#include <sys/wait.h>
 #include <time.h>
+#include <unistd.h>
 
 #include <algorithm>
 #include <cstdlib>
@@ -168,6 +171,23 @@ TEST_F(RunCommand, WorkingDirectoryIsEmptyItsOwnAndGoneAfterwards) {
   EXPECT_EQ(std::count(first.begin(), first.end(), '\n'), 1) << first;
   EXPECT_NE(first, second);
   EXPECT_FALSE(std::filesystem::exists(first.substr(0, first.size() - 1)));
+}
+
+// As a user who is not root, whom the rights of files do not bind: in a process of its own.
+TEST_F(RunCommand, WhatItProtectedFromDeletionIsGoneAfterwardsToo) {
+  ASSERT_EQ(chmod(work.path().c_str(), 0777), 0);
+  const pid_t child = fork();
+  if (child == 0) {
+    constexpr uid_t kNobody = 65'534;
+    if (geteuid() == 0 && setuid(kNobody) != 0) _exit(2);
+    const auto outcome = run_or_stop(
+        {"/bin/sh", "-c",
+         "mkdir -p a/b/c; touch a/b/c/file; ln -s a/b/c/file link; chmod 500 a/b/c a/b; chmod 0 a"});
+    _exit(outcome && !outcome->failed() && work.is_empty() ? 0 : 1);
+  }
+  int status = -1;
+  ASSERT_EQ(waitpid(child, &status, 0), child);
+  EXPECT_EQ(status, 0);
 }
 
 TEST_F(RunCommand, WithoutARoomForItsDirectoryItFailsAndMayBeRetried) {

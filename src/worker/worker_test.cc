@@ -310,7 +310,9 @@ TEST_F(WorkerTest, AnotherManagerTakesOver) {
   first.give(gate("a"));
   ASSERT_TRUE(wait_at_gate("a"));
   first.go_down();
-  EXPECT_TRUE(second.saw([](const Seen& seen) { return !seen.registers.empty(); }));
+  EXPECT_TRUE(second.saw([](const Seen& seen) {
+    return !seen.registers.empty() && !seen.heartbeats.empty() && seen.heartbeats.back().leases_size() == 1;
+  }));
   open_gate();
   EXPECT_TRUE(second.saw([](const Seen& seen) { return is_completed(seen, "a"); }));
 }

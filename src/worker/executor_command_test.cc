@@ -4,9 +4,9 @@
 #include "worker/executor_command.h"
 
 #include <gtest/gtest.h>
+#include <sys/resource.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
-#include <time.h>
 #include <unistd.h>
 
 #include <algorithm>
@@ -231,9 +231,10 @@ TEST_F(RunCommand, StopBeforeItBeginsHoldsToo) {
 }
 
 Duration own_processor_time() {
-  timespec spent{};
-  clock_gettime(CLOCK_THREAD_CPUTIME_ID, &spent);
-  return seconds(spent.tv_sec) + Duration(spent.tv_nsec);
+  rusage used{};
+  getrusage(RUSAGE_THREAD, &used);
+  const auto span = [](const timeval& time) { return seconds(time.tv_sec) + microseconds(time.tv_usec); };
+  return span(used.ru_utime) + span(used.ru_stime);
 }
 
 TEST_F(RunCommand, ProgramThatClosesItsOutputsAndRunsOnIsWaitedForWithoutSpinning) {

@@ -24,6 +24,18 @@ using store::Table;
 using store::task_key;
 using store::VerifyReport;
 
+std::string encoded(const TaskRecord& record) {
+  std::string bytes;
+  encode(record, bytes);
+  return bytes;
+}
+
+std::string encoded_blob(const TaskId& id, const std::string& blob) {
+  std::string bytes;
+  encode_blob(id, blob, bytes);
+  return bytes;
+}
+
 class StoreVerify : public ::testing::Test {
  protected:
   Result<VerifyReport> verify() { return store::verify_rocksdb({.directory = path_}); }
@@ -48,16 +60,6 @@ class StoreVerify : public ::testing::Test {
     std::string text;
     for (const auto& finding : report.findings) text += finding.to_string() + "\n";
     return text;
-  }
-  static std::string encoded(const TaskRecord& record) {
-    std::string bytes;
-    encode(record, bytes);
-    return bytes;
-  }
-  static std::string encoded_blob(const TaskId& id, const std::string& blob) {
-    std::string bytes;
-    encode_blob(id, blob, bytes);
-    return bytes;
   }
 
   TemporaryDirectory directory_;
@@ -162,15 +164,11 @@ struct Damage {
   std::function<void(KvBatch&)> change;
 };
 
-TEST_F(StoreVerify, EachRuleThatIsBrokenIsNamedWithItsPlace) {
-  const auto put_record = [](TaskId id, const std::function<void(TaskRecord&)>& change) {
-    TaskRecord record = sound_task(id).record;
-    change(record);
-    return [id, record](KvBatch& kv) { kv.put(Table::kTasks, task_key(id), encoded(record)); };
-  };
+// Blobs that are missing, too many or another's; records that are no records.
+std::vector<Damage> damage_to_blobs() {
   const std::string done = "task " + kDone.to_string() + ": ";
   const std::string queued = "task " + kQueued.to_string() + ": ";
-  const std::vector<Damage> damages{
+  return {
       {queued + "its body is missing", [](KvBatch& kv) { kv.erase(Table::kBodies, task_key(kQueued)); }},
       {done + "it is done and its result is missing",
        [](KvBatch& kv) { kv.erase(Table::kResults, task_key(kDone)); }},
@@ -196,10 +194,23 @@ TEST_F(StoreVerify, EachRuleThatIsBrokenIsNamedWithItsPlace) {
        [](KvBatch& kv) { kv.put(Table::kTasks, task_key(kQueued), encoded(sound_task(kDone).record)); }},
       {"table tasks: key short", [](KvBatch& kv) { kv.put(Table::kTasks, "short", "x"); }},
       {"record of task " + TaskId{7, 1, 1}.to_string() + ": there is no such shard",
-       [&](KvBatch& kv) {
+       [](KvBatch& kv) {
          const TaskId id{7, 1, 1};
          kv.put(Table::kTasks, task_key(id), encoded(sound_task(id).record));
        }},
+  };
+}
+
+// Records of tasks whose fields do not agree.
+std::vector<Damage> damage_to_tasks() {
+  const auto put_record = [](TaskId id, const std::function<void(TaskRecord&)>& change) {
+    TaskRecord record = sound_task(id).record;
+    change(record);
+    return [id, record](KvBatch& kv) { kv.put(Table::kTasks, task_key(id), encoded(record)); };
+  };
+  const std::string done = "task " + kDone.to_string() + ": ";
+  const std::string queued = "task " + kQueued.to_string() + ": ";
+  return {
       {queued + "it is queued and has a reason", put_record(kQueued, [](auto& r) { r.reason = "why"; })},
       {done + "its completion has epoch 9, its shard has epoch 2",
        put_record(kDone, [](auto& r) { r.completion_epoch = 9; })},
@@ -213,24 +224,23 @@ TEST_F(StoreVerify, EachRuleThatIsBrokenIsNamedWithItsPlace) {
                   })},
       {"task " + kDead.to_string() + ": it is dead and has no reason",
        put_record(kDead, [](auto& r) { r.reason.clear(); })},
+  };
+}
+
+std::vector<Damage> damage_to_queues_and_meta() {
+  const auto put_queue = [](ShardId shard, const std::string& key, const std::string& name) {
+    QueueRecord queue;
+    queue.name = name;
+    std::string bytes;
+    encode(queue, bytes);
+    return [shard, key, bytes](KvBatch& kv) { kv.put(Table::kQueues, store::queue_key(shard, key), bytes); };
+  };
+  return {
       {"record of queue 'default' in shard 0: queue record: its checksum",
        [](KvBatch& kv) { kv.put(Table::kQueues, store::queue_key(0, "default"), "no record"); }},
       {"record of queue 'other' in shard 1: the record is of another queue",
-       [](KvBatch& kv) {
-         QueueRecord queue;
-         queue.name = "default";
-         std::string bytes;
-         encode(queue, bytes);
-         kv.put(Table::kQueues, store::queue_key(1, "other"), bytes);
-       }},
-      {"record of queue 'a\\x20b' in shard 1: its name must be",
-       [](KvBatch& kv) {
-         QueueRecord queue;
-         queue.name = "a b";
-         std::string bytes;
-         encode(queue, bytes);
-         kv.put(Table::kQueues, store::queue_key(1, "a b"), bytes);
-       }},
+       put_queue(1, "other", "default")},
+      {"record of queue 'a\\x20b' in shard 1: its name must be", put_queue(1, "a b", "a b")},
       {"epoch of shard 1: it is missing", [](KvBatch& kv) { kv.erase(Table::kMeta, store::epoch_key(1)); }},
       {"epoch of shard 0: meta value",
        [](KvBatch& kv) { kv.put(Table::kMeta, store::epoch_key(0), std::string(13, 'x')); }},
@@ -244,6 +254,13 @@ TEST_F(StoreVerify, EachRuleThatIsBrokenIsNamedWithItsPlace) {
        }},
       {"meta value format: it is missing", [](KvBatch& kv) { kv.erase(Table::kMeta, store::kMetaFormat); }},
   };
+}
+
+TEST_F(StoreVerify, EachRuleThatIsBrokenIsNamedWithItsPlace) {
+  std::vector<Damage> damages = damage_to_blobs();
+  for (auto more : {damage_to_tasks(), damage_to_queues_and_meta()}) {
+    damages.insert(damages.end(), more.begin(), more.end());
+  }
   const std::string sound = directory_.path() + "/sound";
   make_sealed_store(sound);
   for (const auto& damage : damages) {

@@ -37,8 +37,8 @@ def marked_blocks(text: str) -> list[str]:
 
 
 def named_commands(text: str) -> set[str]:
-    """The words after `skep` in inline code and in code blocks."""
-    blocks = re.findall(r"^```\w*\n(.*?)^```$", text, re.MULTILINE | re.DOTALL)
+    """The words after `skep` in inline code and in code blocks, but for those that say ```text."""
+    blocks = re.findall(r"^```(?:sh)?\n(.*?)^```$", text, re.MULTILINE | re.DOTALL)
     lines = [line for line in text.splitlines() if line.startswith("    ")] + "\n".join(blocks).splitlines()
     typed = [name for line in lines for name in re.findall(r"(?:^|[|;&] *|\$ )\s*(?:build/)?skep ([a-z]+)\b", line)]
     return set(typed) | set(re.findall(r"`skep ([a-z]+)\b", text))
@@ -92,7 +92,7 @@ class Documents(unittest.TestCase):
 
 
 class Reading(unittest.TestCase):
-    TEXT = "Say `skep nothing`.\n\n" + MARK + "\n```sh\nfalse | skep never\n```\n\n```sh\nskep twice\n```\n\n    skep indented\n"
+    TEXT = "Say `skep nothing`.\n\n" + MARK + "\n```sh\nfalse | skep never\n```\n\n```sh\nskep twice\n```\n\n```text\nskep shown\n```\n\n    skep indented\n"
 
     def test_blocks_and_commands_are_found(self):
         self.assertEqual(marked_blocks(self.TEXT), ["false | skep never\n"])

@@ -142,6 +142,23 @@ TEST_F(ServiceFaults, ATaskWhoseBodyCanNotBeReadNowGoesBackUnblamed) {
   EXPECT_EQ(acquire(add_worker()).leases_size(), 1);
 }
 
+TEST_F(ServiceFaults, ABodyGoesWithTheLastWorkOnIt) {
+  const auto body_is_kept = [&](const TaskId& id) {
+    auto session = memory->open_session(executor);
+    bool is_kept = false;
+    session->read({body_of(id)},
+                  [&](Result<std::vector<Blob>> blobs) { is_kept = blobs.value()[0] != nullptr; });
+    settle();
+    return is_kept;
+  };
+  const TaskId cancelled = enqueue();
+  EXPECT_TRUE(body_is_kept(cancelled));
+  ASSERT_TRUE(
+      call<v1::Task>([&](auto done) { service->cancel_task(cancelled, std::move(done)); }).has_value());
+  EXPECT_FALSE(body_is_kept(cancelled));
+  EXPECT_FALSE(body_is_kept(finish(1)[0]));
+}
+
 // ---- who is gone ----
 
 TEST_F(ServiceFaults, AWaitingPullIsWokenByItsOwnQueueWhoeverWaitsBefore) {

@@ -18,6 +18,7 @@ store::Mutation to_mutation(queue::Change change) {
   if (auto* put = std::get_if<queue::PutTask>(&change)) {
     return store::PutTask{std::move(put->record), std::move(put->body), std::move(put->result)};
   }
+  if (auto* erase = std::get_if<queue::EraseBody>(&change)) return store::EraseBody{erase->id};
   if (auto* erase = std::get_if<queue::EraseTask>(&change)) return store::EraseTask{erase->id};
   return store::PutQueue{std::move(std::get<queue::PutQueue>(change).record)};
 }
@@ -395,13 +396,15 @@ void ShardHost::hand_out(std::string worker, std::vector<queue::LeasedTask> leas
 // A body that is gone for good makes the task dead, and says so; one that can not be read now is tried again.
 void ShardHost::give_back_unreadable(const std::string& worker, const queue::LeasedTask& task,
                                      const Error& problem) {
-  log_.error("the body of a leased task can not be read",
-             {{"task", task.token.task.to_string()}, {"problem", problem.message}});
   const bool is_gone = problem.code == Code::kCorrupt || problem.code == Code::kNotFound;
   submit<void>(
-      [worker, token = task.token, is_gone, problem](Turn& turn) -> Result<void> {
+      [this, worker, token = task.token, is_gone, problem](Turn& turn) -> Result<void> {
         auto* shard = turn.shard(token.task.shard);
-        if (shard == nullptr) return ok();
+        const auto* record = shard == nullptr ? nullptr : shard->find(token.task);
+        if (record == nullptr || is_terminal(record->state))
+          return ok();  // over meanwhile, and the body with it
+        log_.error("the body of a leased task can not be read",
+                   {{"task", token.task.to_string()}, {"problem", problem.message}});
         // Refused: the lease is over already.
         if (is_gone) {
           (void)turn.apply(*shard,

@@ -24,13 +24,17 @@ struct PutTask {
   Blob body;    // null: as stored
   Blob result;  // null: as stored
 };
+// The task is over and never runs again: its body goes, its record stays.
+struct EraseBody {
+  TaskId id;
+};
 struct EraseTask {
   TaskId id;
 };
 struct PutQueue {
   QueueRecord record;
 };
-using Change = std::variant<PutTask, EraseTask, PutQueue>;
+using Change = std::variant<PutTask, EraseBody, EraseTask, PutQueue>;
 
 // Something happened to a task: for waiters, events and logs.
 enum class NoticeKind : std::uint8_t {

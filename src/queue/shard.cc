@@ -180,6 +180,7 @@ Result<Completed> Shard::apply(const Complete& command, Instant now, Effects& ef
   ++totals_.completed;
   totals_.completed_iterations += record->spec.iterations;
   put(*record, effects, true, nullptr, command.result);
+  effects.changes.push_back(EraseBody{record->id});
   effects.notices.push_back({NoticeKind::kDone, record->id, command.worker});
   return Completed{false};
 }
@@ -317,6 +318,7 @@ Result<TaskRecord> Shard::apply(const Cancel& command, Instant now, Effects& eff
   });
   ++totals_.cancelled;
   put(*record, effects, true);
+  effects.changes.push_back(EraseBody{record->id});
   effects.notices.push_back({NoticeKind::kCancelled, record->id, {}});
   return *record;
 }

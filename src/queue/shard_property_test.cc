@@ -27,6 +27,9 @@ struct Mirror {
         const auto problems = check_record(put->record, epoch);
         if (!problems.empty()) RC_FAIL(put->record.id.to_string() + ": " + problems.front());
         tasks[put->record.id] = put->record;
+      } else if (const auto* body = std::get_if<EraseBody>(&change)) {
+        const TaskState state = tasks.at(body->id).state;
+        RC_ASSERT((state == TaskState::kDone || state == TaskState::kCancelled));
       } else if (const auto* erase = std::get_if<EraseTask>(&change)) {
         tasks.erase(erase->id);
       } else {

@@ -67,10 +67,15 @@ Result<void> MemoryTables::apply(const std::vector<ShardBatch>& batches, Sync sy
         continue;
       }
       const auto* put = std::get_if<PutTask>(&mutation);
-      const TaskId id = put != nullptr ? put->record.id : std::get<EraseTask>(mutation).id;
+      const auto* body = std::get_if<EraseBody>(&mutation);
+      const TaskId id = put != nullptr    ? put->record.id
+                        : body != nullptr ? body->id
+                                          : std::get<EraseTask>(mutation).id;
       SKEP_CHECK(id.shard == batch.shard, "a shard's batch holds changes of its own tasks only");
       if (put != nullptr) {
         put_task(*put, undo);
+      } else if (body != nullptr) {
+        erase_body(id, undo);
       } else {
         erase_task(id, undo);
       }
@@ -95,6 +100,13 @@ void MemoryTables::put_task(const PutTask& put, std::vector<Undo>* undo) {
   row.record = put.record;
   if (put.body) row.body = put.body;
   if (put.result) row.result = put.result;
+}
+
+void MemoryTables::erase_body(const TaskId& id, std::vector<Undo>* undo) {
+  const auto found = tasks_.find(id);
+  if (found == tasks_.end()) return;
+  if (undo != nullptr) undo->push_back(OldRow{id, found->second});
+  found->second.body = nullptr;
 }
 
 void MemoryTables::erase_task(const TaskId& id, std::vector<Undo>* undo) {

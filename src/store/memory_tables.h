@@ -66,6 +66,7 @@ class MemoryTables {
   // Adds what was there before to `undo`, if given.
   void put_queue(ShardId shard, const QueueRecord& record, std::vector<Undo>* undo);
   void put_task(const PutTask& put, std::vector<Undo>* undo);
+  void erase_body(const TaskId& id, std::vector<Undo>* undo);
   void erase_task(const TaskId& id, std::vector<Undo>* undo);
   void take_back(Undo step);
 

@@ -84,9 +84,16 @@ void encode_mutation(const ShardBatch& batch, const Mutation& mutation, KvBatch&
     return;
   }
   const auto* put = std::get_if<PutTask>(&mutation);
-  const TaskId id = put != nullptr ? put->record.id : std::get<EraseTask>(mutation).id;
+  const auto* body = std::get_if<EraseBody>(&mutation);
+  const TaskId id = put != nullptr    ? put->record.id
+                    : body != nullptr ? body->id
+                                      : std::get<EraseTask>(mutation).id;
   SKEP_CHECK(id.shard == batch.shard, "a shard's batch holds changes of its own tasks only");
   const std::string key = task_key(id);
+  if (body != nullptr) {
+    kv.erase(Table::kBodies, key);
+    return;
+  }
   if (put == nullptr) {
     for (const Table table : {Table::kTasks, Table::kBodies, Table::kResults}) kv.erase(table, key);
     return;

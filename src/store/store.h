@@ -34,6 +34,10 @@ struct PutTask {
   Blob body;    // null: unchanged
   Blob result;  // null: unchanged
 };
+// Removes the body and leaves the rest. Where there is none: nothing happens.
+struct EraseBody {
+  TaskId id;
+};
 // Removes the record, the body and the result. Of an unknown id: nothing happens.
 struct EraseTask {
   TaskId id;
@@ -42,7 +46,7 @@ struct PutQueue {
   QueueRecord record;
 };
 // One change. Later ones of a batch win over earlier ones.
-using Mutation = std::variant<PutTask, EraseTask, PutQueue>;
+using Mutation = std::variant<PutTask, EraseBody, EraseTask, PutQueue>;
 
 // The changes of one shard in one commit. Fenced if `epoch` is not the shard's epoch in the store.
 struct ShardBatch {

@@ -24,6 +24,7 @@ namespace {
 struct Kept {
   bool is_readable = false;  // else only its key is known
   bool is_done = false;
+  bool is_over = false;  // done or cancelled: its body is gone
   std::uint64_t body_bytes = 0;
   std::uint64_t result_bytes = 0;
   std::uint64_t result_hash = 0;
@@ -375,6 +376,7 @@ void Verifier::check_task(const TaskId& id, std::string_view value) {
   ++report_.tasks_by_state[static_cast<std::size_t>(record.state)];
   kept.is_readable = true;
   kept.is_done = record.state == TaskState::kDone;
+  kept.is_over = kept.is_done || record.state == TaskState::kCancelled;
   kept.body_bytes = record.body_bytes;
   kept.result_bytes = record.result_bytes;
   kept.result_hash = record.result_hash;
@@ -406,6 +408,7 @@ void Verifier::check_blob(BlobKind kind, const TaskId& id, std::string_view valu
   (is_body ? kept.has_body : kept.has_result) = true;
   if (!kept.is_readable) return;
   if (!is_body && !kept.is_done) find(task_place(id), "a result is there and it is not done");
+  if (is_body && kept.is_over) find(task_place(id), "a body is there and it is over");
   if (!blob || (!is_body && !kept.is_done)) return;
   const std::uint64_t expected = is_body ? kept.body_bytes : kept.result_bytes;
   if (bytes != expected) {
@@ -425,7 +428,7 @@ void Verifier::check_missing_blobs() {
   for (const auto& [id, kept] : tasks_) {
     const std::string key = task_key(id);
     if (!kept.is_readable) continue;
-    if (!kept.has_body && !is_covered(gaps_[Table::kBodies], key))
+    if (!kept.is_over && !kept.has_body && !is_covered(gaps_[Table::kBodies], key))
       find(task_place(id), "its body is missing");
     if (kept.is_done && !kept.has_result && !is_covered(gaps_[Table::kResults], key))
       find(task_place(id), "it is done and its result is missing");

@@ -44,6 +44,7 @@ class History {
       return store::PutQueue{queue};
     }
     if (dice <= 2) return store::EraseTask{id};
+    if (dice == 3) return store::EraseBody{id};
     store::PutTask put;
     put.record = testing::any_task_record(random_);
     put.record.id = id;

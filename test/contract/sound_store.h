@@ -20,7 +20,8 @@
 namespace skep::contract {
 
 inline constexpr ShardId kSoundShards = 2;
-inline constexpr std::uint64_t kSoundTasks = 24;  // of each shard and epoch
+inline constexpr std::uint64_t kSoundTasks = 24;                    // of each shard and epoch
+inline constexpr std::uint64_t kSoundBodies = kSoundTasks * 4 / 6;  // of these: neither done nor cancelled
 
 inline std::string sound_bytes(const TaskId& id, std::size_t size) {
   Random random(id.sequence * 131 + id.epoch * 7 + id.shard);
@@ -51,6 +52,7 @@ inline store::PutTask sound_task(const TaskId& id) {
   r.leased_at = r.started_at = r.lease_expires_at = kAt + seconds(1);
   if (r.state == TaskState::kLeased) return put;
   r.finished_at = kAt + seconds(2);
+  if (r.state != TaskState::kDead) put.body = nullptr;
   if (r.state != TaskState::kDone) {
     r.reason = "a reason";
     return put;

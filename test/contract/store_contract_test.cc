@@ -98,6 +98,16 @@ INSTANTIATE_TEST_SUITE_P(Engines, StoreContract, ::testing::ValuesIn(all_engines
 
 // ---- mutations ----
 
+TEST_P(StoreContract, EraseBodyLeavesRecordAndResult) {
+  claim_all();
+  ASSERT_TRUE(driver_->commit(batch({PutTask{task(0, 1), blob("body"), nullptr}})));
+  ASSERT_TRUE(driver_->commit(batch({PutTask{task(0, 1, 7), nullptr, blob("result")},
+                                     store::EraseBody{task(0, 1).id}, store::EraseBody{task(0, 9).id}})));
+  EXPECT_EQ(contents().tasks, std::vector{task(0, 1, 7)});
+  EXPECT_EQ(body(task(0, 1).id), "(null)");
+  EXPECT_EQ(result(task(0, 1).id), "result");
+}
+
 TEST_P(StoreContract, PutTaskWritesBlobsOnlyWhereGiven) {
   claim_all();
   ASSERT_TRUE(driver_->commit(batch({PutTask{task(0, 1), blob("body"), nullptr}})));

@@ -103,6 +103,8 @@ void Runner::commit(Lines& lines) {
   for (auto& change : effects_.changes) {
     if (auto* put = std::get_if<queue::PutTask>(&change)) {
       batch.mutations.push_back(store::PutTask{put->record, put->body, put->result});
+    } else if (auto* body = std::get_if<queue::EraseBody>(&change)) {
+      batch.mutations.push_back(store::EraseBody{body->id});
     } else if (auto* erase = std::get_if<queue::EraseTask>(&change)) {
       batch.mutations.push_back(store::EraseTask{erase->id});
     } else {

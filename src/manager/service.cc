@@ -122,7 +122,7 @@ void Service::sweep() {
   drop_old_seed_leases(now);
   for (auto& [id, worker] : registry_.all()) update_idle(worker, now);
   if (host_.state() == HostState::kServing) {
-    const auto sums = totals();
+    const auto sums = host_.totals();
     const double iterations = static_cast<double>(sums.enqueued_iterations);
     const double others = static_cast<double>(sums.enqueued_others);
     const double dt = std::chrono::duration<double>(now - rate_at_).count();
@@ -172,35 +172,6 @@ std::uint32_t Service::leases_of(const std::string& worker) const {
   std::size_t count = 0;
   for (const auto& shard : host_.shards()) count += shard->lease_count(worker);
   return static_cast<std::uint32_t>(count);
-}
-
-queue::Totals Service::totals() const {
-  queue::Totals sum;
-  for (const auto& shard : host_.shards()) {
-    const auto& t = shard->totals();
-    sum.enqueued += t.enqueued;
-    sum.enqueued_iterations += t.enqueued_iterations;
-    sum.enqueued_others += t.enqueued_others;
-    sum.leased += t.leased;
-    sum.completed += t.completed;
-    sum.completed_iterations += t.completed_iterations;
-    sum.failed += t.failed;
-    sum.dead += t.dead;
-    sum.cancelled += t.cancelled;
-    sum.delivered += t.delivered;
-    sum.workers_lost += t.workers_lost;
-    sum.lease_expired += t.lease_expired;
-    sum.released += t.released;
-    sum.duplicate_results += t.duplicate_results;
-    sum.mismatches += t.mismatches;
-  }
-  return sum;
-}
-
-std::uint64_t Service::undelivered() const {
-  std::uint64_t sum = 0;
-  for (const auto& shard : host_.shards()) sum += shard->counts().undelivered;
-  return sum;
 }
 
 // ---- scaler::Fleet ----

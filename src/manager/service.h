@@ -179,8 +179,6 @@ class Service final : private HostListener, public scaler::Fleet {
   void update_idle(WorkerInfo& worker, Instant now);
   std::uint32_t leases_of(const std::string& worker) const;
   void learn(const api::v1::Outcome& outcome, const TaskRecord& record);
-  std::uint64_t undelivered() const;
-  queue::Totals totals() const;
 
   Executor& executor_;
   ServiceOptions options_;  // constant after start

@@ -104,7 +104,7 @@ void Service::cluster(Reply<api::v1::ClusterReply> reply) {
     item.set_state(std::string(host_state_name(host_.state())));
     item.set_tasks(shard->size());
   }
-  fill_totals(totals(), *message.mutable_totals());
+  fill_totals(host_.totals(), *message.mutable_totals());
   const auto stats = store_.stats();
   auto& store = *message.mutable_store();
   store.set_engine(stats.engine);

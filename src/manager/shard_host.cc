@@ -87,6 +87,7 @@ Result<void> ShardHost::start() {
 
 Result<void> ShardHost::claim_and_load() {
   set_state(HostState::kLoading, {});
+  totals_before_ = totals_committed_;  // what was counted since never happened
   shards_.clear();
   effects_.clear();
   forget_bodies();
@@ -245,6 +246,7 @@ void ShardHost::on_committed(Result<void> result) {
     stop_if_idle();
     return;
   }
+  totals_committed_ = totals();
   for (auto& [id, body] : uncommitted_bodies_) remember_body(id, body);
   uncommitted_bodies_.clear();
   const bool has_changed = !in_flight_notices_.empty() || has_ticked_;
@@ -280,6 +282,12 @@ void ShardHost::note_alive() {
 
 void ShardHost::forgive(Duration span) {
   for (auto& shard : shards_) shard->extend_all(span);
+}
+
+queue::Totals ShardHost::totals() const {
+  queue::Totals sum = totals_before_;
+  for (const auto& shard : shards_) sum += shard->totals();
+  return sum;
 }
 
 void ShardHost::set_timer() {

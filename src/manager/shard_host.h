@@ -135,6 +135,8 @@ class ShardHost {
     std::uint64_t requests = 0;  // answered by them
     Duration last{};             // from the hand-over to the reply
   };
+  // Of all shards since this host started: reloads do not set them back.
+  queue::Totals totals() const;
   const CommitStats& commit_stats() const { return commit_stats_; }
 
  private:
@@ -201,6 +203,8 @@ class ShardHost {
   Instant commit_began_{};
   Instant alive_at_ = kNoInstant;
   CommitStats commit_stats_;
+  queue::Totals totals_before_;     // of the shards that were loaded before those at hand
+  queue::Totals totals_committed_;  // as of the last commit
   UniqueFunction<void()> stopped_;
 
   // A body is in uncommitted_bodies_ until the store has it, then for a while in this cache, the oldest

@@ -211,6 +211,22 @@ TEST_F(ShardHostTest, ParkedAcquireOfAWorkerThatIsGoneGetsNothing) {
   EXPECT_EQ(here->value().size(), 1u);
 }
 
+TEST_F(ShardHostTest, TotalsCountOnlyWhatWasCommittedAndOutliveAReload) {
+  std::optional<Result<TaskId>> kept;
+  enqueue(kept);
+  executor.run_ready();
+  store.let_go(executor);
+  executor.run_ready();
+  EXPECT_EQ(host->totals().enqueued, 1u);
+  std::optional<Result<TaskId>> failed;
+  enqueue(failed);
+  executor.run_ready();
+  store.fail_one(executor, fail(Code::kUnavailable, "no space left"));
+  executor.run_for(seconds(1));
+  EXPECT_EQ(host->state(), HostState::kServing);
+  EXPECT_EQ(host->totals().enqueued, 1u);
+}
+
 TEST_F(ShardHostTest, FailedCommitFailsEveryRequestAndReloadsAtAHigherEpoch) {
   std::optional<Result<TaskId>> a;
   std::optional<Result<TaskId>> b;

@@ -225,6 +225,8 @@ struct Totals {
   std::uint64_t released = 0;
   std::uint64_t duplicate_results = 0;
   std::uint64_t mismatches = 0;
+
+  Totals& operator+=(const Totals& other);
 };
 
 }  // namespace skep::queue

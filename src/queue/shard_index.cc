@@ -9,6 +9,25 @@
 #include "queue/shard.h"
 
 namespace skep::queue {
+
+Totals& Totals::operator+=(const Totals& other) {
+  enqueued += other.enqueued;
+  enqueued_iterations += other.enqueued_iterations;
+  enqueued_others += other.enqueued_others;
+  leased += other.leased;
+  completed += other.completed;
+  completed_iterations += other.completed_iterations;
+  failed += other.failed;
+  dead += other.dead;
+  cancelled += other.cancelled;
+  delivered += other.delivered;
+  workers_lost += other.workers_lost;
+  lease_expired += other.lease_expired;
+  released += other.released;
+  duplicate_results += other.duplicate_results;
+  mismatches += other.mismatches;
+  return *this;
+}
 namespace {
 
 template <class Map, class Key, class Value>

@@ -221,6 +221,11 @@ struct RocksdbEngine::Impl {
 // ---- opening ----
 
 Result<void> RocksdbEngine::Impl::lock_directory() {
+  // Asked first: a lock that can not be had because nothing may be written looks like one that somebody holds.
+  const bool is_writable =
+      ::access(options.directory.c_str(), W_OK | X_OK) == 0 &&
+      (::access(lock_path().c_str(), F_OK) != 0 || ::access(lock_path().c_str(), R_OK | W_OK) == 0);
+  if (!is_writable) return os_error(errno, "store directory " + options.directory + " can not be written");
   const auto status = env()->LockFile(lock_path(), &lock);
   if (status.ok()) return ok();
   lock = nullptr;

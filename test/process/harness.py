@@ -336,6 +336,10 @@ class Lab:
 
     def close(self):
         atexit.unregister(self.close)
+        self.stop_processes()
+        shutil.rmtree(self.directory, ignore_errors=True)
+
+    def stop_processes(self):
         for connection in self.connections:
             connection.close()
         for process in self.processes:
@@ -347,7 +351,6 @@ class Lab:
                 pass
         for process in self.processes:
             process.popen.wait(PATIENCE)
-        shutil.rmtree(self.directory, ignore_errors=True)
 
 
 class ProcessTest(unittest.TestCase):
@@ -359,7 +362,9 @@ class ProcessTest(unittest.TestCase):
         self.addCleanup(self._show_logs)  # before the lab is closed
 
     def _show_logs(self):
-        if self._outcome.success:
+        result = self._outcome.result
+        failed = [test for test, _ in getattr(result, "failures", []) + getattr(result, "errors", [])]
+        if not any(test is self or getattr(test, "test_case", None) is self for test in failed):
             return
         for process in self.lab.processes:
             if not os.path.exists(process.stderr_path):

@@ -1,0 +1,196 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The disk fills up and has space again: nothing acknowledged is lost, and service resumes without a restart.
+
+The disk is a small tmpfs, which only root may mount.
+"""
+import os
+import subprocess
+import unittest
+
+from harness import PATIENCE, QUICK, ProcessTest, reference, wait_until
+
+# Space for the logs of a store, which it reserves, and as much again, which it needs to write them out.
+DISK_BYTES = 256 << 20
+STEP_BYTES = 16 << 20
+BODY_BYTES = 200_000
+
+
+class DiskFull(ProcessTest):
+    def setUp(self):
+        super().setUp()
+        self.disk = self.lab.path("disk")
+        os.mkdir(self.disk)
+        mounted = subprocess.run(["mount", "-t", "tmpfs", "-o", f"size={DISK_BYTES}", "skep-test", self.disk],
+                                 capture_output=True, timeout=PATIENCE)
+        if mounted.returncode != 0:
+            self.skipTest(f"a tmpfs can not be mounted here: {mounted.stderr.decode().strip()}")
+        self.addCleanup(self.unmount)
+        self.filler = os.path.join(self.disk, "filler")
+
+    def unmount(self):
+        self.lab.stop_processes()  # it is busy before
+        subprocess.run(["umount", self.disk], check=True, timeout=PATIENCE)
+
+    def fill(self):
+        """Leaves no byte free."""
+        with open(self.filler, "ab", buffering=0) as file:
+            for size in (1 << 20, 4096, 512, 1):
+                block = b"x" * size
+                try:
+                    while True:
+                        file.write(block)
+                except OSError:
+                    pass
+
+    def fill_and_notice(self, http, acknowledged, count=5):
+        """Fills the disk and enqueues until the store has used up what it had reserved. Gives the refusals."""
+        self.fill()
+        refused = []
+
+        def is_full():
+            self.fill()  # also what the store gives back
+            refused.extend(self.enqueue_some(http, acknowledged, 1))
+            return len(refused) >= count
+        wait_until(is_full, "a full disk refuses tasks")
+        return refused
+
+    def make_space(self):
+        os.unlink(self.filler)
+
+    def enqueue_some(self, http, acknowledged, count, size=BODY_BYTES):
+        """Enqueues; returns the answers that were refusals."""
+        refused = []
+        for _ in range(count):
+            body = f"body {len(acknowledged)} {len(refused)} ".encode() + os.urandom(size)
+            answer = http.post("/v1/tasks?iterations=2", body)
+            if answer.status == 200:
+                acknowledged[answer.json()["id"]] = reference(body, 2)
+            else:
+                refused.append(answer)
+        return refused
+
+    def assert_all_there(self, http, acknowledged):
+        for task, result in acknowledged.items():
+            seen = self.finished(http, task)
+            self.assertEqual((seen["state"], seen["result"]), ("done", result), seen)
+
+    def assert_serves_again(self, http, acknowledged):
+        wait_until(lambda: http.get("/readyz").status == 200, "it is ready again by itself")
+        wait_until(lambda: not self.enqueue_some(http, acknowledged, 1, 10), "a task is taken again")
+
+    def test_enqueue_is_refused_while_the_disk_is_full_and_resumes_by_itself(self):
+        manager = self.lab.manager(QUICK, directory=os.path.join(self.disk, "store"))
+        http = manager.http()
+        acknowledged = {}
+        self.assertEqual(self.enqueue_some(http, acknowledged, 10), [])
+        for answer in self.fill_and_notice(http, acknowledged):
+            problem = self.assert_problem(answer, 503, "unavailable")
+            self.assertNotIn("rocksdb::", problem["detail"])
+        detail = self.assert_problem(http.get("/readyz"), 503, "unavailable")["detail"]
+        print(f"\nreadyz: {detail}")
+        self.assertRegex(detail.lower(), "space|full")
+        self.assertEqual(http.get("/healthz").status, 200)
+        store = http.get("/v1/cluster").json()["store"]
+        self.assertFalse(store.get("available", False), store)
+        self.assertIn("store", self.lab.run("status", "--manager", manager.url).stdout.decode())
+        self.make_space()
+        self.assert_serves_again(http, acknowledged)
+        self.lab.worker(manager)
+        self.assert_all_there(http, acknowledged)
+        # Nothing of what was refused has happened.
+        listed = http.get("/v1/tasks?limit=1000").json()["tasks"]
+        self.assertEqual({task["id"] for task in listed}, set(acknowledged))
+        # What stands on the disk is good.
+        manager.kill()
+        http = self.lab.manager(QUICK, directory=manager.directory).http()
+        self.assert_all_there(http, acknowledged)
+
+    def test_workers_keep_their_results_until_there_is_space(self):
+        go = self.lab.path("go")
+        held = self.lab.script("held", f"#!/bin/sh\nwhile [ ! -e {go} ]; do sleep 0.05; done\ncat\ntouch {go}.done\n")
+        manager = self.lab.manager(["--heartbeat", "200ms", "--worker-timeout", "2s", "--lease", "30s"],
+                                   directory=os.path.join(self.disk, "store"))
+        http = manager.http()
+        worker = self.lab.worker(manager, ["--slots", "2", "--command", f"held={held}"])
+        tasks = {self.enqueue_command(http, "held", f"kept {i}".encode()): f"kept {i}" for i in range(2)}
+        wait_until(lambda: all(self.task(http, task)["state"] == "leased" for task in tasks), "both run")
+        self.fill_and_notice(http, {})
+        open(go, "w", encoding="ascii").close()
+        wait_until(lambda: os.path.exists(go + ".done"), "they end")
+        self.assertEqual(http.get("/readyz").status, 503)
+        for task in tasks:
+            seen = http.get(f"/v1/tasks/{task}")
+            self.assertTrue(seen.status == 503 or seen.json()["state"] != "done", seen)
+        self.make_space()
+        for task, result in tasks.items():
+            def is_done():
+                answer = http.get(f"/v1/tasks/{task}")
+                return answer.status == 200 and answer.json()["state"] == "done" and answer.json()
+            seen = wait_until(is_done, "the result is delivered once there is space")
+            self.assertEqual(seen["result"], result)
+            # The result that was kept is the one that counts: nothing ran a second time.
+            self.assertEqual(seen["leases"], 1, seen)
+        self.assertTrue(worker.is_running())
+
+    def test_a_disk_that_fills_up_under_load_loses_nothing(self):
+        manager = self.lab.manager(QUICK, directory=os.path.join(self.disk, "store"))
+        http = manager.http()
+        self.lab.worker(manager, ["--slots", "2"])
+        acknowledged = {}
+        self.fill_slowly(http, acknowledged)
+        for _ in range(3):
+            self.make_space()
+            self.assert_serves_again(http, acknowledged)
+            self.fill_slowly(http, acknowledged)
+        self.make_space()
+        self.assert_serves_again(http, acknowledged)
+        self.assert_all_there(http, acknowledged)
+        pulled = {}
+        while items := http.post("/pullCompleted?top=100").json()["items"]:
+            for item in items:
+                self.assertNotIn(item["id"], pulled)
+                pulled[item["id"]] = item["result"]
+        self.assertEqual(pulled, acknowledged)
+        self.assertEqual(manager.terminate()[0], 0)
+
+    def fill_slowly(self, http, acknowledged):
+        """Load goes on while the space shrinks to nothing."""
+        with open(self.filler, "ab", buffering=0) as file:
+            refused = []
+
+            def shrinks():
+                try:
+                    file.write(b"x" * STEP_BYTES)
+                except OSError:
+                    pass
+                refused.extend(self.enqueue_some(http, acknowledged, 3, 20_000))
+                return len(refused) >= 6
+            wait_until(shrinks, "the disk is full")
+        for answer in refused:
+            self.assert_problem(answer, 503, "unavailable")
+
+    def test_a_manager_that_starts_on_a_full_disk_says_so(self):
+        self.fill()
+        manager = self.lab.manager_not_ready(QUICK, directory=os.path.join(self.disk, "store"))
+        self.assertEqual(manager.wait(), 9, manager.log())
+        self.assertRegex(manager.log().lower(), "space|full")
+        self.make_space()
+        self.lab.manager(QUICK, directory=os.path.join(self.disk, "store"))
+
+    def test_a_manager_can_be_stopped_while_the_disk_is_full(self):
+        manager = self.lab.manager(QUICK, directory=os.path.join(self.disk, "store"))
+        http = manager.http()
+        acknowledged = {}
+        self.enqueue_some(http, acknowledged, 5)
+        self.fill_and_notice(http, acknowledged)
+        code, seconds = manager.terminate(20)
+        print(f"\nSIGTERM on a full disk: exit code {code} after {seconds:.1f} s")
+        self.assertIn(code, (0, 9))
+        self.make_space()
+        manager = self.lab.manager(QUICK, directory=manager.directory)
+        self.lab.worker(manager)
+        self.assert_all_there(manager.http(), acknowledged)
+
+
+if __name__ == "__main__":
+    unittest.main(verbosity=2)

@@ -221,7 +221,8 @@ struct RocksdbEngine::Impl {
 // ---- opening ----
 
 Result<void> RocksdbEngine::Impl::lock_directory() {
-  // Asked first: a lock that can not be had because nothing may be written looks like one that somebody holds.
+  // Asked first: a lock that can not be had because nothing may be written looks like one that somebody
+  // holds.
   const bool is_writable =
       ::access(options.directory.c_str(), W_OK | X_OK) == 0 &&
       (::access(lock_path().c_str(), F_OK) != 0 || ::access(lock_path().c_str(), R_OK | W_OK) == 0);
@@ -429,14 +430,16 @@ Error RocksdbEngine::Impl::explain_failed_write(const rocksdb::Status& status, c
                                                 Sync sync) {
   const Sight after = watch->look();
   watch->worsen(status.IsNoSpace() ? Health::kFull : Health::kBroken, status.ToString());
-  if (status.IsCorruption()) return to_error(status, "commit");
+  if (status.IsCorruption()) return to_error(status, "write");
   // A log record that was not appended as a whole is none. All else may be in the log: after a sync that
   // failed the bytes may be on the disk or not, and no later sync can tell.
   const bool is_refused = before.health != Health::kFine;
   const bool is_cut_short = after.log_appends_failed != before.log_appends_failed;
   const bool is_unknown = after.syncs_failed != before.syncs_failed || !(is_refused || is_cut_short);
-  if (!is_unknown) return fail(Code::kUnavailable, "commit: nothing was written: " + status.ToString());
-  return fail(Code::kUnknownOutcome, std::string("commit: it is not known whether it is ") +
+  if (!is_unknown && status.IsNoSpace())
+    return fail(Code::kUnavailable, "the disk of " + options.directory + " is full, nothing was written");
+  if (!is_unknown) return fail(Code::kUnavailable, "nothing was written: " + status.ToString());
+  return fail(Code::kUnknownOutcome, std::string("it is not known whether it is ") +
                                          (sync == Sync::kDurable ? "on stable storage: " : "written: ") +
                                          status.ToString());
 }

@@ -317,7 +317,7 @@ Result<void> RocksdbEngine::Impl::open_database() {
   }
   std::vector<rocksdb::ColumnFamilyHandle*> opened;
   rocksdb::DB* raw = nullptr;
-  const auto tuned = tuned_database(options, watch);
+  const auto tuned = tuned_database(options, watch, log);
   const auto status = is_reader()
                           ? rocksdb::DB::OpenForReadOnly(tuned, options.directory, tables, &opened, &raw)
                           : rocksdb::DB::Open(tuned, options.directory, tables, &opened, &raw);

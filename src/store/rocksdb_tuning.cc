@@ -8,6 +8,10 @@
 #include <rocksdb/table.h>
 #include <rocksdb/utilities/table_properties_collectors.h>
 
+#include <cstdarg>
+#include <cstdio>
+#include <utility>
+
 namespace skep::store {
 namespace {
 
@@ -15,21 +19,34 @@ namespace {
 constexpr std::uint64_t kBlobBytesMin = 1'024;
 constexpr std::uint64_t kBlobFileBytes = std::uint64_t{64} << 20;
 constexpr int kOpenFilesMax = 512;
-// RocksDB's own log, for its authors: at most 3 files of 4 MiB.
-constexpr std::size_t kInfoLogBytes = std::size_t{4} << 20;
-constexpr std::size_t kInfoLogFiles = 3;
 
-// For a store that is only looked at: not even a log file appears in it.
-class SilentLogger final : public rocksdb::Logger {
+// What RocksDB has to say goes to the log of this program. A log file of its own, in the store's directory,
+// would abort the process: RocksDB asserts that no line is written to it after one that found the disk full.
+class ForwardingLogger final : public rocksdb::Logger {
  public:
+  explicit ForwardingLogger(skep::Logger log) : rocksdb::Logger(rocksdb::WARN_LEVEL), log_(std::move(log)) {}
+
   using rocksdb::Logger::Logv;
   void Logv(const char*, va_list) override {}
+  void Logv(const rocksdb::InfoLogLevel level, const char* format, va_list arguments) override {
+    if (level < GetInfoLogLevel() || level == rocksdb::HEADER_LEVEL) return;
+    char text[512];
+    std::vsnprintf(text, sizeof text, format, arguments);
+    if (level == rocksdb::WARN_LEVEL) {
+      log_.debug("rocksdb warns", {{"text", text}});
+    } else {
+      log_.warn("rocksdb reports an error", {{"text", text}});
+    }
+  }
+
+ private:
+  const skep::Logger log_;
 };
 
 }  // namespace
 
 rocksdb::DBOptions tuned_database(const EngineOptions& options,
-                                  std::shared_ptr<rocksdb::EventListener> listener) {
+                                  std::shared_ptr<rocksdb::EventListener> listener, Logger log) {
   rocksdb::DBOptions db;
   if (options.env != nullptr) db.env = options.env;
   db.listeners = {std::move(listener)};
@@ -44,7 +61,7 @@ rocksdb::DBOptions tuned_database(const EngineOptions& options,
   db.track_and_verify_wals_in_manifest = true;
   db.paranoid_checks = true;
   db.file_checksum_gen_factory = rocksdb::GetFileChecksumGenCrc32cFactory();
-  if (is_reader) db.info_log = std::make_shared<SilentLogger>();
+  db.info_log = std::make_shared<ForwardingLogger>(std::move(log));
 
   // All tables share the logs, so the one that is seldom written would keep them all.
   db.max_total_wal_size = options.log_bytes_max;
@@ -53,8 +70,6 @@ rocksdb::DBOptions tuned_database(const EngineOptions& options,
   db.max_background_jobs = 2;
   db.bytes_per_sync = std::uint64_t{1}
                       << 20;  // spreads the writing of large files, so that commits wait less
-  db.keep_log_file_num = kInfoLogFiles;
-  db.max_log_file_size = kInfoLogBytes;
   db.stats_dump_period_sec = 0;
   db.stats_persist_period_sec = 0;
   // Healing is the engine's own (rocksdb_engine.h).

@@ -6,6 +6,7 @@
 
 #include <memory>
 
+#include "base/log.h"
 #include "store/rocksdb_engine.h"
 
 namespace rocksdb {
@@ -18,7 +19,7 @@ class Cache;
 namespace skep::store {
 
 rocksdb::DBOptions tuned_database(const EngineOptions& options,
-                                  std::shared_ptr<rocksdb::EventListener> listener);
+                                  std::shared_ptr<rocksdb::EventListener> listener, Logger log);
 rocksdb::ColumnFamilyOptions tuned_table(Table table, const EngineOptions& options,
                                          const std::shared_ptr<rocksdb::Cache>& cache);
 

@@ -151,8 +151,10 @@ std::vector<Action> LeaseLoop::on_heartbeat(Instant now, Result<api::v1::Heartbe
 std::vector<Action> LeaseLoop::drain(Instant now, DrainCause cause) {
   Actions actions;
   if (is_over_) return actions;
+  // Who drained it by other means and now sends a signal is out of patience: it counts as the second.
+  const bool is_hastened = is_draining() && drain_signals_ == 0;
   begin_drain(now, cause, actions);
-  if (cause == DrainCause::kSignal) ++drain_signals_;
+  if (cause == DrainCause::kSignal) drain_signals_ += is_hastened ? 2 : 1;
   if (drain_signals_ == 2) hand_back_running(actions);
   if (drain_signals_ > 2) {
     exit(0, "asked three times to exit; " + std::to_string(finished()) + " results were not delivered",

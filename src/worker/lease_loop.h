@@ -91,8 +91,8 @@ class LeaseLoop {
   std::vector<Action> on_completed(Instant now, Result<api::v1::CompleteReply> reply);
   std::vector<Action> on_released(Instant now, Result<api::v1::ReleaseReply> reply);
   std::vector<Action> on_heartbeat(Instant now, Result<api::v1::HeartbeatReply> reply);
-  // Finish or hand back, then exit. The second kSignal hands back at once what still runs, the third exits at
-  // once.
+  // Finish or hand back, then exit. The second kSignal, or the first one after an order to drain, hands back
+  // at once what still runs; the one after it exits at once.
   std::vector<Action> drain(Instant now, DrainCause cause);
 
   Instant wake_at() const { return wake_at_; }

@@ -386,6 +386,16 @@ TEST_F(LeaseLoopTest, SecondSignalHandsBackAtOnceAndTheThirdExits) {
   EXPECT_TRUE(find<DoExit>(loop.drain(now, DrainCause::kSignal)));
 }
 
+TEST_F(LeaseLoopTest, SignalAfterAnOrderToDrainHandsBackAtOnceAndTheNextExits) {
+  begin();
+  loop.on_acquired(now, leases({"a", "b"}));
+  EXPECT_EQ(count<DoStop>(loop.drain(now, DrainCause::kOrder)), 0u);
+  const auto actions = loop.drain(now, DrainCause::kSignal);
+  EXPECT_EQ(count<DoStop>(actions), 2u);
+  EXPECT_TRUE(find<DoRelease>(actions));
+  EXPECT_TRUE(find<DoExit>(loop.drain(now, DrainCause::kSignal)));
+}
+
 TEST_F(LeaseLoopTest, LongPollIsAbandonedAndWhatItStillBringsIsReleased) {
   begin();
   EXPECT_TRUE(find<DoCancelAcquire>(loop.drain(now, DrainCause::kSignal)));

@@ -17,7 +17,7 @@ constexpr std::size_t kCompleteBytesMax = limits::kBatchBytesMax / 2;
 constexpr std::size_t kKeptBytesMax = 2 * limits::kBatchBytesMax;
 constexpr std::uint32_t kKeptBatchesMax = 4;
 // How long a drained worker waits for the answer to a long-poll that it abandoned: it may bring leases to
-// hand back.
+// hand back. And for a manager that takes them.
 constexpr Duration kAbandonedMax = seconds(2);
 
 // The manager gave no answer, or one that says it can not serve now.
@@ -176,6 +176,13 @@ std::vector<Action> LeaseLoop::proceed(Instant now, Actions actions) {
       return actions;
     }
   }
+  if (is_draining() && now >= forsaken_at()) {
+    exit(0,
+         "drained without a manager: none has answered for " + describe_duration(now - answered_at_) +
+             ", and " + std::to_string(finished()) + " results were not delivered",
+         actions);
+    return actions;
+  }
   if (now >= add_saturated(answered_at_, options_.orphan_timeout)) {
     exit(0, "no manager has answered for " + describe_duration(now - answered_at_), actions);
     return actions;
@@ -261,6 +268,7 @@ Instant LeaseLoop::next_wake(Instant now) const {
     consider(leases_wanted() > 0, acquire_);
   }
   if (is_draining()) {
+    at = std::min(at, forsaken_at());
     if (held_.running() > 0) at = std::min(at, add_saturated(drain_began_, options_.drain_timeout));
     if (acquire_.is_under_way && now < drain_began_ + kAbandonedMax)
       at = std::min(at, drain_began_ + kAbandonedMax);
@@ -364,6 +372,11 @@ void LeaseLoop::begin_drain(Instant now, DrainCause cause, Actions& actions) {
   drain_cause_ = cause;
   drain_began_ = now;
   if (acquire_.is_under_way) actions.emplace_back(DoCancelAcquire{});
+}
+
+Instant LeaseLoop::forsaken_at() const {
+  // What runs is handed back after the drain timeout; the call for it gets a chance.
+  return add_saturated(std::max(answered_at_, drain_began_), options_.drain_timeout + kAbandonedMax);
 }
 
 void LeaseLoop::hand_back_running(Actions& actions) {

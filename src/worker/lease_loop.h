@@ -39,8 +39,9 @@ struct LoopOptions {
   Duration retry_first = milliseconds(100);  // back-off between failed calls: full jitter, doubling
   Duration retry_max = seconds(5);
   Duration orphan_timeout = minutes(10);  // no manager answered for so long: exit
-  Duration drain_timeout = seconds(20);   // draining: what does not finish in this time is handed back
-  std::uint32_t complete_max = 256;       // outcomes in one call
+  Duration drain_timeout = seconds(20);  // draining: what does not finish in this time is handed back, or let
+                                         // go if no manager answers
+  std::uint32_t complete_max = 256;      // outcomes in one call
 };
 
 // What the shell is asked to do. At most one Register, Acquire, Complete and Heartbeat is under way at a
@@ -142,6 +143,9 @@ class LeaseLoop {
   void begin_drain(Instant now, DrainCause cause, Actions& actions);
   void hand_back_running(Actions& actions);
   bool is_drained(Instant now) const;
+  // Until when a draining worker waits for a manager to answer: there may be none any more to hand anything
+  // to.
+  Instant forsaken_at() const;
   void exit(int code, std::string reason, Actions& actions);
 
   const LoopOptions options_;

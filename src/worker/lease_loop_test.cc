@@ -377,6 +377,25 @@ TEST_F(LeaseLoopTest, DrainHandsBackWhatDoesNotFinishInTime) {
   EXPECT_TRUE(find<DoExit>(loop.on_released(now, v1::ReleaseReply{})));
 }
 
+TEST_F(LeaseLoopTest, DrainedWorkerWithoutAManagerExitsSoonAfterTheDrainTimeout) {
+  begin();
+  loop.on_acquired(now, leases({"a", "b"}));
+  loop.on_acquired(now, down());
+  loop.drain(now, DrainCause::kSignal);
+  loop.on_finished(now, outcome("a"));
+  const Instant began = now;
+  bool is_over = false;
+  while (!is_over) {
+    ASSERT_LE(now, began + seconds(25));
+    const auto actions = next();
+    is_over = find<DoExit>(actions) != nullptr;
+    if (find<DoHeartbeat>(actions)) loop.on_heartbeat(now, down());
+    if (find<DoComplete>(actions)) loop.on_completed(now, down());
+    if (find<DoRelease>(actions)) loop.on_released(now, down());
+  }
+  EXPECT_GE(now, began + seconds(20));
+}
+
 TEST_F(LeaseLoopTest, SecondSignalHandsBackAtOnceAndTheThirdExits) {
   begin();
   loop.on_acquired(now, leases({"a", "b"}));

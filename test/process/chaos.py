@@ -54,12 +54,12 @@ class Client(threading.Thread):
 
     def enqueue(self):
         history = self.chaos.history
-        if len(history.wanted) - len(history.pulled) > BACKLOG_MAX:
+        if history.tasks_acknowledged - len(history.pulled) > BACKLOG_MAX:
             return self.pull()
         form = self.random.choices(["seed", "v1", "keyed", "batch"], [30, 20, 40, 10])[0]
         if form == "batch":
             return self.enqueue_batch()
-        body, iterations = self.body(), self.random.choices([1, 10, 100, 3000, 300000], [3, 3, 3, 3, 1])[0]
+        body, iterations = self.body(), self.random.choices([1, 10, 100, 3000, 300000], [10, 10, 10, 10, 1])[0]
         key = f"{self.number}-{self.made}" if form == "keyed" else None
         task = history.want(body, iterations, key)
         deadline = time.monotonic() + RETRY_SECONDS
@@ -194,7 +194,7 @@ class Chaos:
         for number in range(self.kills):
             self.kill_once(workers)
             if (number + 1) % 20 == 0:
-                print(f"{number + 1} kills, {self.history.acknowledged()} tasks acknowledged", file=sys.stderr)
+                print(f"{number + 1} kills, {self.history.tasks_acknowledged} tasks acknowledged", file=sys.stderr)
         self.manager.ready()
         self.is_over.set()
         for client in self.clients:
@@ -257,7 +257,7 @@ class Chaos:
             "kills of a worker": self.worker_kills,
             "clients": len(self.clients),
             "start, slowest seconds": round(max(self.start_seconds, default=0), 2),
-            "enqueues acknowledged": history.acknowledged(),
+            "enqueues acknowledged": history.tasks_acknowledged,
             "enqueues of unknown outcome": history.counts["enqueue", UNKNOWN],
             "results pulled": len(history.pulled),
             "pulls of unknown outcome": history.counts["pull", UNKNOWN],

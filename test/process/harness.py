@@ -271,6 +271,8 @@ class Lab:
         self.processes = []
         self.connections = []
         atexit.register(self.close)
+        if threading.current_thread() is threading.main_thread():
+            signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # by way of atexit
 
     def __enter__(self):
         return self

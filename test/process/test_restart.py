@@ -140,7 +140,16 @@ class Restart(ProcessTest):
         manager.kill()
         self.assertEqual(worker.wait(), 0)
 
-    def test_workers_of_skep_up_end_with_their_manager(self):
+    def test_busy_workers_of_skep_up_do_not_outlive_it_for_long(self):
+        manager = self.lab.manager(["--min-workers", "1", "--max-workers", "1", *QUICK], command="up")
+        http = manager.http()
+        task = self.enqueue(http, b"runs for hours", 20_000_000_000)
+        wait_until(lambda: self.task(http, task)["state"] == "leased", "it runs")
+        manager.kill()
+        # Its drain timeout of 20 s, in which a restarted manager could take the result.
+        wait_until(lambda: not self.lab.survivors(), "the worker gives up", PATIENCE)
+
+    def test_idle_workers_of_skep_up_end_with_it(self):
         manager = self.lab.manager(["--min-workers", "2", "--max-workers", "2", *QUICK], command="up")
         http = manager.http()
         wait_until(lambda: len(self.active_workers(http)) == 2, "both workers run")

@@ -144,7 +144,7 @@ class Restart(ProcessTest):
         manager = self.lab.manager(["--min-workers", "1", "--max-workers", "1", *QUICK], command="up")
         http = manager.http()
         task = self.enqueue(http, b"runs for hours", 20_000_000_000)
-        wait_until(lambda: self.task(http, task)["state"] == "leased", "it runs")
+        wait_until(lambda: self.task(http, task).get("started_at_ms"), "it runs")
         manager.kill()
         # Its drain timeout of 20 s, in which a restarted manager could take the result.
         wait_until(lambda: not self.lab.survivors(), "the worker gives up", PATIENCE)

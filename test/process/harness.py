@@ -266,7 +266,7 @@ class Manager(Process):
 
 class Lab:
     def __init__(self, parent=None):
-        self.mark = f"SKEP_TEST_LAB={uuid.uuid4()}"
+        self.mark = f"TEST_LAB_OF_SKEP={uuid.uuid4()}"
         self.directory = tempfile.mkdtemp(prefix="skep-process-", dir=parent)
         self.processes = []
         self.connections = []

@@ -178,8 +178,8 @@ std::vector<Action> LeaseLoop::proceed(Instant now, Actions actions) {
   }
   if (is_draining() && now >= forsaken_at()) {
     exit(0,
-         "drained without a manager: none has answered for " + describe_duration(now - answered_at_) +
-             ", and " + std::to_string(finished()) + " results were not delivered",
+         "no manager has answered the drain for " + describe_duration(now - answered_at_) + ": " +
+             std::to_string(finished()) + " results were not delivered",
          actions);
     return actions;
   }

@@ -53,7 +53,7 @@ class Words(Cli):
         self.assertEqual(self.skep("--version"), self.skep("version"))
 
     def test_wrong_words_are_named(self):
-        for arguments, named in [(["nonsense"], "nonsense"), ([], "subcommand"), (["up", "--colour"], "--colour"),
+        for arguments, named in [(["nonsense"], "nonsense"), ([], "--help"), (["up", "--colour"], "--colour"),
                                  (["up", "extra"], "extra"), (["get"], "ID"), (["explain", "weather"], "weather"),
                                  (["explain", "task"], "ID"), (["up", "--heartbeat", "5x"], "5x"),
                                  (["up", "--max-workers", "many"], "many"), (["up", "--slots", "0"], "--slots"),
@@ -76,16 +76,17 @@ class Words(Cli):
 class Configuration(Cli):
     def effective(self, *arguments, **kwargs):
         text = self.skep("up", "--check-config", *arguments, **kwargs)
-        return dict(line.split(" = ", 1) for line in text.splitlines() if not line.startswith("#"))
+        return {name: value.strip('"') for name, value in
+                (line.split(" = ", 1) for line in text.splitlines() if not line.startswith("#"))}
 
     def test_a_flag_wins_over_the_environment_which_wins_over_the_file(self):
         path = self.file("skep.toml", b'max-workers = 7\nlease = "20s"\ncommand = ["a=cat", "b=cat -n"]\n')
         environment = {"SKEP_MAX_WORKERS": "8"}
-        self.assertEqual(self.effective("--config", path)["max-workers"], '"7"')
+        self.assertEqual(self.effective("--config", path)["max-workers"], "7")
         self.assertEqual(self.effective("--config", path)["command"], '["a=cat", "b=cat -n"]')
-        self.assertEqual(self.effective("--config", path, environment=environment)["max-workers"], '"8"')
+        self.assertEqual(self.effective("--config", path, environment=environment)["max-workers"], "8")
         flags = self.effective("--config", path, "--max-workers", "9", environment=environment)
-        self.assertEqual((flags["max-workers"], flags["lease"]), ('"9"', '"20s"'))
+        self.assertEqual((flags["max-workers"], flags["lease"]), ("9", "20s"))
 
     def test_what_it_prints_can_be_its_file(self):
         for flags in ([], ["--sibling", "a:1", "--sibling", "b:2", "--insecure", "--slots", "3"]):
@@ -235,7 +236,8 @@ class Verify(Cli):
         self.skep("verify", manager.directory)
 
     def test_what_is_no_store_is_refused(self):
-        self.skep("verify", self.lab.path("missing"), code=EXIT_INVALID)
+        self.skep("verify", self.lab.path("missing"), code=EXIT_NOT_FOUND)
+        self.skep("verify", self.file("file", b"no store"), code=EXIT_INVALID)
 
 
 if __name__ == "__main__":

@@ -90,10 +90,22 @@ Result<std::vector<v1::EnqueueBatchRequest>> make_batches(const EnqueueOptions& 
   return batches;
 }
 
+// What was printed here is delivered: nobody needs to pull it.
+Result<void> acknowledge(Remote& remote, const std::vector<std::string>& ids) {
+  v1::AckRequest request;
+  for (const auto& id : ids) request.add_ids(id);
+  if (ids.empty()) return ok();
+  SKEP_TRY(remote.wait<v1::AckReply>([&](client::Client& client, auto done) {
+    client.ack_results(request, remote.within(kCallTimeout), std::move(done));
+  }));
+  return ok();
+}
+
 Result<int> wait_for_tasks(Remote& remote, const Context& context, const EnqueueOptions& options,
                            const std::vector<std::string>& ids) {
   ProgressBar progress(remote.clock(), "waiting", ids.size());
   int code = api::kExitOk;
+  std::vector<std::string> printed;
   for (std::size_t i = 0; i < ids.size(); ++i) {
     v1::Task task;
     do {
@@ -106,15 +118,18 @@ Result<int> wait_for_tasks(Remote& remote, const Context& context, const Enqueue
     } while (task.state() != "done" && task.state() != "dead" && task.state() != "cancelled");
     progress.show(i + 1, {});
     if (task.state() != "done") code = api::kExitFailure;
+    if (task.state() == "done") printed.push_back(task.id());
     if (context.is_json) {
       std::printf("%s\n", api::to_json(task).c_str());
     } else if (task.state() == "done") {
-      std::printf("%s  %s  %s\n", ids[i].c_str(), options.files[i].c_str(), task.result().c_str());
+      std::printf("%s  %s  %s\n", ids[i].c_str(), options.files[i].c_str(),
+                  show_result(task.id(), task.result(), task.result_bytes()).c_str());
     } else {
       std::printf("%s  %s  %s: %s\n", ids[i].c_str(), options.files[i].c_str(), task.state().c_str(),
                   task.reason().c_str());
     }
   }
+  SKEP_TRY(acknowledge(remote, printed));
   return code;
 }
 
@@ -124,9 +139,10 @@ int enqueue(const Context& context, const EnqueueOptions& options) {
   return with_remote(context, [&](Remote& remote) -> Result<int> {
     std::vector<std::string> ids;
     for (auto& batch : batches.value()) {
-      auto reply = remote.wait<v1::EnqueueBatchReply>([&](client::Client& client, auto done) {
-        client.enqueue_batch(batch, remote.within(kCallTimeout), std::move(done));
-      });
+      auto call = remote.within(kCallTimeout);
+      call.missing_key = client::MissingKey::kMake;  // so that it may be sent again
+      auto reply = remote.wait<v1::EnqueueBatchReply>(
+          [&](client::Client& client, auto done) { client.enqueue_batch(batch, call, std::move(done)); });
       if (!reply) return reply.error();
       for (const auto& task : reply.value().tasks()) {
         if (!options.is_waiting)
@@ -195,7 +211,8 @@ int pull(const Context& context, std::uint32_t top) {
         item.set_result(result.result);
         std::printf("%s\n", api::to_json(item).c_str());
       } else {
-        std::printf("%s  %s\n", result.id.c_str(), result.result.c_str());
+        std::printf("%s  %s\n", result.id.c_str(),
+                    show_result(result.id, result.result, result.result.size()).c_str());
       }
     }
     return api::kExitOk;
@@ -228,6 +245,30 @@ void add_one_task(CLI::App& app, Context& context, const std::string& name, cons
   };
 }
 
+int get_result(const Context& context, const std::string& id) {
+  return with_remote(context, [&](Remote& remote) -> Result<int> {
+    SKEP_TRY(const auto result, remote.wait<std::string>([&](client::Client& client, auto done) {
+      client.get_result(id, remote.within(kCallTimeout), std::move(done));
+    }));
+    std::fwrite(result.data(), 1, result.size(), stdout);
+    return api::kExitOk;
+  });
+}
+
+void add_get(CLI::App& app, Context& context) {
+  add_one_task(app, context, "get", "Show a task and why it is where it is",
+               [](client::Client& client, std::string id, client::CallOptions call,
+                  client::Client::Done<v1::Task> done) {
+                 client.get_task(std::move(id), Duration::zero(), call, std::move(done));
+               });
+  auto* command = app.get_subcommand("get");
+  auto is_result = std::make_shared<bool>(false);
+  command->add_flag("--result", *is_result, "Only the result, byte by byte");
+  context.actions[command] = [&context, command, is_result, show = context.actions[command]] {
+    return *is_result ? get_result(context, command->get_option("ID")->as<std::string>()) : show();
+  };
+}
+
 }  // namespace
 
 void add_task_commands(CLI::App& app, Context& context) {
@@ -239,11 +280,7 @@ void add_task_commands(CLI::App& app, Context& context) {
       ->check(CLI::Range(1u, static_cast<unsigned>(limits::kPullMax)));
   add_client_options(*command, context);
   context.actions[command] = [&context, top] { return pull(context, *top); };
-  add_one_task(app, context, "get", "Show a task and why it is where it is",
-               [](client::Client& client, std::string id, client::CallOptions call,
-                  client::Client::Done<v1::Task> done) {
-                 client.get_task(std::move(id), Duration::zero(), call, std::move(done));
-               });
+  add_get(app, context);
   add_one_task(
       app, context, "cancel", "Cancel an unfinished task",
       [](client::Client& client, std::string id, client::CallOptions call,

@@ -84,6 +84,8 @@ std::uint64_t jitter_seed(const Clock& clock) {
          (static_cast<std::uint64_t>(getpid()) << 32);
 }
 
+constexpr Duration kConnectPatience = seconds(3);  // with a manager that is being started again
+
 }  // namespace
 
 Remote::Remote(std::vector<http::Url> managers)
@@ -95,7 +97,16 @@ Remote::Remote(std::vector<http::Url> managers)
 Result<std::unique_ptr<Remote>> Remote::connect(const std::string& managers) {
   auto urls = client::parse_managers(managers);
   if (!urls) return with_context(urls.error(), "--manager");
-  return std::unique_ptr<Remote>(new Remote(std::move(urls.value())));
+  auto remote = std::unique_ptr<Remote>(new Remote(std::move(urls.value())));
+  const auto seen = remote->wait<api::v1::ClusterReply>([&](client::Client& client, auto done) {
+    client.cluster(remote->within(kConnectPatience), std::move(done));
+  });
+  // Whatever else is wrong, the command itself will say.
+  if (!seen && seen.error().code == Code::kUnavailable) {
+    return fail(Code::kUnavailable,
+                seen.error().message + ": is a manager running there? `skep up` starts one");
+  }
+  return remote;
 }
 
 }  // namespace skep::cli

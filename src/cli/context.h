@@ -47,6 +47,7 @@ void add_client_options(CLI::App& app, Context& context);                   // -
 // A client of the manager that --manager names, with the threads that it needs.
 class Remote {
  public:
+  // kInvalid: not URLs. kUnavailable: no manager is there, also not in a few seconds.
   static Result<std::unique_ptr<Remote>> connect(const std::string& managers);
 
   client::Client& client() { return *client_; }

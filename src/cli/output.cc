@@ -2,6 +2,7 @@
 #include "cli/output.h"
 
 #include <algorithm>
+#include <cctype>
 
 #include "base/time.h"
 
@@ -33,6 +34,12 @@ std::string with_thousands(std::uint64_t number) {
   return digits;
 }
 
+std::string show_result(const std::string& id, const std::string& result, std::uint64_t bytes) {
+  const bool is_word = !result.empty() && std::all_of(result.begin(), result.end(),
+                                                      [](unsigned char c) { return std::isprint(c) != 0; });
+  return is_word ? result : "(" + describe_bytes(bytes) + ": skep get " + id + " --result)";
+}
+
 std::string describe_task(const api::v1::Task& task) {
   const auto& options = task.options();
   std::vector<std::vector<std::string>> rows{
@@ -50,7 +57,8 @@ std::string describe_task(const api::v1::Task& task) {
   if (!task.worker().empty()) rows.push_back({"worker", task.worker()});
   if (task.finished_at_ms() != 0)
     rows.push_back({"finished", format_instant(from_unix_ms(task.finished_at_ms()))});
-  if (!task.result().empty()) rows.push_back({"result", task.result()});
+  if (task.result_bytes() > 0)
+    rows.push_back({"result", show_result(task.id(), task.result(), task.result_bytes())});
   std::string text = table(rows);
   for (const auto& error : task.errors()) {
     text += "  attempt " + std::to_string(error.number()) + " " + error.end() + " on " + error.worker() +

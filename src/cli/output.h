@@ -17,6 +17,9 @@ std::string table(const std::vector<std::vector<std::string>>& rows);
 // A task with its attempts' errors and its explanation, several lines.
 std::string describe_task(const api::v1::Task& task);
 
+// A result that fits on a line as it is; else how many bytes it has and how to get them.
+std::string show_result(const std::string& id, const std::string& result, std::uint64_t bytes);
+
 // "1,234,567"
 std::string with_thousands(std::uint64_t number);
 

@@ -92,7 +92,8 @@ class Documents(unittest.TestCase):
 
 
 class Reading(unittest.TestCase):
-    TEXT = "Say `skep nothing`.\n\n" + MARK + "\n```sh\nfalse | skep never\n```\n\n```sh\nskep twice\n```\n\n```text\nskep shown\n```\n\n    skep indented\n"
+    TEXT = ("Say `skep nothing`.\n\n" + MARK + "\n```sh\nfalse | skep never\n```\n\n```sh\nskep twice\n```\n\n"
+            "```text\nskep shown\n```\n\n    skep indented\n")
 
     def test_blocks_and_commands_are_found(self):
         self.assertEqual(marked_blocks(self.TEXT), ["false | skep never\n"])

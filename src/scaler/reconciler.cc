@@ -118,6 +118,7 @@ void Reconciler::see_listed(Instant now, const std::vector<Instance>& listed, co
           "instance " + instance.id + " is gone" + (instance.detail.empty() ? "" : ": " + instance.detail);
       forget_all(now, instance.token, why, tokens);
       if (found == instances_.end()) continue;
+      note_heard(now, found->second, tokens);
       count_end(now, found->second, why);
       instances_.erase(found);
       continue;
@@ -139,13 +140,14 @@ void Reconciler::drop_unlisted(Instant now, const std::vector<Instance>& listed,
   for (const Instance& instance : listed) ids.insert(instance.id);
   for (auto next = instances_.begin(); next != instances_.end();) {
     const auto here = next++;
-    const Known& known = here->second;
+    Known& known = here->second;
     if (ids.contains(here->first)) continue;
     const bool was_never_there = known.terminate_first != kNoInstant &&
                                  list_at_ >= add_saturated(known.terminate_first, options_.boot_timeout);
     if (!known.was_listed && !was_never_there) continue;  // the list may be older than the instance
     const std::string why = "instance " + here->first + " is not listed any more";
     forget_all(now, known.instance.token, why, tokens);
+    note_heard(now, known, tokens);
     count_end(now, known, why);
     instances_.erase(here);
   }
@@ -261,6 +263,13 @@ void Reconciler::drop_settled_launches() {
 }
 
 // ---- what went away ----
+
+// One that came up and went away between two looks did not fail to boot.
+void Reconciler::note_heard(Instant now, Known& known, const Tokens& tokens) {
+  if (known.phase != Phase::kBooting || !tokens.contains(known.instance.token)) return;
+  known.phase = Phase::kUp;
+  known.up_at = now;
+}
 
 void Reconciler::count_end(Instant now, const Known& known, const std::string& why) {
   if (known.fate != Fate::kOpen) return;  // counted when that was decided

@@ -156,6 +156,7 @@ class Reconciler {
   Known& add(Instant now, const Instance& instance, Pending* launch);
   Pending* launch_of(std::string_view token);
   void drop_settled_launches();
+  void note_heard(Instant now, Known& known, const Tokens& tokens);
   void count_end(Instant now, const Known& known, const std::string& why);
   void forget_all(Instant now, std::string_view token, const std::string& why, const Tokens& tokens);
   void forget(Instant now, const WorkerSeen& worker, std::string reason);

@@ -179,6 +179,17 @@ TEST_F(Reconciling, LearnsHowLongABootTakes) {
   EXPECT_EQ(reconciler.counts().running, 2u);
 }
 
+TEST_F(Reconciling, WhatWasHeardAndWentAwayBetweenTwoLooksCrashedAndDidNotFailToBoot) {
+  run(1);
+  started(1, "launch-1");
+  run(1);
+  heard("launch-1-0");
+  listed[0].state = InstanceState::kGone;
+  run(1);
+  EXPECT_EQ(reconciler.counts().crashed, 1u);
+  EXPECT_EQ(reconciler.counts().boot_failures, 0u);
+}
+
 // ---- unknown outcomes ----
 
 TEST_F(Reconciling, AnUnknownOutcomeCountsUntilListsHaveSettled) {

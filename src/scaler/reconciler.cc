@@ -160,11 +160,13 @@ void Reconciler::see_workers(Instant now, const std::vector<WorkerSeen>& workers
     known_tokens.insert(known.instance.token);
   }
   others_running_ = 0;
+  others_unfit_ = 0;
   others_draining_ = 0;
   for (const WorkerSeen& worker : workers) {
     if (worker.is_lost || is_forgotten(worker)) continue;
     if (!worker.instance.empty() && known_tokens.contains(worker.instance)) continue;
     ++(worker.is_draining ? others_draining_ : others_running_);
+    if (!worker.is_draining && !worker.is_fit) ++others_unfit_;
   }
 }
 
@@ -408,13 +410,15 @@ std::vector<Reconciler::Known*> Reconciler::by_ease_of_drain() {
 
 void Reconciler::drain_surplus(Instant now, std::uint32_t wanted, std::uint32_t workers_max) {
   const std::vector<Known*> own = by_ease_of_drain();
-  const auto running = static_cast<std::uint32_t>(own.size()) + others_running_;
+  // Others that can take nothing of what waits stand in for none of its own.
+  const auto there = static_cast<std::uint32_t>(own.size()) + others_running_;
+  const std::uint32_t running = there - others_unfit_;
   if (running <= wanted || own.empty()) {
     surplus_since_ = kNoInstant;
     return;
   }
   if (surplus_since_ == kNoInstant) surplus_since_ = now;
-  const std::uint32_t must_go = running > workers_max ? running - workers_max : 0;
+  const std::uint32_t must_go = there > workers_max ? there - workers_max : 0;
   const std::string enough = std::to_string(wanted) + (wanted == 1 ? " is wanted" : " are wanted") + " and " +
                              std::to_string(running) + (running == 1 ? " runs" : " run");
   std::uint32_t drained = 0;
@@ -435,7 +439,7 @@ void Reconciler::drain_surplus(Instant now, std::uint32_t wanted, std::uint32_t 
 }
 
 void Reconciler::launch_missing(Instant now, std::uint32_t wanted, std::uint32_t workers_max) {
-  std::uint32_t running = others_running_;
+  std::uint32_t running = others_running_ - others_unfit_;
   std::uint32_t booting = 0;
   for (const auto& [id, known] : instances_) {
     if (is_up(known)) ++running;

@@ -38,6 +38,7 @@ struct WorkerSeen {
   std::uint32_t leases = 0;
   Instant heard_at{};
   Instant idle_since{};  // kNoInstant while it has leases
+  bool is_fit = true;    // false: it could take nothing of what waits, and holds nothing
 };
 
 struct ReconcilerOptions {
@@ -190,6 +191,7 @@ class Reconciler {
   Duration boot_mean_{};
   FleetCounts totals_;
   std::uint32_t others_running_ = 0;  // workers of no instance that is known
+  std::uint32_t others_unfit_ = 0;    // of these, the ones that are of no use now
   std::uint32_t others_draining_ = 0;
   Instant surplus_since_ = kNoInstant;
   Instant wake_at_ = kNever;

@@ -1,0 +1,67 @@
+// SPDX-License-Identifier: Apache-2.0
+// breakage.h - deliberate breakages: what a simulator that is worth anything must notice.
+//
+// Each is put in at a seam (the store, the manager's boundary, the provisioner, a worker), so that the
+// product carries no switch for them. docs/simulation.md says what each does and which checker is expected to
+// find it.
+//
+// Threads:   constants.
+#pragma once
+
+#include <array>
+#include <cstdint>
+#include <optional>
+#include <string_view>
+
+namespace skep::sim {
+
+enum class Breakage : std::uint8_t {
+  kNone,
+  kSkipCommit,     // a durable commit is answered and its data is dropped
+  kReplyEarly,     // a durable commit is answered before it would survive a crash
+  kSkipFence,      // the store takes writes of an old epoch
+  kForgetLease,    // the extension of a lease is forgotten: it runs out while its worker has it
+  kStuckLease,     // heartbeats of a dead worker go on: its leases never end
+  kDeliverTwice,   // the mark that a result was delivered is not stored
+  kForgetKey,      // the idempotency key is not stored
+  kForgetFailure,  // failed attempts are not stored
+  kWrongResult,    // a worker computes wrongly
+  kLostCancel,     // a cancel is answered and not done
+  kLeakWorker,     // an instance that is to be terminated stays
+  kLaunchTwice,    // a launch starts one more than asked for
+};
+
+struct BreakageName {
+  Breakage breakage;
+  std::string_view name;
+};
+inline constexpr std::array<BreakageName, 12> kBreakages{{
+    {Breakage::kSkipCommit, "skip_commit"},
+    {Breakage::kReplyEarly, "reply_early"},
+    {Breakage::kSkipFence, "skip_fence"},
+    {Breakage::kForgetLease, "forget_lease"},
+    {Breakage::kStuckLease, "stuck_lease"},
+    {Breakage::kDeliverTwice, "deliver_twice"},
+    {Breakage::kForgetKey, "forget_key"},
+    {Breakage::kForgetFailure, "forget_failure"},
+    {Breakage::kWrongResult, "wrong_result"},
+    {Breakage::kLostCancel, "lost_cancel"},
+    {Breakage::kLeakWorker, "leak_worker"},
+    {Breakage::kLaunchTwice, "launch_twice"},
+}};
+
+constexpr std::string_view breakage_name(Breakage breakage) {
+  for (const auto& entry : kBreakages) {
+    if (entry.breakage == breakage) return entry.name;
+  }
+  return "none";
+}
+
+constexpr std::optional<Breakage> parse_breakage(std::string_view name) {
+  for (const auto& entry : kBreakages) {
+    if (entry.name == name) return entry.breakage;
+  }
+  return std::nullopt;
+}
+
+}  // namespace skep::sim

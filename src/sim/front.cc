@@ -1,0 +1,313 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "sim/front.h"
+
+namespace skep::sim {
+namespace {
+
+namespace v1 = api::v1;
+
+// Whether a refusal says that nothing was stored.
+bool is_definite(Code code) {
+  return code != Code::kUnknownOutcome;
+}
+
+Instant until(const World& world, Duration wait) {
+  return wait == Duration::zero() ? kNoInstant : world.now() + wait;
+}
+
+}  // namespace
+
+// ---- clients ----
+
+void Front::enqueue(const std::vector<Intent*>& intents, Reply<v1::EnqueueBatchReply> reply) {
+  std::vector<manager::Service::NewTask> tasks;
+  for (Intent* intent : intents) {
+    ++intent->arrivals;
+    tasks.push_back({intent->spec, std::make_shared<const std::string>(intent->body)});
+  }
+  service_.enqueue(std::move(tasks),
+                   [this, intents, reply = std::move(reply)](Result<v1::EnqueueBatchReply> answer) mutable {
+                     if (is_silent()) return;
+                     world_.step();
+                     if (!answer && is_definite(answer.error().code)) {
+                       for (Intent* intent : intents) ++intent->refusals;
+                     }
+                     if (answer) {
+                       for (std::size_t i = 0; i < intents.size(); ++i) {
+                         const auto& item = answer.value().tasks(static_cast<int>(i));
+                         const TaskId id = TaskId::parse(item.id()).value();
+                         if (item.existing()) world_.counters.add("enqueue met its key again");
+                         world_.tell([&](Checker& checker) { checker.on_enqueued(*intents[i], id); });
+                         Promises& promises = world_.auditor.of(id);
+                         promises.intent = intents[i];
+                         promises.is_acknowledged = true;
+                         intents[i]->acknowledged = id;
+                       }
+                       world_.counters.add("tasks acknowledged", intents.size());
+                     }
+                     reply(std::move(answer));
+                   });
+}
+
+void Front::note_task(const Result<v1::Task>& task) {
+  if (!task) return;
+  world_.tell([&](Checker& checker) { checker.on_seen(task.value()); });
+}
+
+void Front::get(const TaskId& id, Duration wait, IsWanted is_wanted, Reply<v1::Task> reply) {
+  service_.get_task(
+      id, until(world_, wait), std::move(is_wanted),
+      [this, wait, arrived = world_.now(), reply = std::move(reply)](Result<v1::Task> task) mutable {
+        if (is_silent()) return;
+        note_task(task);
+        if (task && !is_draining_) {
+          const Waited waited{arrived, wait, &task.value(), nullptr, {}};
+          world_.tell([&](Checker& checker) { checker.on_waited(waited); });
+        }
+        reply(std::move(task));
+      });
+}
+
+void Front::result(const TaskId& id, Reply<store::Blob> reply) {
+  service_.get_result(id, [this, id, reply = std::move(reply)](Result<store::Blob> blob) mutable {
+    if (is_silent()) return;
+    if (blob) world_.tell([&](Checker& checker) { checker.on_result(id, *blob.value()); });
+    reply(std::move(blob));
+  });
+}
+
+void Front::cancel(const TaskId& id, Reply<v1::Task> reply) {
+  if (world_.config.breakage == Breakage::kLostCancel) {
+    v1::Task lie;
+    lie.set_id(id.to_string());
+    lie.set_state("cancelled");
+    world_.auditor.of(id).is_cancelled = true;
+    reply(std::move(lie));
+    return;
+  }
+  service_.cancel_task(id, [this, id, reply = std::move(reply)](Result<v1::Task> task) mutable {
+    if (is_silent()) return;
+    world_.step();
+    if (task && task.value().state() == "cancelled") {
+      world_.counters.add("tasks cancelled");
+      auto& promises = world_.auditor.of(id);
+      promises.ended_at = std::min(promises.ended_at, world_.now());
+      world_.auditor.of(id).is_cancelled = true;
+    }
+    note_task(task);
+    reply(std::move(task));
+  });
+}
+
+void Front::retry(const TaskId& id, Reply<v1::Task> reply) {
+  ++world_.auditor.of(id).retries_asked;
+  service_.retry_task(id, [this, reply = std::move(reply)](Result<v1::Task> task) mutable {
+    if (is_silent()) return;
+    if (task) world_.counters.add("dead tasks retried by hand");
+    reply(std::move(task));
+  });
+}
+
+void Front::pull(const queue::Pull& command, manager::Service::Delivery delivery, Duration wait,
+                 IsWanted is_wanted, Reply<v1::PullReply> reply) {
+  const Instant arrived = world_.now();
+  // Whoever is gone is owed no more waiting.
+  auto is_gone = std::make_shared<bool>(false);
+  IsWanted watched = [is_wanted = std::move(is_wanted), is_gone]() mutable {
+    *is_gone = is_wanted && !is_wanted();
+    return !*is_gone;
+  };
+  service_.pull(
+      command, delivery, until(world_, wait), std::move(watched),
+      [this, arrived, wait, is_gone, delivery, queue = command.queue,
+       reply = std::move(reply)](Result<v1::PullReply> answer) mutable {
+        if (is_silent()) return;
+        world_.step();
+        if (answer) {
+          world_.counters.add("results sent", static_cast<std::uint64_t>(answer.value().items_size()));
+          const Pulled pulled{delivery == manager::Service::Delivery::kOnce, arrived, &answer.value()};
+          world_.tell([&](Checker& checker) { checker.on_pulled(pulled); });
+          const Waited waited{arrived, wait, nullptr, &answer.value(), queue};
+          if (!is_draining_ && !*is_gone) world_.tell([&](Checker& checker) { checker.on_waited(waited); });
+        }
+        reply(std::move(answer));
+      });
+}
+
+void Front::ack(const v1::AckRequest& request, const std::vector<TaskId>& receipt_ids,
+                Reply<v1::AckReply> reply) {
+  service_.ack(request,
+               [this, request, receipt_ids, reply = std::move(reply)](Result<v1::AckReply> answer) mutable {
+                 if (is_silent()) return;
+                 world_.step();
+                 if (answer) {
+                   world_.counters.add("results acknowledged", answer.value().acknowledged());
+                   const bool is_whole_receipt =
+                       !request.receipt().empty() && answer.value().acknowledged() == receipt_ids.size();
+                   // By name everything is delivered, now or before; by receipt only what was counted.
+                   if (is_whole_receipt || request.ids_size() > 0) {
+                     for (const auto& id : receipt_ids) {
+                       auto& promises = world_.auditor.of(id);
+                       promises.delivered_at = std::min(promises.delivered_at, world_.now());
+                     }
+                   }
+                 }
+                 reply(std::move(answer));
+               });
+}
+
+void Front::patch_queue(const std::string& name, const v1::PatchQueueRequest& request,
+                        Reply<v1::Queue> reply) {
+  service_.patch_queue(name, request, [this, reply = std::move(reply)](Result<v1::Queue> queue) mutable {
+    if (!is_silent()) reply(std::move(queue));
+  });
+}
+
+void Front::list(const queue::ListTasks& query, Reply<v1::ListTasksReply> reply) {
+  service_.list_tasks(query, [this, reply = std::move(reply)](Result<v1::ListTasksReply> page) mutable {
+    if (is_silent()) return;
+    if (page) {
+      for (const auto& task : page.value().tasks()) {
+        world_.tell([&](Checker& checker) { checker.on_seen(task); });
+      }
+    }
+    reply(std::move(page));
+  });
+}
+
+// ---- workers ----
+
+void Front::register_worker(std::uint64_t process, const v1::RegisterRequest& request,
+                            Reply<v1::RegisterReply> reply) {
+  service_.register_worker(
+      request, [this, process, reply = std::move(reply)](Result<v1::RegisterReply> answer) mutable {
+        if (is_silent()) return;
+        if (answer) {
+          world_.event("worker registered", answer.value().worker());
+          world_.tell([&](Checker& checker) { checker.on_worker_named(process, answer.value().worker()); });
+        }
+        reply(std::move(answer));
+      });
+}
+
+void Front::heartbeat(std::uint64_t process, const std::string& worker, v1::HeartbeatRequest request,
+                      Reply<v1::HeartbeatReply> reply) {
+  world_.tell([&](Checker& checker) { checker.on_heard(process); });
+  for (const auto& lease : request.leases()) {
+    world_.note("lease shown", lease.lease() + " by worker " + std::to_string(process) + " as " + worker);
+  }
+  world_.tell([&](Checker& checker) { checker.on_presented(process, request); });
+  if (world_.config.breakage == Breakage::kForgetLease) {
+    // Every third task is one whose extensions are forgotten.
+    v1::HeartbeatRequest kept = request;
+    kept.clear_leases();
+    for (const auto& lease : request.leases()) {
+      if (LeaseToken::parse(lease.lease()).value().task.sequence % 3 != 0) *kept.add_leases() = lease;
+    }
+    request = std::move(kept);
+  }
+  service_.heartbeat(worker, std::move(request),
+                     [this, reply = std::move(reply)](Result<v1::HeartbeatReply> answer) mutable {
+                       if (is_silent()) return;
+                       if (answer) world_.counters.add("heartbeats answered");
+                       reply(std::move(answer));
+                     });
+}
+
+void Front::acquire(std::uint64_t process, const v1::AcquireRequest& request, IsWanted is_wanted,
+                    Reply<v1::AcquireReply> reply) {
+  world_.tell([&](Checker& checker) { checker.on_heard(process); });
+  const std::uint64_t ticket = ++tickets_;
+  auto shared = std::make_shared<IsWanted>(std::move(is_wanted));
+  const Duration wait = milliseconds(static_cast<std::int64_t>(request.wait_ms()));
+  const Parked parked{process, world_.now(), world_.now() + wait, [shared] { return (*shared)(); }};
+  world_.tell([&](Checker& checker) { checker.on_parked(ticket, parked); });
+  service_.acquire(
+      request, [shared] { return (*shared)(); },
+      [this, process, ticket, reply = std::move(reply)](Result<v1::AcquireReply> answer) mutable {
+        if (is_silent()) return;
+        world_.tell([&](Checker& checker) { checker.on_unparked(ticket); });
+        world_.step();
+        if (answer) {
+          world_.counters.add("leases given", static_cast<std::uint64_t>(answer.value().leases_size()));
+          for (const auto& lease : answer.value().leases()) {
+            world_.note("lease given", lease.lease() + " to worker " + std::to_string(process));
+          }
+          world_.tell([&](Checker& checker) { checker.on_granted(process, answer.value()); });
+        }
+        reply(std::move(answer));
+      });
+}
+
+void Front::complete(std::uint64_t process, const v1::CompleteRequest& request,
+                     Reply<v1::CompleteReply> reply) {
+  world_.tell([&](Checker& checker) { checker.on_heard(process); });
+  for (const auto& outcome : request.outcomes()) {
+    world_.note(outcome.failed() ? "failure arrives" : "result arrives",
+                outcome.lease() + " from worker " + std::to_string(process));
+    world_.tell([&](Checker& checker) { checker.on_outcome(process, outcome); });
+  }
+  service_.complete(
+      request, [this, process, request, reply = std::move(reply)](Result<v1::CompleteReply> answer) mutable {
+        if (is_silent()) return;
+        world_.step();
+        if (answer) {
+          for (int i = 0; i < answer.value().outcomes_size(); ++i) {
+            const auto& settled = answer.value().outcomes(i);
+            world_.counters.add("outcomes " + settled.status());
+            world_.tell([&](Checker& checker) {
+              checker.on_settled(process, request.outcomes(i), settled.status());
+            });
+          }
+        }
+        reply(std::move(answer));
+      });
+}
+
+void Front::release(std::uint64_t process, const v1::ReleaseRequest& request, Reply<v1::ReleaseReply> reply) {
+  world_.tell([&](Checker& checker) { checker.on_heard(process); });
+  world_.counters.add("leases handed back", static_cast<std::uint64_t>(request.leases_size()));
+  for (const auto& lease : request.leases()) {
+    world_.note(lease.started() ? "running lease handed back" : "waiting lease handed back", lease.lease());
+  }
+  world_.tell([&](Checker& checker) { checker.on_released(process, request); });
+  service_.release(request, [this, reply = std::move(reply)](Result<v1::ReleaseReply> answer) mutable {
+    if (!is_silent()) reply(std::move(answer));
+  });
+}
+
+void Front::delete_worker(std::uint64_t process, const std::string& worker, const std::string& reason,
+                          Reply<v1::Worker> reply) {
+  world_.tell([&](Checker& checker) { checker.on_worker_left(process); });
+  service_.delete_worker(worker, reason, [this, reply = std::move(reply)](Result<v1::Worker> answer) mutable {
+    if (!is_silent()) reply(std::move(answer));
+  });
+}
+
+void Front::drain_worker(const std::string& worker, Reply<v1::Worker> reply) {
+  service_.drain_worker_by_hand(worker, [this, reply = std::move(reply)](Result<v1::Worker> answer) mutable {
+    if (!is_silent()) reply(std::move(answer));
+  });
+}
+
+void Front::seed_get_work(const std::string& address, std::uint64_t connection,
+                          Reply<manager::Service::SeedWork> reply) {
+  service_.seed_get_work(address, connection,
+                         [this, reply = std::move(reply)](Result<manager::Service::SeedWork> answer) mutable {
+                           if (is_silent()) return;
+                           if (answer && answer.value().is_found) world_.counters.add("seed leases given");
+                           reply(std::move(answer));
+                         });
+}
+
+void Front::seed_push_result(const std::string& address, std::uint64_t connection, const std::string& hex,
+                             Reply<void> reply) {
+  service_.seed_push_result(address, connection, hex,
+                            [this, reply = std::move(reply)](Result<void> answer) mutable {
+                              if (is_silent()) return;
+                              world_.counters.add(answer ? "seed results taken" : "seed results refused");
+                              reply(std::move(answer));
+                            });
+}
+
+}  // namespace skep::sim

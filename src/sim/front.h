@@ -1,0 +1,89 @@
+// SPDX-License-Identifier: Apache-2.0
+// front.h - the boundary of one simulated manager: what arrives, what is answered, and who is told.
+//
+// One method for each endpoint, as the service's, with the caller's name in the auditor's books beside it.
+// Arrivals and answers are told to the checkers here, at the manager's side of the network. The breakages of
+// the boundary are here too.
+//
+// Threads:   one executor at a time: the manager's process.
+// Ownership: borrows world and service.
+#pragma once
+
+#include <memory>
+#include <set>
+#include <string>
+#include <vector>
+
+#include "manager/service.h"
+#include "sim/process.h"
+#include "sim/world.h"
+
+namespace skep::sim {
+
+class Front {
+ public:
+  template <class T>
+  using Reply = manager::Reply<T>;
+  using IsWanted = manager::IsWanted;
+
+  Front(World& world, manager::Service& service, std::shared_ptr<Process> process, std::uint32_t life)
+      : world_(world), service_(service), process_(std::move(process)), life_(life) {}
+
+  // Another manager has taken over: what this one says is not heard any more.
+  void silence() { is_silent_ = true; }
+  // It is being stopped: who waits is answered with what there is.
+  void begin_drain() {
+    is_draining_ = true;
+    service_.begin_drain();
+  }
+  bool is_silent() const { return is_silent_ || process_->is_dead(); }
+  manager::Service& service() { return service_; }
+  std::uint32_t life() const { return life_; }
+
+  // ---- clients ----
+  void enqueue(const std::vector<Intent*>& intents, Reply<api::v1::EnqueueBatchReply> reply);
+  void get(const TaskId& id, Duration wait, IsWanted is_wanted, Reply<api::v1::Task> reply);
+  void result(const TaskId& id, Reply<store::Blob> reply);
+  void cancel(const TaskId& id, Reply<api::v1::Task> reply);
+  void retry(const TaskId& id, Reply<api::v1::Task> reply);
+  void pull(const queue::Pull& command, manager::Service::Delivery delivery, Duration wait,
+            IsWanted is_wanted, Reply<api::v1::PullReply> reply);
+  // `receipt_ids`: what the receipt stands for.
+  void ack(const api::v1::AckRequest& request, const std::vector<TaskId>& receipt_ids,
+           Reply<api::v1::AckReply> reply);
+  void patch_queue(const std::string& name, const api::v1::PatchQueueRequest& request,
+                   Reply<api::v1::Queue> reply);
+  void list(const queue::ListTasks& query, Reply<api::v1::ListTasksReply> reply);
+
+  // ---- workers ----
+  void register_worker(std::uint64_t process, const api::v1::RegisterRequest& request,
+                       Reply<api::v1::RegisterReply> reply);
+  void heartbeat(std::uint64_t process, const std::string& worker, api::v1::HeartbeatRequest request,
+                 Reply<api::v1::HeartbeatReply> reply);
+  void acquire(std::uint64_t process, const api::v1::AcquireRequest& request, IsWanted is_wanted,
+               Reply<api::v1::AcquireReply> reply);
+  void complete(std::uint64_t process, const api::v1::CompleteRequest& request,
+                Reply<api::v1::CompleteReply> reply);
+  void release(std::uint64_t process, const api::v1::ReleaseRequest& request,
+               Reply<api::v1::ReleaseReply> reply);
+  void delete_worker(std::uint64_t process, const std::string& worker, const std::string& reason,
+                     Reply<api::v1::Worker> reply);
+  void drain_worker(const std::string& worker, Reply<api::v1::Worker> reply);
+  void seed_get_work(const std::string& address, std::uint64_t connection,
+                     Reply<manager::Service::SeedWork> reply);
+  void seed_push_result(const std::string& address, std::uint64_t connection, const std::string& hex,
+                        Reply<void> reply);
+
+ private:
+  void note_task(const Result<api::v1::Task>& task);
+
+  World& world_;
+  manager::Service& service_;
+  std::shared_ptr<Process> process_;
+  const std::uint32_t life_;
+  std::uint64_t tickets_ = 0;
+  bool is_silent_ = false;
+  bool is_draining_ = false;
+};
+
+}  // namespace skep::sim

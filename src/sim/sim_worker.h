@@ -1,0 +1,74 @@
+// SPDX-License-Identifier: Apache-2.0
+// sim_worker.h - a worker: the real lease loop in a simulated process, over the simulated network.
+//
+// The shell of worker/worker.cc, with tasks that take their time on the virtual clock instead of a core.
+//
+// Threads:   one executor at a time.
+// Ownership: shared, since what it posts may outlive it.
+#pragma once
+
+#include <functional>
+#include <map>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "sim/network.h"
+#include "worker/lease_loop.h"
+
+namespace skep::sim {
+
+class SimWorker final : public std::enable_shared_from_this<SimWorker> {
+ public:
+  // `instance`: the token of its launch, or "". `on_gone` runs once, when its process ended by itself.
+  SimWorker(World& world, Network& network, std::uint64_t number, std::string instance,
+            std::function<void()> on_gone);
+
+  void begin();
+  void die(std::string_view how);
+  void drain(worker::DrainCause cause);
+
+  std::uint64_t number() const { return number_; }
+  const std::string& instance() const { return instance_; }
+  const std::shared_ptr<Process>& process() const { return process_; }
+  const std::shared_ptr<Link>& link() const { return link_; }
+  bool is_gone() const { return process_->is_dead(); }
+  std::string id() const { return loop_.worker_id(); }
+  std::uint64_t troubles = 0;  // it was hung
+
+ private:
+  void carry_out(std::vector<worker::Action> actions);
+  void carry_out_one(worker::DoRegister);
+  void carry_out_one(worker::DoAcquire acquire);
+  void carry_out_one(worker::DoStart start);
+  void carry_out_one(const worker::DoStop& stop);
+  void carry_out_one(worker::DoComplete complete);
+  void carry_out_one(worker::DoRelease release);
+  void carry_out_one(worker::DoHeartbeat heartbeat);
+  void carry_out_one(worker::DoCancelAcquire);
+  void carry_out_one(worker::DoNextManager) {}
+  void carry_out_one(const worker::DoExit& exit);
+  void gone(bool is_goodbye_heard);
+  api::v1::Outcome outcome_of(const api::v1::Lease& lease);
+  void haunt();
+  Duration run_time(const api::v1::Lease& lease);
+
+  World& world_;
+  Network& network_;
+  const std::uint64_t number_;
+  const std::string instance_;
+  std::function<void()> on_gone_;
+  std::shared_ptr<Process> process_;
+  std::shared_ptr<Link> link_ = std::make_shared<Link>();
+  Random random_;
+  worker::LeaseLoop loop_;
+  std::map<std::string, TimerId> running_;
+  std::uint64_t acquires_ = 0;  // counts abandoned long-polls
+  std::uint64_t troubles_at_birth_ = 0;
+  Instant drain_began_{};
+  bool has_drained_in_time_ = false;
+  int signals_ = 0;
+  TimerId timer_ = 0;
+};
+
+}  // namespace skep::sim

@@ -147,7 +147,7 @@ void Service::update_idle(WorkerInfo& worker, Instant now) {
   }
 }
 
-void Service::lose_worker(const std::string& id, std::uint32_t slots, std::string message) {
+void Service::lose_worker(const std::string& id, std::uint32_t slots, std::string message, Reply<void> done) {
   host_.cut_short(id);
   log_.warn("worker is lost; its leases go back", {{"worker", id}, {"why", message}});
   events_.add(executor_.now(), "worker", id, "lost", message);
@@ -159,11 +159,17 @@ void Service::lose_worker(const std::string& id, std::uint32_t slots, std::strin
         }
         return returned;
       },
-      [this, id](Result<std::uint32_t> returned) {
+      [this, id, done = std::move(done)](Result<std::uint32_t> returned) mutable {
         if (!returned) {
           // Its leases run out by themselves after the reload.
           log_.error("leases of a lost worker could not be given back now",
                      {{"worker", id}, {"problem", returned.error().message}});
+        }
+        if (!done) return;
+        if (returned) {
+          done(ok());
+        } else {
+          done(returned.error());
         }
       });
 }
@@ -175,6 +181,17 @@ std::uint32_t Service::leases_of(const std::string& worker) const {
 }
 
 // ---- scaler::Fleet ----
+
+// Whether it is of use: it holds something, or could take something of what waits, or nothing waits. Those
+// that the provisioner started always are: more of them would be like them.
+bool Service::is_fit(const WorkerInfo& worker) const {
+  if (!worker.instance.empty() || leases_of(worker.id) > 0) return true;
+  const auto& shards = host_.shards();
+  const auto waits = [](const auto& shard) { return shard->queued_work().tasks > 0; };
+  const auto suits = [&](const auto& shard) { return shard->has_queued_for(worker.kinds, worker.programs); };
+  return std::none_of(shards.begin(), shards.end(), waits) ||
+         std::any_of(shards.begin(), shards.end(), suits);
+}
 
 scaler::Observation Service::observe() {
   scaler::Observation seen;
@@ -196,6 +213,7 @@ scaler::Observation Service::observe() {
       ++seen.draining;
       continue;
     }
+    if (!is_fit(worker)) continue;
     ++seen.running;
     slots += worker.slots;
     if (worker.idle_since != kNoInstant) ++seen.idle;
@@ -209,7 +227,7 @@ std::vector<scaler::WorkerSeen> Service::workers() {
   for (auto& [id, worker] : registry_.all()) {
     update_idle(worker, executor_.now());
     seen.push_back({id, worker.instance, worker.is_draining, worker.is_lost, leases_of(id), worker.heard_at,
-                    worker.idle_since});
+                    worker.idle_since, is_fit(worker)});
   }
   return seen;
 }

@@ -172,12 +172,15 @@ class Service final : private HostListener, public scaler::Fleet {
   void send_results(Pulled pulled, Delivery delivery, Reply<api::v1::PullReply> done);
   void settle_results(std::vector<PulledReceipt> receipts, std::vector<TaskId> withheld, Delivery delivery,
                       Reply<void> done);
-  void lose_worker(const std::string& id, std::uint32_t slots, std::string message);
+  // `done`, if given, when its leases are back on the disk.
+  void lose_worker(const std::string& id, std::uint32_t slots, std::string message,
+                   Reply<void> done = nullptr);
   std::optional<LeaseToken> seed_lease_meant(Turn& turn, const std::string& id, std::uint64_t connection);
   void drop_old_seed_leases(Instant now);
   void sweep();
   void update_idle(WorkerInfo& worker, Instant now);
   std::uint32_t leases_of(const std::string& worker) const;
+  bool is_fit(const WorkerInfo& worker) const;
   void learn(const api::v1::Outcome& outcome, const TaskRecord& record);
 
   Executor& executor_;

@@ -407,10 +407,11 @@ void Service::send_results(Pulled pulled, Delivery delivery, Reply<api::v1::Pull
         readable.add_items()->Swap(&item);
         continue;
       }
-      log_.error("a result can not be read and is left out of a pull; it comes again",
+      log_.error("a result can not be read and is left out of a pull",
                  {{"task", item.id()}, {"problem", blobs[i].error().message}});
       withheld.push_back(pulled.keys[i].task);
-      if (!problem) problem = blobs[i].error();
+      // One that is not there any more was let go on the way, as after a standstill; the others come again.
+      if (!problem && blobs[i].error().code != Code::kNotFound) problem = blobs[i].error();
     }
     readable.set_redelivered_at_ms(pulled.message.redelivered_at_ms());
     readable.set_receipt(receipt_text(pulled.receipts));

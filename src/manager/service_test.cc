@@ -358,5 +358,58 @@ TEST_F(ServiceTest, ClusterCountsWhatIsThere) {
   EXPECT_TRUE(cluster.store().available());
 }
 
+TEST_F(ServiceTest, BatchOverSeveralShardsIsAllOrNone) {
+  disk = std::make_shared<store::MemoryDisk>(4);
+  restart();
+  std::vector<Service::NewTask> tasks;
+  for (int i = 0; i < 8; ++i) {
+    TaskSpec spec;
+    spec.iterations = i == 7 ? 0 : 1;  // the last one is wrong
+    spec.idempotency_key = "key" + std::to_string(i);
+    tasks.push_back({spec, std::make_shared<const std::string>("body")});
+  }
+  EXPECT_EQ(
+      call<v1::EnqueueBatchReply>([&](auto done) { service->enqueue(tasks, std::move(done)); }).error().code,
+      Code::kInvalid);
+  const auto cluster = call<v1::ClusterReply>([&](auto done) { service->cluster(std::move(done)); }).value();
+  for (const auto& shard : cluster.shards()) EXPECT_EQ(shard.tasks(), 0u);
+}
+
+TEST_F(ServiceTest, ExtensionThatArrivedInTimeCountsHoweverLateItIsApplied) {
+  const TaskId id = enqueue();
+  const auto worker = add_worker();
+  const auto lease = acquire(worker).leases(0).lease();
+  executor.run_for(seconds(2));
+  heartbeat(worker, {lease});
+  // Both are due at once, as after a commit that took its time: the lease runs out, the heartbeat is there.
+  v1::HeartbeatRequest request;
+  request.add_leases()->set_lease(lease);
+  const Instant expiry = from_unix_ms(get(id).lease_expires_at_ms());
+  for (Instant at = executor.now() + seconds(4); at < expiry; at += seconds(4)) {
+    executor.run_until(at);
+    v1::HeartbeatRequest alive;  // it is heard from, the lease is not shown
+    call<v1::HeartbeatReply>([&](auto done) { service->heartbeat(worker, alive, std::move(done)); }).value();
+  }
+  executor.run_until(expiry - milliseconds(1));
+  executor.post_at(expiry,
+                   [&] { service->heartbeat(worker, request, [](const Result<v1::HeartbeatReply>&) {}); });
+  executor.run_until(expiry + milliseconds(5));
+  EXPECT_EQ(get(id).state(), "leased");
+}
+
+TEST_F(ServiceTest, ScalerDoesNotCountAWorkerThatCanTakeNothingOfWhatWaits) {
+  call<Service::SeedWork>([&](auto done) { service->seed_get_work("10.0.0.7", 1, std::move(done)); }).value();
+  EXPECT_EQ(service->observe().running, 1u);
+  TaskSpec spec;
+  spec.kind = "command";
+  spec.program = "program";
+  enqueue(spec);
+  EXPECT_EQ(service->observe().running, 0u);
+  EXPECT_FALSE(service->workers().at(0).is_fit);
+  enqueue();
+  EXPECT_EQ(service->observe().running, 1u);
+  EXPECT_TRUE(service->workers().at(0).is_fit);
+}
+
 }  // namespace
 }  // namespace skep::manager

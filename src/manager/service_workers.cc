@@ -312,13 +312,21 @@ void Service::delete_worker(std::string id, std::string reason, Reply<api::v1::W
   // It says itself that it goes, so nothing it only held is blamed; what it ran is.
   registry_.remove(id);
   if (message.leases() > 0) {
-    lose_worker(id, 0, "worker " + id + " left: " + (reason.empty() ? "no reason given" : reason));
+    // Answered when they are back for good: it was told that it may go.
+    lose_worker(id, 0, "worker " + id + " left: " + (reason.empty() ? "no reason given" : reason),
+                [message = std::move(message), reply = std::move(reply)](Result<void> done) mutable {
+                  if (done) {
+                    reply(std::move(message));
+                  } else {
+                    reply(done.error());
+                  }
+                });
   } else {
     host_.cut_short(id);
     events_.add(executor_.now(), "worker", id, "left", reason);
+    reply(std::move(message));
   }
   if (scaler_ != nullptr) scaler_->poke();
-  reply(std::move(message));
 }
 
 void Service::list_workers(Reply<api::v1::WorkersReply> reply) {

@@ -101,6 +101,7 @@ Result<void> ShardHost::claim_and_load() {
     shards_.push_back(std::move(shard));
   }
   reload_delay_ = options_.reload_first;
+  forgiven_until_ = executor_.now();  // leases that were found begin anew
   set_state(HostState::kServing, {});
   schedule();
   return ok();
@@ -229,7 +230,7 @@ void ShardHost::commit(Instant now) {
                    [this, alive = alive_](Result<void> result) {
                      if (!*alive) return;
                      commit_stats_.last = executor_.now() - commit_began_;
-                     if (commit_stats_.last > kSlowCommit) forgive(commit_stats_.last);
+                     if (commit_stats_.last > kSlowCommit) forgive_since(commit_began_);
                      on_committed(std::move(result));
                    });
 }
@@ -276,11 +277,16 @@ void ShardHost::finish_batch(const Result<void>& result) {
 
 void ShardHost::note_alive() {
   const Instant now = executor_.now();
-  if (alive_at_ != kNoInstant && now - alive_at_ > kStandstill) forgive(now - alive_at_);
+  if (alive_at_ != kNoInstant && now - alive_at_ > kStandstill) forgive_since(alive_at_);
   alive_at_ = now;
 }
 
-void ShardHost::forgive(Duration span) {
+// A standstill and a commit that took long may be one and the same: no time is made good twice.
+void ShardHost::forgive_since(Instant begin) {
+  const Instant now = executor_.now();
+  const Duration span = now - std::max(begin, forgiven_until_);
+  if (span <= Duration::zero()) return;
+  forgiven_until_ = now;
   for (auto& shard : shards_) shard->extend_all(span);
 }
 

@@ -154,7 +154,7 @@ class ShardHost {
   };
 
   void push(std::unique_ptr<Request> request);
-  void forgive(Duration span);
+  void forgive_since(Instant begin);
   void schedule();
   void run_batch();
   void serve_parked(Turn& turn);
@@ -202,6 +202,7 @@ class ShardHost {
   Duration reload_delay_{};
   Instant commit_began_{};
   Instant alive_at_ = kNoInstant;
+  Instant forgiven_until_ = kNoInstant;
   CommitStats commit_stats_;
   queue::Totals totals_before_;     // of the shards that were loaded before those at hand
   queue::Totals totals_committed_;  // as of the last commit

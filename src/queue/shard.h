@@ -90,6 +90,8 @@ class Shard {
   const Work& queued_work() const { return queued_work_; }
   const Work& leased_work() const { return leased_work_; }
   Instant oldest_queued_at() const;
+  // Something waits that a worker of these kinds and programs could take, were its queue not paused.
+  bool has_queued_for(const std::vector<std::string>& kinds, const std::vector<std::string>& programs) const;
   // Completion order of the oldest result a pull would get; nothing if there is none.
   std::optional<std::pair<Instant, TaskId>> oldest_undelivered(const std::string& queue) const;
 

@@ -10,12 +10,13 @@ namespace {
 
 constexpr Duration kSuspectReservation = seconds(30);
 
-bool fits(const std::pair<std::string, std::string>& task_class, const Lease& command) {
+bool fits(const std::pair<std::string, std::string>& task_class, const std::vector<std::string>& kinds,
+          const std::vector<std::string>& programs) {
   const auto has = [](const std::vector<std::string>& list, const std::string& name) {
     return std::find(list.begin(), list.end(), name) != list.end();
   };
-  if (!has(command.kinds, task_class.first)) return false;
-  return task_class.first != "command" || has(command.programs, task_class.second);
+  if (!has(kinds, task_class.first)) return false;
+  return task_class.first != "command" || has(programs, task_class.second);
 }
 
 }  // namespace
@@ -26,7 +27,7 @@ TaskRecord* Shard::best_in(Queue& queue, const Lease& command, Pick pick) {
     return nullptr;
   const ReadyKey* best = nullptr;
   for (const auto& [task_class, ready] : pick == Pick::kSuspects ? queue.suspects : queue.ready) {
-    if (ready.empty() || !fits(task_class, command)) continue;
+    if (ready.empty() || !fits(task_class, command.kinds, command.programs)) continue;
     if (best == nullptr || *ready.begin() < *best) best = &*ready.begin();
   }
   return best == nullptr ? nullptr : &tasks_.at(best->second);
@@ -160,6 +161,18 @@ void Shard::extend_all(Duration span) {
     update(tasks_.at(id),
            [&](TaskRecord& r) { r.lease_expires_at = add_saturated(r.lease_expires_at, span); });
   }
+}
+
+bool Shard::has_queued_for(const std::vector<std::string>& kinds,
+                           const std::vector<std::string>& programs) const {
+  for (const auto& [name, queue] : queues_) {
+    for (const auto* classes : {&queue.ready, &queue.suspects}) {
+      for (const auto& [task_class, waiting] : *classes) {
+        if (!waiting.empty() && fits(task_class, kinds, programs)) return true;
+      }
+    }
+  }
+  return false;
 }
 
 std::size_t Shard::lease_count(const std::string& worker) const {

@@ -27,7 +27,9 @@ bool belongs_to(std::string_view token, std::string_view launch) {
 }  // namespace
 
 Reconciler::Reconciler(ReconcilerOptions options)
-    : options_(std::move(options)), backoff_(options_.backoff_first, options_.backoff_max) {}
+    : options_(std::move(options)),
+      backoff_(options_.backoff_first, options_.backoff_max),
+      crash_backoff_(options_.backoff_first, options_.crash_backoff_max) {}
 
 void Reconciler::absorb(Instant now, const std::vector<Instance>& listed,
                         const std::vector<WorkerSeen>& workers) {
@@ -188,6 +190,7 @@ void Reconciler::see_worker(Instant now, Known& known, const Tokens& tokens) {
     known.boot_deadline = add_saturated(now, options_.boot_timeout);
     return;
   }
+  known.has_worked |= known.seen->leases > 0;
   if (known.seen->is_lost) return;
   if (known.up_at == kNoInstant) came_up(now, known);
   known.phase = Phase::kUp;
@@ -268,7 +271,9 @@ void Reconciler::drop_settled_launches() {
 
 // One that came up and went away between two looks did not fail to boot.
 void Reconciler::note_heard(Instant now, Known& known, const Tokens& tokens) {
-  if (known.phase != Phase::kBooting || !tokens.contains(known.instance.token)) return;
+  const auto [first, last] = tokens.equal_range(known.instance.token);
+  for (auto at = first; at != last; ++at) known.has_worked |= at->second->leases > 0;
+  if (known.phase != Phase::kBooting || first == last) return;
   known.phase = Phase::kUp;
   known.up_at = now;
 }
@@ -283,8 +288,10 @@ void Reconciler::count_end(Instant now, const Known& known, const std::string& w
   }
   const bool was_asked = known.draining_since != kNoInstant;
   ++(was_asked || known.phase == Phase::kLeft ? totals_.stopped : totals_.crashed);
-  // One that comes up and goes right away, again and again, is no better than one that does not come up.
-  if (!was_asked && now - known.up_at < kStable) backoff_.failed(now, known.launched_at, why);
+  if (was_asked || now - known.up_at >= kStable) return;
+  // One that comes up and goes right away, again and again, is no better than one that does not come up. But
+  // where a task may have killed it, others would wait for long, and the task's own budget ends that.
+  (known.has_worked ? crash_backoff_ : backoff_).failed(now, known.launched_at, why);
 }
 
 void Reconciler::forget_all(Instant now, std::string_view token, const std::string& why,
@@ -474,6 +481,12 @@ std::uint32_t Reconciler::launchable(Instant now, std::uint32_t missing, std::ui
   if (now < backoff_.until()) {
     wake_by(backoff_.until());
     held_because_ = "launches wait until " + format_instant(backoff_.until()) + " because " + failures;
+    return 0;
+  }
+  if (now < crash_backoff_.until()) {
+    wake_by(crash_backoff_.until());
+    held_because_ = "launches wait until " + format_instant(crash_backoff_.until()) +
+                    " because a worker went with work in its hands: " + crash_backoff_.why();
     return 0;
   }
   const std::uint32_t there = existing() + others_running_ + others_draining_;

@@ -46,6 +46,8 @@ struct ReconcilerOptions {
   Duration drain_timeout = seconds(30);  // draining longer than this: terminated
   Duration backoff_first = seconds(1);   // after a boot failure
   Duration backoff_max = minutes(1);
+  // After a worker that went with work in its hands: perhaps the task killed it, and the machine is fine.
+  Duration crash_backoff_max = seconds(5);
   std::uint32_t launches_at_once_max = 16;
   Duration busy_hold = minutes(5);
   Duration boot = seconds(1);            // expected of a boot until the first one has taught better
@@ -126,6 +128,7 @@ class Reconciler {
     Fate fate = Fate::kOpen;   // decided before it is gone where we end it
     bool is_launched = false;  // here; else adopted
     bool was_listed = false;
+    bool has_worked = false;   // it was seen with a lease
     bool was_awaited = false;  // it was known before its worker was heard from
     bool is_stuck = false;     // it says that it stops, and does not
     Instant launched_at{};
@@ -186,6 +189,7 @@ class Reconciler {
   std::map<std::string, Instant> forgotten_;  // workers that are to be forgotten, while still named
   std::vector<Action> actions_;               // decided and not yet returned
   BootBackoff backoff_;
+  BootBackoff crash_backoff_;
   std::optional<Instant> listed_at_;
   Instant list_at_ = kNoInstant;  // when the list at hand was asked for
   Duration boot_mean_{};

@@ -261,6 +261,27 @@ TEST_F(Reconciling, WhatCrashesSoonAfterItsBootBacksOffToo) {
 
 // ---- workers that go ----
 
+TEST_F(Reconciling, WorkersThatTasksKillAreReplacedWithinSeconds) {
+  for (int i = 1; i <= 10; ++i) {
+    const Instant since = now;
+    while (launches(run(1)) == 0) {
+      wait(seconds(1));
+      ASSERT_LE(now, since + seconds(6)) << reconciler.held_because();
+    }
+    const std::string token = "launch-" + std::to_string(i);
+    started(1, token);
+    run(1);
+    wait(seconds(1));
+    heard(token + "-0", 1);
+    run(1);
+    listed.back().state = InstanceState::kGone;
+    run(1);
+    workers.clear();
+  }
+  EXPECT_EQ(reconciler.counts().crashed, 10u);
+  EXPECT_NE(reconciler.held_because().find("with work in its hands"), std::string::npos);
+}
+
 TEST_F(Reconciling, AnInstanceGoneFromTheListFreesItsPlaceAtOnce) {
   fleet(2);
   unlist("launch-1-0");

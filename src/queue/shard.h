@@ -139,7 +139,7 @@ class Shard {
   bool is_pullable(const TaskRecord& record) const;
   void put(const TaskRecord& record, Effects& effects, bool is_durable, Blob body = nullptr,
            Blob result = nullptr);
-  void erase(const TaskId& id, Effects& effects);
+  void erase(TaskId id, Effects& effects);  // by value: it may be named by what goes
 
   TaskRecord* find_task(const TaskId& id);
   Queue& queue_of(const TaskRecord& record);

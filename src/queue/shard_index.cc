@@ -180,7 +180,7 @@ void Shard::put(const TaskRecord& record, Effects& effects, bool is_durable, Blo
   effects.needs_sync |= is_durable;
 }
 
-void Shard::erase(const TaskId& id, Effects& effects) {
+void Shard::erase(TaskId id, Effects& effects) {
   const TaskRecord& record = tasks_.at(id);
   SKEP_CHECK(is_terminal(record.state), "only a finished task is forgotten");
   unindex(record);

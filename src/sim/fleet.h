@@ -19,7 +19,7 @@ namespace skep::sim {
 
 class Fleet {
  public:
-  Fleet(World& world, Network& network, Cluster& cluster);
+  Fleet(World& world, Network& network);
 
   void begin();
   // Faults for one of them; nothing happens if there is none.
@@ -39,7 +39,6 @@ class Fleet {
 
   World& world_;
   Network& network_;
-  Cluster& cluster_;
   std::uint64_t next_ = 1;
   std::map<std::uint64_t, std::shared_ptr<SimWorker>> workers_;  // alive
   std::vector<std::shared_ptr<SeedWorker>> seeds_;

@@ -9,6 +9,7 @@
 #include <filesystem>
 
 #include "base/limits_os.h"
+#include "compute/engine.h"
 #include "provision/none.h"
 #include "provision/process.h"
 #include "store/memory_store.h"
@@ -16,6 +17,8 @@
 
 namespace skep::cli {
 namespace {
+
+constexpr std::uint64_t kHashesAtOnce = 50'000;  // some milliseconds: an end is not held up for longer
 
 constexpr std::string_view kRocksdb = "rocksdb:";
 constexpr std::string_view kMemory = "memory:";
@@ -99,6 +102,15 @@ Result<std::unique_ptr<manager::Manager>> start_manager(const ServeOptions& opti
                                                         const Clock& clock, const Logger& log) {
   manager::ManagerOptions manager = manager_options(options);
   manager.random_seed = static_cast<std::uint64_t>(clock.now().time_since_epoch().count());
+  manager.begin_chain = [](manager::Blob body, std::uint64_t iterations) -> manager::DigestMatcher::Chain {
+    auto engine = compute::make_scalar_engine();
+    engine->add({0, std::move(body), iterations});
+    return [engine = std::move(engine)]() -> std::optional<std::string> {
+      std::vector<compute::JobDone> done;
+      engine->run(kHashesAtOnce, done);
+      return done.empty() ? std::nullopt : std::optional(compute::to_hex(done.front().digest));
+    };
+  };
   return manager::Manager::start(
       std::move(manager), store, clock,
       [&options, &log](Executor& executor, const std::string& url) -> std::unique_ptr<scaler::Provisioner> {

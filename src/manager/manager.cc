@@ -72,13 +72,25 @@ Result<void> validate(const ManagerOptions& options) {
 
 struct Manager::Impl {
   Impl(ManagerOptions o, store::Store& s, const Clock& c, Logger l)
-      : options(std::move(o)), clock(c), log(l), runner(c, "skep-shards"), store(s) {
+      : options(std::move(o)),
+        clock(c),
+        log(l),
+        runner(c, "skep-shards"),
+        checker(c, "skep-checker"),
+        matcher(checker, runner, options.begin_chain),
+        store(s) {
     ServiceOptions service_options;
     service_options.heartbeat = options.heartbeat;
     service_options.worker_timeout = options.worker_timeout;
     service_options.lease = options.lease;
     service_options.seed_lease = options.seed_lease;
     service_options.visibility = options.visibility;
+    if (options.begin_chain) {
+      service_options.match_digest = [this](std::vector<DigestCandidate> candidates, std::string hex,
+                                            UniqueFunction<void(std::optional<std::size_t>)> done) {
+        matcher.match(std::move(candidates), std::move(hex), std::move(done));
+      };
+    }
     service_options.host.pending_max = options.pending_max;
     service_options.host.shard.recovered_lease = options.lease;
     run_and_wait(runner, [&] {
@@ -90,6 +102,7 @@ struct Manager::Impl {
 
   ~Impl() {
     drain(Duration::zero());
+    checker.stop();  // its answers go to the service
     // What has timers on the runner goes on the runner.
     run_and_wait(runner, [this] {
       service->attach(nullptr, "none");
@@ -165,6 +178,8 @@ struct Manager::Impl {
   Logger log;
   Metrics metrics;
   Runner runner;
+  Runner checker;
+  DigestMatcher matcher;
   store::Store& store;
   std::unique_ptr<Service> service;
   std::unique_ptr<Routes> routes;

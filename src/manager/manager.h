@@ -16,6 +16,7 @@
 #include "base/executor.h"
 #include "base/log.h"
 #include "http/server.h"
+#include "manager/digest_matcher.h"
 #include "scaler/policy.h"
 #include "scaler/provisioner.h"
 #include "scaler/scaler.h"
@@ -35,8 +36,10 @@ struct ManagerOptions {
   Duration lease = seconds(15);          // without a heartbeat
   Duration seed_lease = minutes(10);     // of GET /getwork, which has no heartbeat
   Duration visibility = seconds(30);     // of results pulled with a receipt
-  std::size_t pending_max = 20'000;      // requests that wait for a commit; more get 503
-  std::uint64_t random_seed = 0;         // for back-off jitter
+  DigestMatcher::BeginChain
+      begin_chain;                   // for results of seed workers that may be of several tasks; may be empty
+  std::size_t pending_max = 20'000;  // requests that wait for a commit; more get 503
+  std::uint64_t random_seed = 0;     // for back-off jitter
 };
 
 // kInvalid: what start() refuses without having begun anything.

@@ -10,6 +10,7 @@
 // store and (after attach) scaler, which must outlive it or be detached.
 #pragma once
 
+#include <functional>
 #include <list>
 #include <memory>
 #include <string>
@@ -29,6 +30,15 @@
 
 namespace skep::manager {
 
+// A chain of hashes that may be the one that a result is of.
+struct DigestCandidate {
+  Blob body;
+  std::uint64_t iterations = 1;
+};
+// Computes until one gives `hex`: its place, or nothing. The reply runs on the service's executor.
+using MatchDigest = std::function<void(std::vector<DigestCandidate> candidates, std::string hex,
+                                       UniqueFunction<void(std::optional<std::size_t>)> done)>;
+
 struct ServiceOptions {
   Duration heartbeat = seconds(2);
   Duration worker_timeout = seconds(5);
@@ -38,6 +48,8 @@ struct ServiceOptions {
   Duration sweep = milliseconds(250);                      // how often silence is looked for
   std::string address;                                     // HOST:PORT that others reach this manager by
   std::size_t enqueue_bytes_max = std::size_t{256} << 20;  // of bodies that wait for a commit; more get 503
+  // For results of the seed's protocol that may be of several tasks; without it the oldest is meant.
+  MatchDigest match_digest;
   ShardHostOptions host;
 };
 
@@ -175,7 +187,18 @@ class Service final : private HostListener, public scaler::Fleet {
   // `done`, if given, when its leases are back on the disk.
   void lose_worker(const std::string& id, std::uint32_t slots, std::string message,
                    Reply<void> done = nullptr);
-  std::optional<LeaseToken> seed_lease_meant(Turn& turn, const std::string& id, std::uint64_t connection);
+  // A lease that a result without a name may be of.
+  struct SeedClaim {
+    LeaseToken token;
+    std::uint64_t iterations = 0;
+    bool is_open = false;  // its task is not finished
+    Instant leased_at{};
+  };
+  std::vector<SeedClaim> seed_claims(Turn& turn, const std::string& id, std::uint64_t connection);
+  Result<void> take_seed_result(Turn& turn, const std::string& id, const LeaseToken& token,
+                                const Blob& result);
+  void match_seed_result(std::string id, std::vector<SeedClaim> claims, Blob result, Reply<void> reply);
+  void end_seed_push(const std::string& id, const std::vector<SeedClaim>& claims, const Result<void>& done);
   void drop_old_seed_leases(Instant now);
   void sweep();
   void update_idle(WorkerInfo& worker, Instant now);

@@ -231,58 +231,6 @@ TEST_F(ServiceFaults, WhatAWorkerSaysOfItselfIsBounded) {
   EXPECT_FALSE(is_refused([](auto& request) { request.add_kinds("sha512"); }));
 }
 
-// ---- the seed's leases have no names ----
-
-TEST_F(ServiceFaults, AResultOfACancelledTaskIsTakenForNoOther) {
-  const TaskId cancelled = enqueue();
-  const TaskId other = enqueue();
-  seed_get_work(1);
-  seed_get_work(2);
-  ASSERT_TRUE(
-      call<v1::Task>([&](auto done) { service->cancel_task(cancelled, std::move(done)); }).has_value());
-  EXPECT_EQ(seed_push(1, '1').error().code, Code::kConflict);
-  EXPECT_EQ(get(other).state(), "leased");
-  EXPECT_TRUE(seed_push(2, '2').has_value());
-  EXPECT_EQ(get(other).result(), std::string(128, '2'));
-}
-
-TEST_F(ServiceFaults, ALiveLeaseIsMeantBeforeOneThatRanOut) {
-  const TaskId late = enqueue();
-  seed_get_work(1);
-  executor.run_for(minutes(10));
-  const auto worker = add_worker();
-  ASSERT_EQ(acquire(worker).leases_size(), 1);
-  const TaskId live = enqueue();
-  seed_get_work(2);
-  EXPECT_TRUE(seed_push(3, '2').has_value());
-  EXPECT_EQ(get(late).state(), "leased");
-  EXPECT_EQ(get(live).result(), std::string(128, '2'));
-}
-
-TEST_F(ServiceFaults, AfterARestartTheOldestLiveLeaseIsMeantToo) {
-  const TaskId first = enqueue();
-  enqueue();
-  enqueue();
-  seed_get_work(1);
-  seed_get_work(2);
-  settle();
-  disk->crash(100);  // the leases were stored
-  restart();
-  seed_get_work(7);
-  EXPECT_TRUE(seed_push(8, '1').has_value());
-  EXPECT_EQ(get(first).result(), std::string(128, '1'));
-}
-
-TEST_F(ServiceFaults, ManyLeasesOfOneAddressKeepTheirConnections) {
-  std::vector<TaskId> ids;
-  for (int i = 0; i < 100; ++i) ids.push_back(enqueue());
-  for (std::uint64_t i = 0; i < 100; ++i) seed_get_work(1 + i);
-  EXPECT_TRUE(seed_push(100, 'f').has_value());
-  EXPECT_TRUE(seed_push(1, '0').has_value());
-  EXPECT_EQ(get(ids[99]).result(), std::string(128, 'f'));
-  EXPECT_EQ(get(ids[0]).result(), std::string(128, '0'));
-}
-
 // ---- several shards ----
 
 TEST(ServiceShards, AKeyMeetsItsTaskWhereverItStandsInABatchAndPagesEndBetweenShards) {

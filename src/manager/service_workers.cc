@@ -18,8 +18,6 @@ constexpr std::size_t kNamesMax = 1'000;    // kinds, or programs, of one worker
 constexpr std::size_t kTextBytesMax = 255;  // of what a worker says of itself
 constexpr std::size_t kSiblingsMax = 64;
 
-constexpr Duration kSeedLeaseKept = minutes(10);  // after it ran out: a late result still finds its task
-
 // The same, or another name of this machine with the same port.
 bool is_own_address(const std::string& address, const std::string& own) {
   if (address == own) return true;
@@ -333,106 +331,6 @@ void Service::list_workers(Reply<api::v1::WorkersReply> reply) {
   api::v1::WorkersReply message;
   for (const auto& [id, worker] : registry_.all()) to_message(worker, leases_of(id), *message.add_workers());
   reply(std::move(message));
-}
-
-// ---- the seed's protocol ----
-
-void Service::seed_get_work(std::string address, std::uint64_t connection, Reply<SeedWork> reply) {
-  WorkerInfo& worker = registry_.seed(address, executor_.now());
-  if (worker.is_draining) {
-    SeedWork work;
-    work.is_exit_wanted = true;
-    reply(std::move(work));
-    return;
-  }
-  ShardHost::Acquire acquire;
-  acquire.command.worker = worker.id;
-  acquire.command.max = 1;
-  acquire.command.lease = options_.seed_lease;
-  acquire.is_wanted = [this] { return !is_draining_; };
-  acquire.done = [this, id = worker.id, connection,
-                  reply = std::move(reply)](Result<std::vector<GrantedLease>> granted) mutable {
-    if (!granted) {
-      reply(granted.error());
-      return;
-    }
-    SeedWork work;
-    if (!granted.value().empty()) {
-      auto& lease = granted.value().front();
-      work.is_found = true;
-      work.iterations = lease.task.iterations;
-      work.body = std::move(lease.body);
-      auto& held = seed_leases_[id];
-      // One connection has one lease at a time: who asks again has dropped the one before.
-      std::erase_if(held, [&](const SeedLease& other) { return other.connection == connection; });
-      held.push_back({lease.task.token, connection, executor_.now()});
-    }
-    reply(std::move(work));
-  };
-  host_.acquire(std::move(acquire));
-}
-
-// Which lease a result without a name is of. The connection that fetched the body names it, whatever became
-// of the task since; else the oldest live lease of the address is meant, and if there is none, the oldest
-// that ran out and whose task is still open.
-std::optional<LeaseToken> Service::seed_lease_meant(Turn& turn, const std::string& id,
-                                                    std::uint64_t connection) {
-  const auto& held = seed_leases_[id];
-  for (const auto& lease : held) {
-    if (lease.connection == connection) return lease.token;
-  }
-  std::optional<std::pair<Instant, LeaseToken>> oldest;
-  for (const auto& shard : turn.shards()) {
-    for (const auto& token : shard->leases_of(id)) {
-      const std::pair candidate(shard->find(token.task)->leased_at, token);
-      if (!oldest || candidate < *oldest) oldest = candidate;
-      break;  // the shard's own oldest comes first
-    }
-  }
-  if (oldest) return oldest->second;
-  for (const auto& lease : held) {
-    auto* shard = turn.shard(lease.token.task.shard);
-    const auto* record = shard == nullptr ? nullptr : shard->find(lease.token.task);
-    if (record != nullptr && !is_terminal(record->state)) return lease.token;
-  }
-  return std::nullopt;
-}
-
-void Service::seed_push_result(std::string address, std::uint64_t connection, std::string hex,
-                               Reply<void> reply) {
-  const std::string id = registry_.seed(address, executor_.now()).id;
-  auto meant = std::make_shared<std::optional<LeaseToken>>();
-  host_.submit<void>(
-      [this, id, connection, meant,
-       result = std::make_shared<const std::string>(std::move(hex))](Turn& turn) -> Result<void> {
-        *meant = seed_lease_meant(turn, id, connection);
-        auto* shard = *meant ? turn.shard((*meant)->task.shard) : nullptr;
-        if (shard == nullptr) {
-          return fail(Code::kNotFound,
-                      "this address holds no lease, so there is no task that the result could be of");
-        }
-        SKEP_TRY(turn.apply(*shard, queue::Complete{id, **meant, result}));
-        if (auto* known = registry_.find(id)) ++known->completed;
-        return ok();
-      },
-      [this, id, meant, reply = std::move(reply)](Result<void> done) mutable {
-        // After an answer that may come out differently the worker may push it again.
-        const bool is_final = done || !api::info(done.error().code).is_retryable;
-        if (is_final && *meant) {
-          std::erase_if(seed_leases_[id], [&](const SeedLease& lease) { return lease.token == **meant; });
-        }
-        reply(std::move(done));
-      });
-}
-
-// What was fetched and never pushed.
-void Service::drop_old_seed_leases(Instant now) {
-  for (auto at = seed_leases_.begin(); at != seed_leases_.end();) {
-    std::erase_if(at->second, [&](const SeedLease& lease) {
-      return now - lease.given_at > options_.seed_lease + kSeedLeaseKept;
-    });
-    at = at->second.empty() ? seed_leases_.erase(at) : std::next(at);
-  }
 }
 
 void Service::register_sibling(std::string sibling) {

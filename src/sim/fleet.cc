@@ -5,7 +5,7 @@
 
 namespace skep::sim {
 
-Fleet::Fleet(World& world, Network& network) : world_(world), network_(network) {
+Fleet::Fleet(World& world, Network& network, Cluster& cluster) : world_(world), network_(network) {
   cluster.on_boot = [this](const scaler::Instance& instance, std::weak_ptr<Machines> machines) {
     start(instance.token, [machines, id = instance.id] {
       if (const auto there = machines.lock()) there->end(id, "its worker ended");

@@ -19,7 +19,7 @@ namespace skep::sim {
 
 class Fleet {
  public:
-  Fleet(World& world, Network& network);
+  Fleet(World& world, Network& network, Cluster& cluster);
 
   void begin();
   // Faults for one of them; nothing happens if there is none.

@@ -23,7 +23,7 @@ class Simulation {
       : world_(config),
         cluster_(world_),
         network_(world_, cluster_),
-        fleet_(world_, network_),
+        fleet_(world_, network_, cluster_),
         workload_(world_, network_) {
     if (kept == TraceKept::kAll) world_.trace.keep_all();
     world_.is_manager_serving = [this] {

@@ -121,6 +121,23 @@ class SeedProtocol(ProcessTest):
         self.assertEqual(worker.surprises, [])
         self.assertEqual({item["id"]: item["result"] for item in items}, expected)
 
+    def test_many_seed_workers_of_one_address_without_names_or_kept_connections(self):
+        # Long and short tasks in turn: results come in another order than the leases were given.
+        manager = self.lab.manager(QUICK)
+        client = manager.http()
+        expected = {}
+        for i in range(80):
+            body, iterations = b"one of many %d" % i, 20_000 if i % 4 == 0 else 1 + i
+            expected[self.put(client, body, iterations)] = reference(body, iterations)
+        workers = [SeedWorker(manager.address, keeps_connection=False) for _ in range(4)]
+        for worker in workers:
+            worker.start()
+        items = self.pull_all(client, len(expected))
+        for worker in workers:
+            worker.stop()
+        self.assertEqual({item["id"]: item["result"] for item in items}, expected)
+        self.assertEqual([worker.surprises for worker in workers], [[]] * 4)
+
     def test_the_oldest_completed_comes_first(self):
         manager = self.lab.manager()
         client = manager.http()

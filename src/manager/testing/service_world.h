@@ -90,7 +90,6 @@ class ServiceWorld : public ::testing::Test {
     store.reset();
     memory = std::make_unique<store::MemoryStore>(disk);
     store = std::make_unique<FlawedStore>(*memory, flaws);
-    ServiceOptions options;
     options.address = "127.0.0.1:1";
     service = std::make_unique<Service>(executor, *store, options, Random(3), Logger());
     ASSERT_TRUE(service->start().has_value());
@@ -189,6 +188,7 @@ class ServiceWorld : public ::testing::Test {
     });
   }
 
+  ServiceOptions options;
   VirtualExecutor executor;
   std::shared_ptr<store::MemoryDisk> disk = std::make_shared<store::MemoryDisk>();
   std::unique_ptr<store::MemoryStore> memory;

@@ -126,15 +126,25 @@ void Cluster::end(const std::shared_ptr<Life>& life) {
   if (life->machines != lasting_machines_) {
     for (const auto& id : life->machines->existing_ids()) life->machines->end(id, "its manager died");
   }
-  world_.executor.post([life] {
-    if (life->service != nullptr) life->service->attach(nullptr, "none");
-    life->scaler.reset();
-    life->provider.reset();
-    life->front.reset();
-    life->service.reset();
-    life->store.reset();
-    life->machines.reset();
-  });
+  world_.executor.post([life] { take_apart(*life); });
+}
+
+void Cluster::take_apart(Life& life) {
+  if (life.service != nullptr) life.service->attach(nullptr, "none");
+  life.scaler.reset();
+  life.provider.reset();
+  life.front.reset();
+  life.service.reset();
+  life.store.reset();
+  life.machines.reset();
+}
+
+// Calls under way and the manager that has them hold each other.
+Cluster::~Cluster() {
+  if (current_ == nullptr) return;
+  current_->process->kill();
+  current_->connections.clear();
+  take_apart(*current_);
 }
 
 void Cluster::crash() {

@@ -36,6 +36,7 @@ struct Life {
 class Cluster {
  public:
   explicit Cluster(World& world);
+  ~Cluster();
 
   // A machine came up, or is no more.
   std::function<void(const scaler::Instance&, std::weak_ptr<Machines>)> on_boot;
@@ -60,6 +61,7 @@ class Cluster {
   void start_scaler(Life& life);
   void end(const std::shared_ptr<Life>& life);
   void break_connections(Life& life);
+  static void take_apart(Life& life);
   void start_later(Duration delay);
   void replace();
   void note_trouble();

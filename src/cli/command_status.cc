@@ -159,14 +159,6 @@ int explain_worker(const Context& context, Remote& remote, const std::string& id
   return report(fail(Code::kNotFound, "there is no worker '" + id + "': skep status lists them"));
 }
 
-template <class Explain>
-std::function<int()> explaining(const Context& context, Explain explain) {
-  return [&context, explain] {
-    auto remote = Remote::connect(context.manager);
-    return remote ? explain(*remote.value()) : report(remote.error());
-  };
-}
-
 void add_explain(CLI::App& app, Context& context) {
   auto* command = app.add_subcommand("explain", "Why a task, the fleet or a worker is as it is");
   command->footer("Example: skep explain task 00000g00000000000001\n         skep explain scaling");
@@ -179,11 +171,15 @@ void add_explain(CLI::App& app, Context& context) {
   command->add_option("ID", *id, "Id of the task or worker");
   command->add_option("--limit", *limit, "Decisions to show")->check(CLI::Range(1, 1000));
   add_client_options(*command, context);
-  context.actions[command] = explaining(context, [&context, what, id, limit](Remote& remote) {
-    if (*what == "scaling") return explain_scaling(context, remote, *limit);
-    if (id->empty()) return report(fail(Code::kInvalid, "skep explain " + *what + " wants an ID"));
-    return *what == "task" ? explain_task(context, remote, *id) : explain_worker(context, remote, *id);
-  });
+  context.actions[command] = [&context, what, id, limit] {
+    if (*what != "scaling" && id->empty())
+      return report(fail(Code::kInvalid, "skep explain " + *what + " wants an ID"));
+    const auto remote = Remote::connect(context.manager);
+    if (!remote) return report(remote.error());
+    if (*what == "scaling") return explain_scaling(context, *remote.value(), *limit);
+    return *what == "task" ? explain_task(context, *remote.value(), *id)
+                           : explain_worker(context, *remote.value(), *id);
+  };
 }
 
 }  // namespace

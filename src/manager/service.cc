@@ -243,7 +243,8 @@ void Service::drain_worker(const std::string& id) {
 
 void Service::forget_worker(const std::string& id, const std::string& reason) {
   WorkerInfo* worker = registry_.find(id);
-  if (worker == nullptr) return;
+  // A lost one has given everything back, and is shown for a while.
+  if (worker == nullptr || worker->is_lost) return;
   const std::uint32_t slots = worker->slots;
   registry_.remove(id);
   lose_worker(id, slots, reason);

@@ -411,5 +411,20 @@ TEST_F(ServiceTest, ScalerDoesNotCountAWorkerThatCanTakeNothingOfWhatWaits) {
   EXPECT_TRUE(service->workers().at(0).is_fit);
 }
 
+TEST_F(ServiceTest, ALostWorkerIsStillShownWhenTheScalerForgetsIt) {
+  const auto worker = add_worker();
+  executor.run_for(seconds(6));
+  service->forget_worker(worker, "it was silent");
+  settle();
+  const auto* known =
+      service->workers_seen().all().contains(worker) ? &service->workers_seen().all().at(worker) : nullptr;
+  ASSERT_NE(known, nullptr);
+  EXPECT_TRUE(known->is_lost);
+  heartbeat(worker, {});
+  EXPECT_FALSE(known->is_lost) << "and comes back under its name";
+  service->forget_worker(worker, "its machine is gone");
+  EXPECT_FALSE(service->workers_seen().all().contains(worker));
+}
+
 }  // namespace
 }  // namespace skep::manager

@@ -84,7 +84,7 @@ struct ComputeThreads::Impl {
 void ComputeThreads::Impl::run(Slot& slot) {
   pthread_setname_np(pthread_self(), "compute");
   setpriority(PRIO_PROCESS, 0, kComputeNice);  // on Linux: of this thread
-  const auto engine = compute::make_scalar_engine();
+  const auto engine = compute::make_engine(compute::widest_plan(compute::Target::kScalar));
   while (auto lease = next(slot)) {
     auto outcome = execute(std::move(*lease), *engine, slot.stop);
     if (!outcome) continue;

@@ -31,17 +31,17 @@ std::optional<api::v1::Outcome> run_sha512(api::v1::Lease lease, compute::Engine
   }
   const RunClock run(lease, clock);
   auto body = std::make_shared<const std::string>(std::move(*lease.mutable_body()));
-  engine.add({kKey, std::move(body), lease.iterations()});
+  engine.add({kKey, std::move(body), lease.iterations(), {}});
   std::vector<compute::JobDone> done;
   while (true) {
     engine.run(kSliceCompressions, done);
     if (!done.empty()) break;
     const bool is_late = run.is_late();
     if (!is_late && !stop.is_raised()) {
-      progress(engine.progress(kKey));
+      progress(engine.running().front().at.iterations_done);
       continue;
     }
-    engine.cancel(kKey);
+    engine.take(kKey);
     if (!is_late) return std::nullopt;
     outcome.set_failed(true);
     outcome.set_timed_out(true);

@@ -32,7 +32,8 @@ class RunSha512 : public ::testing::Test {
 
   static constexpr std::uint64_t kForEver = std::uint64_t{1} << 53;
 
-  std::unique_ptr<compute::Engine> engine = compute::make_scalar_engine();
+  std::unique_ptr<compute::Engine> engine =
+      compute::make_engine(compute::widest_plan(compute::Target::kScalar));
   skep::testing::VirtualExecutor time;
   StopSignal stop;
   std::function<void()> on_progress;

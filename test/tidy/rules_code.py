@@ -32,7 +32,7 @@ MACHINE_PATH = re.compile(r"(?<![\w.~}$-])/(?:work|root|home|Users|mnt|scratch)/
 
 
 def sources(tree: Tree) -> list[str]:
-    return tree.matching("src/*.h", "src/*.cc", "src/*.proto", "test/*.h", "test/*.cc", "*.py", "*.cmake",
+    return tree.matching("src/*.h", "src/*.inc", "src/*.cc", "src/*.proto", "test/*.h", "test/*.cc", "*.py", "*.cmake",
                          "CMakeLists.txt", "*/CMakeLists.txt", "dev", ".ci/run")
 
 
@@ -144,7 +144,7 @@ def there_are_no_globals(tree: Tree):
                           r"(?: = .*|\{.*\})?;$")
     local_static = re.compile(r"^\s+static (?!const\b|constexpr|inline const|_)(?:thread_local )?[\w:]+(?:<.*>)?[ *&]+"
                               r"\w+(?:\[.*\])?\s*(?:=.*|\{.*|;)$")
-    for path in tree.matching("src/*.h", "src/*.cc"):
+    for path in tree.matching("src/*.h", "src/*.inc", "src/*.cc"):
         for number, line in enumerate(tree.code(path), 1):
             if variable.match(line) or local_static.match(line):
                 yield Finding(path, number, "a global: hand the object down to those that need it")
@@ -182,7 +182,7 @@ def coroutines_avoid_the_traps_of_gcc_12(tree: Tree):
 @rule
 def lines_are_short(tree: Tree):
     for path in tree.matching("src/*", "test/*", "*.py", "dev", ".ci/run", "*.cmake", "CMakeLists.txt", "*.md"):
-        most = COLUMNS_MAX if path.endswith((".h", ".cc", ".proto")) else PROSE_COLUMNS_MAX
+        most = COLUMNS_MAX if path.endswith((".h", ".inc", ".cc", ".proto")) else PROSE_COLUMNS_MAX
         is_fenced = False
         for number, line in enumerate(tree.lines(path), 1):
             is_fenced ^= line.startswith("```")

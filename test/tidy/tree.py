@@ -62,7 +62,7 @@ class Tree:
         return blank_prose(self.text(path)).splitlines()
 
     def cpp(self) -> list[str]:
-        return self.matching("src/*.h", "src/*.cc", "test/*.h", "test/*.cc")
+        return self.matching("src/*.h", "src/*.inc", "src/*.cc", "test/*.h", "test/*.cc")
 
 
 def _paths(root: str) -> list[str]:

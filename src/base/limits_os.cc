@@ -72,15 +72,6 @@ bool names_cpu(std::string_view controllers) {
   return false;
 }
 
-int affinity_cores() {
-  constexpr int kCoresMax = 8192;
-  cpu_set_t* const set = CPU_ALLOC(kCoresMax);
-  const std::size_t size = CPU_ALLOC_SIZE(kCoresMax);
-  const int cores = sched_getaffinity(0, size, set) == 0 ? CPU_COUNT_S(size, set) : 1;
-  CPU_FREE(set);
-  return cores;
-}
-
 }  // namespace
 
 Result<std::uint64_t> raise_open_files_limit() {
@@ -121,8 +112,32 @@ std::optional<double> cgroup_cpu_quota(const std::string& root) {
   return smallest;
 }
 
+std::vector<int> allowed_cpus() {
+  constexpr int kCpusMax = 8192;
+  cpu_set_t* const set = CPU_ALLOC(kCpusMax);
+  const std::size_t size = CPU_ALLOC_SIZE(kCpusMax);
+  std::vector<int> out;
+  if (sched_getaffinity(0, size, set) == 0) {
+    for (int cpu = 0; cpu < kCpusMax; ++cpu) {
+      if (CPU_ISSET_S(cpu, size, set)) out.push_back(cpu);
+    }
+  }
+  CPU_FREE(set);
+  return out;
+}
+
+bool pin_this_thread(int cpu) {
+  cpu_set_t* const set = CPU_ALLOC(cpu + 1);
+  const std::size_t size = CPU_ALLOC_SIZE(cpu + 1);
+  CPU_ZERO_S(size, set);
+  CPU_SET_S(cpu, size, set);
+  const bool is_done = sched_setaffinity(0, size, set) == 0;  // on Linux: of this thread
+  CPU_FREE(set);
+  return is_done;
+}
+
 int usable_cores() {
-  const int cores = std::max(affinity_cores(), 1);
+  const int cores = std::max(static_cast<int>(allowed_cpus().size()), 1);
   const std::optional<double> quota = cgroup_cpu_quota("");
   if (!quota) return cores;
   // Rounded up: half a core's quota is better used by one busy core than left.

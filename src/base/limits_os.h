@@ -7,6 +7,7 @@
 #include <cstdint>
 #include <optional>
 #include <string>
+#include <vector>
 
 #include "base/result.h"
 
@@ -19,6 +20,13 @@ Result<std::uint64_t> raise_open_files_limit();
 // How many cores this process may keep busy: its affinity mask, cut by its cgroups' processor quota. At
 // least 1.
 int usable_cores();
+
+// The processors that this process may run on, by their numbers, lowest first. Empty if the system does not
+// say.
+std::vector<int> allowed_cpus();
+
+// Lets the calling thread run on that processor alone. False: the system refused, nothing changed.
+bool pin_this_thread(int cpu);
 
 // The processor quota in cores of the cgroups (version 1 or 2) of this process, the smallest on the way to
 // the root. Nothing if there is none. `root` stands before /proc and /sys; "" in production.

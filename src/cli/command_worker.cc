@@ -17,6 +17,7 @@ struct WorkerCommand {
   worker::WorkerOptions worker;
   std::string managers = "http://127.0.0.1:8080";
   std::vector<std::string> commands;  // NAME=PROGRAM
+  std::string compute;                // a target's name; "" is the best
 };
 
 int run(const Context& context, const WorkerCommand& command) {
@@ -28,6 +29,13 @@ int run(const Context& context, const WorkerCommand& command) {
   if (!managers) return report(with_context(managers.error(), "--manager"));
   std::istringstream list(command.managers);
   for (std::string url; std::getline(list, url, ',');) options.managers.push_back(url);
+  if (!command.compute.empty()) {
+    options.target = compute::parse_target(command.compute);
+    if (!options.target) {
+      return report(fail(Code::kInvalid, "--compute '" + command.compute +
+                                             "' is not known: use avx512, avx2, sse4, neon, sve or scalar"));
+    }
+  }
   for (const auto& text : command.commands) {
     auto program = parse_program(text);
     if (!program) return report(program.error());
@@ -50,10 +58,19 @@ int run(const Context& context, const WorkerCommand& command) {
 void add_worker_command(CLI::App& app, Context& context) {
   auto options = std::make_shared<WorkerCommand>();
   auto* command = app.add_subcommand("worker", "Compute tasks for a manager");
-  command->footer("Example: skep worker --manager http://10.0.0.1:8080,http://10.0.0.2:8080 --slots 8");
+  command->footer("Example: skep worker --manager http://10.0.0.1:8080,http://10.0.0.2:8080");
   add_managers(*command, options->managers);
-  command->add_option("--slots", options->worker.slots, "Tasks computed at once; 0 is one for each core")
-      ->check(CLI::Range(0, 1024));
+  command->add_option("--cores", options->worker.cores, "Threads that compute [the cores that it may use]")
+      ->check(CLI::Range(1, 1024));
+  command
+      ->add_option("--slots", options->worker.slots,
+                   "Tasks computed at once [as many as the cores have lanes; of commands one for each core]")
+      ->check(CLI::Range(1, 1000));
+  command->add_option(
+      "--compute", options->compute,
+      "What computes: avx512, avx2, sse4, neon, sve or scalar [the best that the processor has]");
+  add_duration(*command, "--checkpoint-interval", options->worker.checkpoint_interval,
+               "How often a long task's progress is made safe at the manager");
   command->add_option("--name", options->worker.name, "What people call it [the host's name]");
   command->add_option("--instance", options->worker.instance, "The token that a provisioner gave it");
   add_programs(*command, options->commands);

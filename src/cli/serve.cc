@@ -32,10 +32,13 @@ std::string own_program() {
 std::unique_ptr<scaler::Provisioner> make_process_provisioner(const ServeOptions& options, Executor& executor,
                                                               const std::string& url, const Logger& log) {
   provision::ProcessOptions process;
-  process.command = {own_program(), "worker",
-                     "--manager",   url,
-                     "--slots",     std::to_string(options.slots),
-                     "--log-level", options.worker_log_level};
+  // One core each, so that the fleet grows by cores.
+  process.command = {own_program(), "worker", "--manager",   url,
+                     "--cores",     "1",      "--log-level", options.worker_log_level};
+  if (options.slots > 0) {
+    process.command.push_back("--slots");
+    process.command.push_back(std::to_string(options.slots));
+  }
   for (const auto& command : options.commands) {
     process.command.push_back("--command");
     process.command.push_back(command);
@@ -103,9 +106,9 @@ Result<std::unique_ptr<manager::Manager>> start_manager(const ServeOptions& opti
   manager::ManagerOptions manager = manager_options(options);
   manager.random_seed = static_cast<std::uint64_t>(clock.now().time_since_epoch().count());
   manager.begin_chain = [](manager::Blob body, std::uint64_t iterations) -> manager::DigestMatcher::Chain {
-    auto engine = compute::make_scalar_engine();
-    engine->add({0, std::move(body), iterations});
-    return [engine = std::move(engine)]() -> std::optional<std::string> {
+    std::shared_ptr engine = compute::make_engine(compute::widest_plan(compute::Target::kScalar));
+    engine->add({0, std::move(body), iterations, {}});
+    return [engine]() -> std::optional<std::string> {
       std::vector<compute::JobDone> done;
       engine->run(kHashesAtOnce, done);
       return done.empty() ? std::nullopt : std::optional(compute::to_hex(done.front().digest));

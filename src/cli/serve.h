@@ -25,7 +25,7 @@ struct ServeOptions {
   bool is_insecure = false;
   std::uint32_t workers_min = 0;
   std::uint32_t workers_max = 1;
-  std::uint32_t slots = 1;  // of each worker
+  std::uint32_t slots = 0;  // of each worker; 0: the lanes of a core
   Duration target_wait = seconds(30);
   Duration idle_hold = seconds(20);
   Duration heartbeat = seconds(2);

@@ -54,6 +54,14 @@ Plan::Plan(std::vector<TimedKernel> kernels) {
   }
 }
 
+Plan Plan::limited_to(std::size_t lanes) const {
+  SKEP_CHECK(lanes > 0, "an engine has at least one lane");
+  Plan out = *this;
+  if (lanes < out.by_jobs_.size())
+    out.by_jobs_.erase(out.by_jobs_.begin() + static_cast<std::ptrdiff_t>(lanes), out.by_jobs_.end());
+  return out;
+}
+
 Plan measure_plan(Target target, const Clock& clock) {
   std::vector<TimedKernel> timed;
   for (const auto& kernel : kernels(target)) timed.push_back({kernel, time_step(kernel, clock)});

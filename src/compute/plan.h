@@ -31,6 +31,8 @@ class Plan {
   std::size_t lanes() const { return by_jobs_.size(); }
   // The fastest that has a lane for each of 1 to lanes() jobs.
   const TimedKernel& kernel_for(std::size_t jobs) const { return by_jobs_[jobs - 1]; }
+  // The same with fewer lanes; more than there are changes nothing.
+  Plan limited_to(std::size_t lanes) const;
   // Compressions a second of `jobs` jobs, by the measured times.
   double rate(std::size_t jobs) const { return static_cast<double>(jobs) / kernel_for(jobs).step_seconds; }
 

@@ -41,6 +41,13 @@ TEST(Plan, FasterWideKernelAlsoServesFewJobs) {
   EXPECT_EQ(plan.kernel_for(1).kernel.name, "two");
 }
 
+TEST(Plan, FewerLanesKeepTheirKernels) {
+  const Plan plan({timed("one", 1, 1.0), timed("nine", 9, 2.5), timed("sixteen", 16, 4.0)});
+  EXPECT_EQ(plan.limited_to(2).lanes(), 2u);
+  EXPECT_EQ(plan.limited_to(2).kernel_for(2).kernel.name, "nine");
+  EXPECT_EQ(plan.limited_to(99).lanes(), 16u);
+}
+
 TEST(Plan, MeasuredPlanOfEveryTargetHasLanes) {
   const SystemClock clock;
   for (const Target target : targets_here()) {

@@ -5,113 +5,41 @@
 #include <sys/resource.h>
 
 #include <algorithm>
-#include <deque>
 #include <thread>
+#include <unordered_map>
 #include <utility>
-#include <vector>
+#include <variant>
 
+#include "base/limits_os.h"
 #include "base/mutex.h"
-#include "compute/engine.h"
-#include "worker/executor_sha512.h"
-#include "worker/stop_signal.h"
+#include "worker/command_threads.h"
 
 namespace skep::worker {
 namespace {
 
-constexpr Duration kProgressInterval = milliseconds(250);
+constexpr Duration kPublishInterval = milliseconds(20);  // of progress
+constexpr Duration kMeasureInterval = milliseconds(250);
 // Calls and heartbeats of this process, and everything else on a shared machine, go before the computing.
 constexpr int kComputeNice = 5;
 
-// Turns the executor's fine-grained progress into few reports.
-class Reporter {
- public:
-  Reporter(std::string lease, const Clock& clock, std::function<void(Progress)> report)
-      : lease_(std::move(lease)), clock_(clock), report_(std::move(report)), reported_at_(clock.now()) {}
-
-  void reach(std::uint64_t iterations_done) {
-    if (clock_.now() - reported_at_ >= kProgressInterval) send(iterations_done);
-  }
-  void send(std::uint64_t iterations_done) {
-    const Instant now = clock_.now();
-    report_({lease_, iterations_done, iterations_done - iterations_reported_, now - reported_at_});
-    iterations_reported_ = iterations_done;
-    reported_at_ = now;
-  }
-
- private:
-  std::string lease_;
-  const Clock& clock_;
-  std::function<void(Progress)> report_;
-  Instant reported_at_;
-  std::uint64_t iterations_reported_ = 0;
+// What a core is asked to do between two slices.
+struct AddOrder {
+  api::v1::Lease lease;
 };
-
-}  // namespace
-
-struct ComputeThreads::Impl {
-  struct Slot {
-    StopSignal stop;
-    std::string lease;  // that runs; under the mutex
-    std::thread thread;
-  };
-
-  Impl(ComputeOptions o, const Clock& c, Executor& e, ComputeReplies r)
-      : options(std::move(o)),
-        clock(c),
-        executor(e),
-        replies(std::make_shared<ComputeReplies>(std::move(r))) {}
-
-  void run(Slot& slot);
-  // The next task of the slot's thread. Nothing: the end.
-  std::optional<api::v1::Lease> next(Slot& slot);
-  std::optional<api::v1::Outcome> execute(api::v1::Lease lease, compute::Engine& engine,
-                                          const StopSignal& stop);
-  std::optional<api::v1::Outcome> hash(api::v1::Lease lease, compute::Engine& engine, const StopSignal& stop);
-  void report(Progress progress);
-
-  const ComputeOptions options;
-  const Clock& clock;
-  Executor& executor;
-  const std::shared_ptr<ComputeReplies> replies;  // posted work may outlive this
-
-  Mutex mutex;
-  Condition changed;
-  std::deque<api::v1::Lease> queue SKEP_GUARDED_BY(mutex);
-  bool is_ending SKEP_GUARDED_BY(mutex) = false;
-  std::vector<std::unique_ptr<Slot>> slots;
+struct AdoptOrder {
+  HashTask task;
 };
+struct StopOrder {
+  std::string lease;
+  bool is_hand_back = false;
+};
+using Order = std::variant<AddOrder, AdoptOrder, StopOrder>;
 
-void ComputeThreads::Impl::run(Slot& slot) {
-  pthread_setname_np(pthread_self(), "compute");
-  setpriority(PRIO_PROCESS, 0, kComputeNice);  // on Linux: of this thread
-  const auto engine = compute::make_engine(compute::widest_plan(compute::Target::kScalar));
-  while (auto lease = next(slot)) {
-    auto outcome = execute(std::move(*lease), *engine, slot.stop);
-    if (!outcome) continue;
-    executor.post([replies = replies, outcome = std::move(*outcome)]() mutable {
-      replies->finished(std::move(outcome));
-    });
-  }
+bool is_command(const api::v1::Lease& lease) {
+  return lease.kind() == "command";
 }
 
-std::optional<api::v1::Lease> ComputeThreads::Impl::next(Slot& slot) {
-  const MutexLock lock(mutex);
-  slot.lease.clear();
-  while (queue.empty() && !is_ending) changed.wait(mutex);
-  if (is_ending) return std::nullopt;
-  api::v1::Lease lease = std::move(queue.front());
-  queue.pop_front();
-  slot.lease = lease.lease();
-  slot.stop.clear();
-  return lease;
-}
-
-std::optional<api::v1::Outcome> ComputeThreads::Impl::execute(api::v1::Lease lease, compute::Engine& engine,
-                                                              const StopSignal& stop) {
-  if (lease.kind() == "sha512") return hash(std::move(lease), engine, stop);
-  if (lease.kind() == "command") {
-    return run_command(std::move(lease), options.programs, options.command_directory, clock, stop);
-  }
+api::v1::Outcome unknown_kind(const api::v1::Lease& lease) {
   api::v1::Outcome outcome;
   outcome.set_lease(lease.lease());
   outcome.set_failed(true);
@@ -120,28 +48,205 @@ std::optional<api::v1::Outcome> ComputeThreads::Impl::execute(api::v1::Lease lea
   return outcome;
 }
 
-std::optional<api::v1::Outcome> ComputeThreads::Impl::hash(api::v1::Lease lease, compute::Engine& engine,
-                                                           const StopSignal& stop) {
-  Reporter reporter(lease.lease(), clock, [this](Progress progress) { report(std::move(progress)); });
-  const std::uint64_t iterations = lease.iterations();
-  auto outcome =
-      run_sha512(std::move(lease), engine, clock, stop, [&](std::uint64_t done) { reporter.reach(done); });
-  if (outcome && !outcome->failed()) reporter.send(iterations);
-  return outcome;
+}  // namespace
+
+struct ComputeThreads::Impl {
+  struct Core {
+    std::size_t number = 0;
+    std::uint32_t lanes = 1;
+    // Under the mutex:
+    std::vector<Order> inbox;
+    std::size_t tasks = 0;  // in the inbox or computed
+    std::vector<HashProgress> progress;
+    Condition changed;  // the inbox is no longer empty, or it is the end
+    // Of the thread:
+    std::thread thread;
+    Instant published_at{};
+    SpeedSample sample;  // not told yet
+    Instant measured_at{};
+  };
+
+  Impl(ComputeOptions o, const Clock& c, Executor& e, ComputeReplies r)
+      : plan(std::move(o.plan)),
+        clock(c),
+        executor(e),
+        replies(std::make_shared<ComputeReplies>(std::move(r))) {
+    if (o.programs.empty()) return;
+    commands.emplace(o.commands, std::move(o.programs), std::move(o.command_directory), c,
+                     [this](api::v1::Outcome outcome) { finish({std::move(outcome)}); });
+  }
+
+  // Under the mutex.
+  static void send(Core& core, Order order) {
+    core.inbox.push_back(std::move(order));
+    core.changed.notify_one();
+  }
+
+  void run(Core& core);
+  std::optional<std::vector<Order>> next_orders(Core& core, bool is_idle);
+  void carry_out(Core& core, HashCore& hash, AddOrder order);
+  void carry_out(Core& core, HashCore& hash, AdoptOrder order);
+  void carry_out(Core& core, HashCore& hash, StopOrder order);
+  void settle(Core& core, const std::vector<api::v1::Outcome>& outcomes);
+  void publish(Core& core, const HashCore& hash);
+  void measure(Core& core, const HashSlice& slice);
+  void share_out(Core& core, HashCore& hash);
+  // On the executor, one after the other.
+  void finish(std::vector<api::v1::Outcome> outcomes);
+  void hand_back(api::v1::ReleasedLease lease);
+  void order(const std::string& lease, StopOrder order);
+
+  const compute::Plan plan;
+  const Clock& clock;
+  Executor& executor;
+  const std::shared_ptr<ComputeReplies> replies;  // posted work may outlive this
+
+  mutable Mutex mutex;
+  bool is_ending SKEP_GUARDED_BY(mutex) = false;
+  std::unordered_map<std::string, Core*> places SKEP_GUARDED_BY(mutex);  // of each sha512 task, by its lease
+  std::vector<std::unique_ptr<Core>> cores;
+  std::optional<CommandThreads> commands;
+};
+
+void ComputeThreads::Impl::run(Core& core) {
+  pthread_setname_np(pthread_self(), "compute");
+  setpriority(PRIO_PROCESS, 0, kComputeNice);  // on Linux: of this thread
+  const auto cpus = allowed_cpus();
+  // Fewer threads than processors are best placed by the kernel, which sees what else runs.
+  if (cpus.size() == cores.size()) pin_this_thread(cpus[core.number]);
+  HashCore hash(compute::make_engine(plan.limited_to(core.lanes)), clock);
+  while (auto orders = next_orders(core, hash.tasks() == 0)) {
+    for (auto& item : *orders) {
+      std::visit([&](auto& order) { carry_out(core, hash, std::move(order)); }, item);
+    }
+    auto slice = hash.run();
+    measure(core, slice);
+    if (!slice.outcomes.empty()) {
+      settle(core, slice.outcomes);
+      finish(std::move(slice.outcomes));
+    }
+    if (clock.now() >= core.published_at + kPublishInterval || hash.tasks() == 0) publish(core, hash);
+    share_out(core, hash);
+  }
 }
 
-void ComputeThreads::Impl::report(Progress progress) {
-  executor.post([replies = replies, progress = std::move(progress)]() mutable {
-    replies->progressed(std::move(progress));
+// Nothing: the end.
+std::optional<std::vector<Order>> ComputeThreads::Impl::next_orders(Core& core, bool is_idle) {
+  const MutexLock lock(mutex);
+  while (is_idle && core.inbox.empty() && !is_ending) core.changed.wait(mutex);
+  if (is_ending) return std::nullopt;
+  return std::exchange(core.inbox, {});
+}
+
+void ComputeThreads::Impl::carry_out(Core& core, HashCore& hash, AddOrder order) {
+  auto refused = order.lease.kind() == "sha512" ? hash.add(std::move(order.lease))
+                                                : std::optional(unknown_kind(order.lease));
+  if (!refused) return;
+  settle(core, {*refused});
+  finish({std::move(*refused)});
+}
+
+void ComputeThreads::Impl::carry_out(Core&, HashCore& hash, AdoptOrder order) {
+  hash.adopt(std::move(order.task));
+}
+
+void ComputeThreads::Impl::carry_out(Core& core, HashCore& hash, StopOrder order) {
+  api::v1::ReleasedLease released;
+  bool is_here = false;
+  if (order.is_hand_back) {
+    auto found = hash.hand_back(order.lease);
+    is_here = found.has_value();
+    if (found) released = std::move(*found);
+  } else {
+    is_here = hash.stop(order.lease);
+  }
+  {
+    const MutexLock lock(mutex);
+    const auto place = places.find(order.lease);
+    if (place == places.end()) return;  // it has ended
+    if (!is_here) {
+      // It was given to another core in the meantime.
+      if (place->second != &core) send(*place->second, std::move(order));
+      return;
+    }
+    places.erase(place);
+    --core.tasks;
+  }
+  if (order.is_hand_back) hand_back(std::move(released));
+}
+
+void ComputeThreads::Impl::settle(Core& core, const std::vector<api::v1::Outcome>& outcomes) {
+  const MutexLock lock(mutex);
+  for (const auto& outcome : outcomes) places.erase(outcome.lease());
+  core.tasks -= outcomes.size();
+}
+
+void ComputeThreads::Impl::publish(Core& core, const HashCore& hash) {
+  core.published_at = clock.now();
+  auto progress = hash.progress();
+  const MutexLock lock(mutex);
+  core.progress = std::move(progress);
+}
+
+void ComputeThreads::Impl::measure(Core& core, const HashSlice& slice) {
+  core.sample.compressions += slice.slot_compressions;
+  core.sample.busy += slice.busy;
+  const Instant now = clock.now();
+  if (core.sample.busy == Duration::zero() || now < core.measured_at + kMeasureInterval) return;
+  core.measured_at = now;
+  executor.post([replies = replies, sample = std::exchange(core.sample, {})] { replies->measured(sample); });
+}
+
+// Gives a task to a core that has a lane free and at least two tasks less.
+void ComputeThreads::Impl::share_out(Core& core, HashCore& hash) {
+  Core* poor = nullptr;
+  {
+    const MutexLock lock(mutex);
+    for (const auto& other : cores) {
+      if (other->tasks >= other->lanes || other->tasks + 2 > core.tasks) continue;
+      if (poor == nullptr || other->tasks < poor->tasks) poor = other.get();
+    }
+  }
+  if (poor == nullptr) return;
+  auto task = hash.give_away();
+  if (!task) return;  // all of its tasks are in the inbox
+  const MutexLock lock(mutex);
+  places[task->lease.lease()] = poor;
+  --core.tasks;
+  ++poor->tasks;
+  send(*poor, AdoptOrder{std::move(*task)});
+}
+
+void ComputeThreads::Impl::finish(std::vector<api::v1::Outcome> outcomes) {
+  executor.post([replies = replies, outcomes = std::move(outcomes)]() mutable {
+    for (auto& outcome : outcomes) replies->finished(std::move(outcome));
   });
 }
 
+void ComputeThreads::Impl::hand_back(api::v1::ReleasedLease lease) {
+  executor.post(
+      [replies = replies, lease = std::move(lease)]() mutable { replies->handed_back(std::move(lease)); });
+}
+
+void ComputeThreads::Impl::order(const std::string& lease, StopOrder order) {
+  const MutexLock lock(mutex);
+  const auto place = places.find(lease);
+  if (place == places.end()) return;
+  send(*place->second, std::move(order));
+}
+
 ComputeThreads::ComputeThreads(ComputeOptions options, const Clock& clock, Executor& executor,
-                               ComputeReplies replies)
-    : impl_(std::make_unique<Impl>(std::move(options), clock, executor, std::move(replies))) {
-  for (std::uint32_t i = 0; i < impl_->options.slots; ++i) {
-    auto& slot = *impl_->slots.emplace_back(std::make_unique<Impl::Slot>());
-    slot.thread = std::thread([impl = impl_.get(), &slot]() noexcept { impl->run(slot); });
+                               ComputeReplies replies) {
+  const std::vector<std::uint32_t> lanes = options.lanes;
+  impl_ = std::make_unique<Impl>(std::move(options), clock, executor, std::move(replies));
+  for (const std::uint32_t count : lanes) {
+    auto& core = *impl_->cores.emplace_back(std::make_unique<Impl::Core>());
+    core.number = impl_->cores.size() - 1;
+    core.lanes = count;
+  }
+  // Only now, as they look at each other.
+  for (auto& core : impl_->cores) {
+    core->thread = std::thread([impl = impl_.get(), &core = *core]() noexcept { impl->run(core); });
   }
 }
 
@@ -149,27 +254,45 @@ ComputeThreads::~ComputeThreads() {
   {
     const MutexLock lock(impl_->mutex);
     impl_->is_ending = true;
-    impl_->queue.clear();
-    for (auto& slot : impl_->slots) slot->stop.raise();
   }
-  impl_->changed.notify_all();
-  for (auto& slot : impl_->slots) slot->thread.join();
+  for (auto& core : impl_->cores) core->changed.notify_one();
+  for (auto& core : impl_->cores) core->thread.join();
 }
 
 void ComputeThreads::start(api::v1::Lease lease) {
-  {
-    const MutexLock lock(impl_->mutex);
-    impl_->queue.push_back(std::move(lease));
-  }
-  impl_->changed.notify_one();
+  if (is_command(lease) && impl_->commands) return impl_->commands->start(std::move(lease));
+  const MutexLock lock(impl_->mutex);
+  const auto least = std::min_element(
+      impl_->cores.begin(), impl_->cores.end(),
+      [](const auto& a, const auto& b) { return a->tasks * b->lanes < b->tasks * a->lanes; });
+  Impl::Core& core = **least;
+  impl_->places[lease.lease()] = &core;
+  ++core.tasks;
+  Impl::send(core, AddOrder{std::move(lease)});
 }
 
 void ComputeThreads::stop(const std::string& lease) {
-  const MutexLock lock(impl_->mutex);
-  std::erase_if(impl_->queue, [&](const api::v1::Lease& queued) { return queued.lease() == lease; });
-  for (auto& slot : impl_->slots) {
-    if (slot->lease == lease) slot->stop.raise();
+  if (impl_->commands && impl_->commands->stop(lease)) return;
+  impl_->order(lease, {lease, false});
+}
+
+void ComputeThreads::hand_back(const std::string& lease) {
+  const auto was_running = impl_->commands ? impl_->commands->stop(lease) : std::nullopt;
+  if (!was_running) return impl_->order(lease, {lease, true});
+  api::v1::ReleasedLease released;
+  released.set_lease(lease);
+  released.set_started(*was_running);
+  impl_->hand_back(std::move(released));
+}
+
+std::vector<HashProgress> ComputeThreads::progress() const {
+  std::vector<HashProgress> out;
+  if (impl_->commands) {
+    for (auto& lease : impl_->commands->running()) out.push_back({std::move(lease), {}});
   }
+  const MutexLock lock(impl_->mutex);
+  for (const auto& core : impl_->cores) out.insert(out.end(), core->progress.begin(), core->progress.end());
+  return out;
 }
 
 }  // namespace skep::worker

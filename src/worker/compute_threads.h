@@ -1,41 +1,50 @@
 // SPDX-License-Identifier: Apache-2.0
-// compute_threads.h - the threads that run tasks, one for each slot, each with a compute engine of its own.
+// compute_threads.h - the threads that run tasks: one for each core, which computes as many sha512 tasks at
+// once as its engine has lanes, and one for each program of kind command that may run at once.
 //
-// Threads:   start and stop from one executor; the replies run there too. Owns one thread a slot.
+// Tasks go to the core that has the fewest; a core that runs dry is given some of another's, also in the
+// middle of a chain. When the threads are as many as the processors that this process may use, each keeps to
+// one.
+//
+// Threads:   all calls from one executor; the replies run there too. Owns its threads.
 // Errors:    a task of a kind or program that this worker does not know ends as a permanent failure.
 // Ownership: borrows clock and executor. The destructor stops what runs and joins; replies that are posted by
-// then
-//            still run.
+//            then still run.
 #pragma once
 
 #include <cstdint>
 #include <functional>
 #include <memory>
 #include <string>
+#include <vector>
 
 #include "api/skep.pb.h"
 #include "base/executor.h"
+#include "compute/plan.h"
 #include "worker/executor_command.h"
+#include "worker/hash_core.h"
 
 namespace skep::worker {
 
-// How far a running sha512 task is, and what it cost to get there.
-struct Progress {
-  std::string lease;
-  std::uint64_t iterations_done = 0;
-  std::uint64_t iterations_since = 0;  // the last report
-  Duration busy{};                     // since the last report
-};
-
 struct ComputeOptions {
-  std::uint32_t slots = 1;
+  std::vector<std::uint32_t> lanes{1};  // of each core's engine, one thread each; at most the plan's
+  compute::Plan plan;
+  std::uint32_t commands = 1;     // programs that run at once
   Programs programs;              // resolved
   std::string command_directory;  // where commands get their working directories
 };
 
+// How fast one slot is when all are in use.
+struct SpeedSample {
+  double compressions = 0;
+  Duration busy{};
+};
+
 struct ComputeReplies {
   std::function<void(api::v1::Outcome)> finished;
-  std::function<void(Progress)> progressed;  // some times a second, and once at the end
+  // The answer to hand_back, unless the task ended by itself at the same time.
+  std::function<void(api::v1::ReleasedLease)> handed_back;
+  std::function<void(SpeedSample)> measured;  // some times a second while there is work
 };
 
 class ComputeThreads {
@@ -45,10 +54,15 @@ class ComputeThreads {
   ComputeThreads(const ComputeThreads&) = delete;
   ComputeThreads& operator=(const ComputeThreads&) = delete;
 
-  // Runs the task as soon as a thread is free.
+  // Runs the task as soon as there is a lane or, for a command, a thread.
   void start(api::v1::Lease lease);
   // Gives the task up. Its outcome may still come if it ended by itself at the same time.
   void stop(const std::string& lease);
+  // Gives the task up and tells how far it came.
+  void hand_back(const std::string& lease);
+
+  // Every task that has begun, as of some ten milliseconds ago.
+  std::vector<HashProgress> progress() const;
 
  private:
   struct Impl;

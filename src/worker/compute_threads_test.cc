@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
-// The compute threads: every slot works, one task can be stopped, and the end comes whatever runs. Method: a
-// real runner; commands that wait for a file of the test stand for tasks that run, endless chains for busy
-// ones.
+// The compute threads: every lane works, one task can be stopped or handed back, cores share their tasks, and
+// the end comes whatever runs. Method: a real runner; commands that wait for a file of the test stand for
+// tasks that run, endless chains for busy ones.
 #include "worker/compute_threads.h"
 
 #include <gtest/gtest.h>
@@ -31,7 +31,8 @@ class ComputeThreadsTest : public ::testing::Test {
     EXPECT_TRUE(work.is_empty());
   }
 
-  void make(std::uint32_t slots) {
+  // So many lanes on each core, and so many commands at once.
+  void make(std::vector<std::uint32_t> lanes, std::uint32_t commands) {
     // Says that it runs, then waits to be let go.
     Programs programs{
         {"gate",
@@ -39,9 +40,14 @@ class ComputeThreadsTest : public ::testing::Test {
           files.path()}}};
     ComputeReplies replies;
     replies.finished = [this](Outcome outcome) { finished[outcome.lease()] = std::move(outcome); };
-    replies.progressed = [this](Progress progress) { progressed.push_back(std::move(progress)); };
-    threads = std::make_unique<ComputeThreads>(ComputeOptions{slots, std::move(programs), work.path()}, clock,
-                                               runner, std::move(replies));
+    replies.handed_back = [this](api::v1::ReleasedLease lease) {
+      returned[lease.lease()] = std::move(lease);
+    };
+    replies.measured = [this](SpeedSample sample) { samples.push_back(sample); };
+    threads = std::make_unique<ComputeThreads>(
+        ComputeOptions{std::move(lanes), compute::widest_plan(compute::targets_here().front()), commands,
+                       std::move(programs), work.path()},
+        clock, runner, std::move(replies));
   }
   // On the runner, as everything here is.
   template <class F>
@@ -62,6 +68,21 @@ class ComputeThreadsTest : public ::testing::Test {
       return 0;
     });
   }
+  void hand_back(const std::string& lease) {
+    on_runner([&] {
+      threads->hand_back(lease);
+      return 0;
+    });
+  }
+  bool is_returned(const std::string& lease) {
+    return on_runner([&] { return returned.contains(lease); });
+  }
+  std::uint64_t iterations_done(const std::string& lease) {
+    for (const auto& item : threads->progress()) {
+      if (item.lease == lease) return item.at.iterations_done;
+    }
+    return 0;
+  }
   std::size_t finished_count() {
     return on_runner([&] { return finished.size(); });
   }
@@ -74,6 +95,7 @@ class ComputeThreadsTest : public ::testing::Test {
     lease.set_kind("sha512");
     lease.set_body(name);
     lease.set_iterations(iterations);
+    lease.set_keep_checkpoints(true);
     return lease;
   }
   static api::v1::Lease gate(const std::string& name) {
@@ -91,12 +113,13 @@ class ComputeThreadsTest : public ::testing::Test {
   testing::TemporaryDirectory work;
   Runner runner{clock, "compute-test"};
   std::map<std::string, Outcome> finished;
-  std::vector<Progress> progressed;
+  std::map<std::string, api::v1::ReleasedLease> returned;
+  std::vector<SpeedSample> samples;
   std::unique_ptr<ComputeThreads> threads;
 };
 
-TEST_F(ComputeThreadsTest, EverySlotWorksAndTheNextTaskWaitsForOne) {
-  make(3);
+TEST_F(ComputeThreadsTest, EveryCommandThreadWorksAndTheNextTaskWaitsForOne) {
+  make({1}, 3);
   for (const auto* name : {"a", "b", "c", "d"}) start(gate(name));
   EXPECT_TRUE(eventually([&] { return is_at_gate("a") && is_at_gate("b") && is_at_gate("c"); }));
   EXPECT_FALSE(is_at_gate("d"));
@@ -106,8 +129,8 @@ TEST_F(ComputeThreadsTest, EverySlotWorksAndTheNextTaskWaitsForOne) {
   EXPECT_FALSE(finished.at("d").failed()) << finished.at("d").error();
 }
 
-TEST_F(ComputeThreadsTest, ManyTasksOnFewSlotsEachEndOnceAndRight) {
-  make(2);
+TEST_F(ComputeThreadsTest, ManyTasksOnFewLanesEachEndOnceAndRight) {
+  make({3, 2}, 1);
   for (std::uint64_t i = 1; i <= 100; ++i) start(hash("task" + std::to_string(i), i));
   EXPECT_TRUE(eventually([&] { return finished_count() == 100; }));
   for (std::uint64_t i = 1; i <= 100; ++i) {
@@ -116,31 +139,68 @@ TEST_F(ComputeThreadsTest, ManyTasksOnFewSlotsEachEndOnceAndRight) {
   }
 }
 
-TEST_F(ComputeThreadsTest, LastProgressOfATaskComesBeforeItsOutcomeAndTellsAllOfIt) {
-  make(1);
-  start(hash("a", 5'000));
-  EXPECT_TRUE(eventually([&] { return finished_count() == 1; }));
-  ASSERT_FALSE(progressed.empty());
-  EXPECT_EQ(progressed.back().lease, "a");
-  EXPECT_EQ(progressed.back().iterations_done, 5'000u);
-  std::uint64_t sum = 0;
-  for (const auto& step : progressed) {
-    sum += step.iterations_since;
-    EXPECT_GE(step.busy, Duration::zero());
-  }
-  EXPECT_EQ(sum, 5'000u);
-}
-
-TEST_F(ComputeThreadsTest, LongTaskTellsHowFarItIs) {
-  make(1);
+TEST_F(ComputeThreadsTest, LongTasksTellHowFarTheyAreAndHowFastALaneIs) {
+  make({2}, 1);
   start(hash("a", kForEver));
-  EXPECT_TRUE(eventually([&] { return on_runner([&] { return progressed.size() >= 2; }); }));
-  EXPECT_GT(progressed[1].iterations_done, progressed[0].iterations_done);
-  EXPECT_GT(progressed[1].busy, Duration::zero());
+  EXPECT_TRUE(eventually([&] { return iterations_done("a") > 0; }));
+  const auto before = iterations_done("a");
+  EXPECT_TRUE(eventually([&] { return iterations_done("a") > before; }));
+  EXPECT_TRUE(eventually([&] { return on_runner([&] { return !samples.empty(); }); }));
+  EXPECT_GT(samples.front().compressions, 0);
+  EXPECT_GT(samples.front().busy, Duration::zero());
 }
 
-TEST_F(ComputeThreadsTest, StopEndsThatTaskAloneAndFreesItsSlot) {
-  make(2);
+TEST_F(ComputeThreadsTest, TasksThatRunAreSharedAmongTheCores) {
+  // All of them have begun on two cores; those of one are given up, and it takes over some of the other's.
+  make({4, 4}, 1);
+  for (int i = 0; i < 8; ++i) start(hash(std::to_string(i), kForEver));
+  const auto begun = [&] { return threads->progress().size(); };
+  EXPECT_TRUE(eventually([&] { return begun() == 8; }));
+  for (const auto* name : {"0", "2", "4", "6"}) stop(name);
+  EXPECT_TRUE(eventually([&] { return begun() == 4; }));
+  const auto done = iterations_done("1");
+  EXPECT_TRUE(eventually([&] { return iterations_done("1") > done; }));  // wherever it is now
+  for (const auto* name : {"1", "3", "5", "7"}) hand_back(name);
+  for (const auto* name : {"1", "3", "5", "7"})
+    EXPECT_TRUE(eventually([&] { return is_returned(name); })) << name;
+  EXPECT_TRUE(eventually([&] { return begun() == 0; }));
+}
+
+TEST_F(ComputeThreadsTest, HandedBackTaskTellsWhatTheNextAttemptNeeds) {
+  make({1}, 1);
+  start(hash("a", 40'000'000));
+  EXPECT_TRUE(eventually([&] { return iterations_done("a") > 0; }));
+  hand_back("a");
+  EXPECT_TRUE(eventually([&] { return is_returned("a"); }));
+  const auto& released = returned.at("a");
+  EXPECT_TRUE(released.started());
+  auto next = hash("b", released.iterations_done() + 10);
+  next.clear_body();
+  next.set_iterations_done(released.iterations_done());
+  next.set_checkpoint(released.checkpoint());
+  start(next);
+  EXPECT_TRUE(eventually([&] { return finished_count() == 1; }));
+  EXPECT_EQ(finished.at("b").result(),
+            compute::to_hex(compute::reference_digest("a", released.iterations_done() + 10)));
+}
+
+TEST_F(ComputeThreadsTest, HandedBackCommandIsStoppedAndHasNoCheckpoint) {
+  make({1}, 1);
+  start(gate("runs"));
+  start(gate("waits"));
+  EXPECT_TRUE(eventually([&] { return is_at_gate("runs"); }));
+  hand_back("waits");
+  hand_back("runs");
+  hand_back("unknown");
+  EXPECT_TRUE(eventually([&] { return is_returned("runs") && is_returned("waits"); }));
+  EXPECT_TRUE(returned.at("runs").started());
+  EXPECT_FALSE(returned.at("waits").started());
+  EXPECT_FALSE(is_returned("unknown"));
+  EXPECT_EQ(finished_count(), 0u);
+}
+
+TEST_F(ComputeThreadsTest, StopEndsThatTaskAloneAndFreesItsLane) {
+  make({1}, 1);
   start(gate("kept"));
   start(hash("busy", kForEver));
   start(hash("next", 3));
@@ -155,7 +215,7 @@ TEST_F(ComputeThreadsTest, StopEndsThatTaskAloneAndFreesItsSlot) {
 }
 
 TEST_F(ComputeThreadsTest, StoppedTaskThatStillWaitsNeverRuns) {
-  make(1);
+  make({1}, 1);
   start(gate("first"));
   start(gate("second"));
   start(hash("third", 1));
@@ -168,7 +228,7 @@ TEST_F(ComputeThreadsTest, StoppedTaskThatStillWaitsNeverRuns) {
 }
 
 TEST_F(ComputeThreadsTest, UnknownKindIsAFailureForGood) {
-  make(1);
+  make({1}, 1);
   api::v1::Lease lease;
   lease.set_lease("a");
   lease.set_kind("dance");
@@ -180,7 +240,7 @@ TEST_F(ComputeThreadsTest, UnknownKindIsAFailureForGood) {
 }
 
 TEST_F(ComputeThreadsTest, EndStopsWhatRunsAndDropsWhatWaits) {
-  make(2);
+  make({1, 1}, 1);
   start(gate("command"));
   start(hash("busy", kForEver));
   for (int i = 0; i < 10; ++i) start(hash("waits" + std::to_string(i), kForEver));
@@ -190,7 +250,7 @@ TEST_F(ComputeThreadsTest, EndStopsWhatRunsAndDropsWhatWaits) {
 }
 
 TEST_F(ComputeThreadsTest, EndWithoutAnyTaskIsImmediate) {
-  make(8);
+  make({2, 2, 2}, 8);
   threads.reset();
   EXPECT_EQ(finished_count(), 0u);
 }

@@ -230,7 +230,7 @@ std::optional<api::v1::Outcome> run_command(api::v1::Lease lease, const Programs
     set_failed(outcome, "this worker lists no program \"" + lease.program() + "\"");
     return outcome;
   }
-  const RunClock run(lease, clock);
+  const RunClock run(lease, clock.now());
   const WorkDirectory work(directory);
   if (work.error() != 0) {
     set_failed(outcome, "no working directory in " + directory + ": " + strerror(work.error()));
@@ -245,7 +245,7 @@ std::optional<api::v1::Outcome> run_command(api::v1::Lease lease, const Programs
   Watch watch(child, clock, run.deadline(), stop);
   const Ended ended = watch.run();
   const int status = child.finish();
-  run.stop(outcome);
+  run.stop(outcome, clock.now());
   switch (ended) {
     case Ended::kStopped:
       return std::nullopt;

@@ -24,24 +24,52 @@ bool HeldLeases::accept(api::v1::Lease lease) {
   const std::string name = lease.lease();
   const auto [place, is_new] = held_.try_emplace(name);
   if (!is_new) return false;
-  place->second.lease = std::move(lease);
-  waiting_.push_back(name);
+  Held& held = place->second;
+  held.pool = pool_of(lease);
+  held.can_resume = lease.keep_checkpoints() && held.pool == Pool::kLanes;
+  held.lease = std::move(lease);
+  part(held.pool).waiting.push_back(name);
   return true;
 }
 
-std::optional<api::v1::Lease> HeldLeases::start_next() {
-  if (waiting_.empty()) return std::nullopt;
-  Held& held = held_.at(waiting_.front());
-  waiting_.pop_front();
+std::optional<api::v1::Lease> HeldLeases::start_next(Pool pool) {
+  auto& [waiting, running] = part(pool);
+  if (waiting.empty()) return std::nullopt;
+  Held& held = held_.at(waiting.front());
+  waiting.pop_front();
   held.stage = Stage::kRunning;
-  ++running_;
+  ++running;
   return std::exchange(held.lease, {});
+}
+
+bool HeldLeases::Held::is_returnable(bool is_resumable_only) const {
+  return stage == Stage::kRunning && !is_asked_back && (can_resume || !is_resumable_only);
+}
+
+std::vector<std::string> HeldLeases::ask_back(bool is_resumable_only) {
+  std::vector<std::string> names;
+  for (auto& [lease, held] : held_) {
+    if (!held.is_returnable(is_resumable_only)) continue;
+    held.is_asked_back = true;
+    names.push_back(lease);
+  }
+  return names;
+}
+
+bool HeldLeases::can_ask_back(bool is_resumable_only) const {
+  return std::any_of(held_.begin(), held_.end(),
+                     [&](const auto& item) { return item.second.is_returnable(is_resumable_only); });
+}
+
+bool HeldLeases::is_asked_back(const std::string& lease) const {
+  const auto place = held_.find(lease);
+  return place != held_.end() && place->second.stage == Stage::kRunning && place->second.is_asked_back;
 }
 
 bool HeldLeases::finish(api::v1::Outcome outcome) {
   const auto place = held_.find(outcome.lease());
   if (place == held_.end() || place->second.stage != Stage::kRunning) return false;
-  --running_;
+  --part(place->second.pool).running;
   outcome_bytes_ += size_of(outcome);
   place->second.stage = Stage::kFinished;
   finished_.push_back(outcome.lease());
@@ -85,10 +113,10 @@ void HeldLeases::forget(const std::string& lease) {
   if (place == held_.end()) return;
   switch (place->second.stage) {
     case Stage::kWaiting:
-      erase_first(waiting_, lease);
+      erase_first(part(place->second.pool).waiting, lease);
       break;
     case Stage::kRunning:
-      --running_;
+      --part(place->second.pool).running;
       break;
     case Stage::kFinished:
       erase_first(finished_, lease);
@@ -107,9 +135,12 @@ void HeldLeases::mark_lost(const std::string& lease) {
 }
 
 std::vector<std::string> HeldLeases::take_waiting() {
-  std::vector<std::string> leases(waiting_.begin(), waiting_.end());
+  std::vector<std::string> leases;
+  for (auto& [waiting, running] : parts_) {
+    leases.insert(leases.end(), waiting.begin(), waiting.end());
+    waiting.clear();
+  }
   for (const auto& lease : leases) held_.erase(lease);
-  waiting_.clear();
   return leases;
 }
 
@@ -119,7 +150,7 @@ std::vector<std::string> HeldLeases::take_running() {
     if (held.stage == Stage::kRunning) leases.push_back(lease);
   }
   for (const auto& lease : leases) held_.erase(lease);
-  running_ = 0;
+  for (auto& pool : parts_) pool.running = 0;
   return leases;
 }
 

@@ -14,6 +14,7 @@
 // Cost:      O(log n) each; forget and drop of a waiting or finished lease O(n).
 #pragma once
 
+#include <array>
 #include <cstddef>
 #include <cstdint>
 #include <deque>
@@ -28,13 +29,24 @@ namespace skep::worker {
 
 class HeldLeases {
  public:
+  // What runs a task: a lane of an engine, or a thread with a program.
+  enum class Pool : std::uint8_t { kLanes, kCommands };
+  static Pool pool_of(const api::v1::Lease& lease) {
+    return lease.kind() == "command" ? Pool::kCommands : Pool::kLanes;
+  }
+
   enum class Stage : std::uint8_t { kWaiting, kRunning, kFinished, kDelivering };
 
   // Takes a lease in. False and nothing changed: it is held already, or has no name.
   bool accept(api::v1::Lease lease);
 
-  // The lease that waits longest, to be run now. Nothing if none waits.
-  std::optional<api::v1::Lease> start_next();
+  // The lease that waits longest for this part of the worker, to be run now. Nothing if none waits.
+  std::optional<api::v1::Lease> start_next(Pool pool);
+
+  // Marks running leases as asked back from the threads and returns their names: all of them, or those alone
+  // that can go on elsewhere from a checkpoint. Each is named once.
+  std::vector<std::string> ask_back(bool is_resumable_only);
+  bool is_asked_back(const std::string& lease) const;
 
   // Keeps the outcome of a running lease. False: it does not run here (any more).
   bool finish(api::v1::Outcome outcome);
@@ -60,25 +72,38 @@ class HeldLeases {
   void list(api::v1::HeartbeatRequest& request) const;
 
   bool is_empty() const { return held_.empty(); }
-  std::uint32_t waiting() const { return static_cast<std::uint32_t>(waiting_.size()); }
-  std::uint32_t running() const { return running_; }
+  std::uint32_t waiting(Pool pool) const { return static_cast<std::uint32_t>(part(pool).waiting.size()); }
+  std::uint32_t running(Pool pool) const { return part(pool).running; }
+  std::uint32_t waiting() const { return waiting(Pool::kLanes) + waiting(Pool::kCommands); }
+  std::uint32_t running() const { return running(Pool::kLanes) + running(Pool::kCommands); }
+  bool can_ask_back(bool is_resumable_only) const;  // would ask_back() name any
   std::uint32_t undelivered() const { return static_cast<std::uint32_t>(finished_.size()); }  // not under way
   std::uint32_t delivering() const { return static_cast<std::uint32_t>(delivering_.size()); }
   std::size_t outcome_bytes() const { return outcome_bytes_; }  // of all outcomes kept
 
  private:
+  struct Part {
+    std::deque<std::string> waiting;  // oldest first
+    std::uint32_t running = 0;
+  };
   struct Held {
     Stage stage = Stage::kWaiting;
+    Pool pool = Pool::kLanes;
     bool is_lost = false;
+    bool can_resume = false;  // its checkpoint is wanted
+    bool is_asked_back = false;
+    bool is_returnable(bool is_resumable_only) const;
     api::v1::Lease lease;      // while it waits
     api::v1::Outcome outcome;  // once it finished
   };
 
+  const Part& part(Pool pool) const { return parts_[static_cast<std::size_t>(pool)]; }
+  Part& part(Pool pool) { return parts_[static_cast<std::size_t>(pool)]; }
+
   std::map<std::string, Held> held_;
-  std::deque<std::string> waiting_;      // oldest first
+  std::array<Part, 2> parts_;            // by Pool
   std::deque<std::string> finished_;     // oldest first
   std::vector<std::string> delivering_;  // in the order of finishing
-  std::uint32_t running_ = 0;
   std::size_t outcome_bytes_ = 0;
 };
 

@@ -28,7 +28,7 @@ HeldLeases finished(std::initializer_list<const char*> names, std::size_t bytes 
   HeldLeases held;
   for (const auto* name : names) {
     held.accept(lease(name));
-    held.start_next();
+    held.start_next(HeldLeases::Pool::kLanes);
     held.finish(outcome(name, std::string(bytes, 'x')));
   }
   return held;
@@ -46,7 +46,7 @@ TEST(HeldLeases, OldestStartsFirstAndTakesItsBodyAlong) {
   HeldLeases held;
   held.accept(lease("b"));
   held.accept(lease("a"));
-  const auto started = held.start_next();
+  const auto started = held.start_next(HeldLeases::Pool::kLanes);
   ASSERT_TRUE(started);
   EXPECT_EQ(started->lease(), "b");
   EXPECT_EQ(started->body(), "body");
@@ -59,7 +59,7 @@ TEST(HeldLeases, OnlyWhatRunsCanFinish) {
   held.accept(lease("a"));
   EXPECT_FALSE(held.finish(outcome("a")));
   EXPECT_FALSE(held.finish(outcome("z")));
-  held.start_next();
+  held.start_next(HeldLeases::Pool::kLanes);
   EXPECT_TRUE(held.finish(outcome("a")));
   EXPECT_FALSE(held.finish(outcome("a")));
   EXPECT_EQ(held.running(), 0u);
@@ -91,7 +91,7 @@ TEST(HeldLeases, ForgettingReturnsEveryCountToZero) {
   HeldLeases held = finished({"f", "d"});
   held.take_batch(1, 1'000);
   held.accept(lease("r"));
-  held.start_next();
+  held.start_next(HeldLeases::Pool::kLanes);
   held.accept(lease("w"));
   for (const auto* name : {"f", "d", "r", "w", "z"}) held.forget(name);
   EXPECT_TRUE(held.is_empty());
@@ -104,7 +104,7 @@ TEST(HeldLeases, HeartbeatListsAllButTheLost) {
   held.mark_lost("lost");
   held.mark_lost("unknown");
   held.accept(lease("r"));
-  held.start_next();
+  held.start_next(HeldLeases::Pool::kLanes);
   held.accept(lease("w"));
   api::v1::HeartbeatRequest request;
   held.list(request);
@@ -120,13 +120,65 @@ TEST(HeldLeases, HeartbeatListsAllButTheLost) {
 TEST(HeldLeases, WhatWaitsAndWhatRunsCanBeTakenOut) {
   HeldLeases held = finished({"f"});
   held.accept(lease("r"));
-  held.start_next();
+  held.start_next(HeldLeases::Pool::kLanes);
   held.accept(lease("w2"));
   held.accept(lease("w1"));
   EXPECT_EQ(held.take_waiting(), (std::vector<std::string>{"w2", "w1"}));
   EXPECT_EQ(held.take_running(), std::vector<std::string>{"r"});
   EXPECT_EQ(held.stage("f"), Stage::kFinished);
   EXPECT_EQ(held.running() + held.waiting(), 0u);
+}
+
+TEST(HeldLeases, CommandsAndHashesWaitApart) {
+  using Pool = HeldLeases::Pool;
+  HeldLeases held;
+  const auto give = [&](const std::string& name, const std::string& kind) {
+    api::v1::Lease lease;
+    lease.set_lease(name);
+    lease.set_kind(kind);
+    held.accept(std::move(lease));
+  };
+  give("c1", "command");
+  give("h1", "sha512");
+  give("c2", "command");
+  EXPECT_EQ(held.waiting(Pool::kCommands), 2u);
+  EXPECT_EQ(held.waiting(Pool::kLanes), 1u);
+  EXPECT_EQ(held.start_next(Pool::kLanes)->lease(), "h1");
+  EXPECT_FALSE(held.start_next(Pool::kLanes).has_value());
+  EXPECT_EQ(held.start_next(Pool::kCommands)->lease(), "c1");
+  EXPECT_EQ(held.running(Pool::kCommands), 1u);
+  EXPECT_EQ(held.running(), 2u);
+  held.forget("c1");
+  EXPECT_EQ(held.running(Pool::kCommands), 0u);
+  EXPECT_EQ(held.take_waiting(), std::vector<std::string>{"c2"});
+}
+
+TEST(HeldLeases, RunningLeasesAreAskedBackOnce) {
+  using Pool = HeldLeases::Pool;
+  HeldLeases held;
+  for (const auto* name : {"a", "b", "c"}) {
+    api::v1::Lease lease;
+    lease.set_lease(name);
+    lease.set_kind("sha512");
+    lease.set_keep_checkpoints(std::string(name) != "b");
+    held.accept(std::move(lease));
+  }
+  held.start_next(Pool::kLanes);
+  held.start_next(Pool::kLanes);
+  EXPECT_TRUE(held.can_ask_back(true));
+  EXPECT_EQ(held.ask_back(true), std::vector<std::string>{"a"});  // b keeps none, c waits
+  EXPECT_FALSE(held.can_ask_back(true));
+  EXPECT_TRUE(held.can_ask_back(false));
+  EXPECT_TRUE(held.is_asked_back("a"));
+  EXPECT_FALSE(held.is_asked_back("b"));
+  EXPECT_FALSE(held.is_asked_back("unknown"));
+  EXPECT_EQ(held.ask_back(false), std::vector<std::string>{"b"});
+  EXPECT_TRUE(held.ask_back(false).empty());
+  // One that finishes all the same is as good as any.
+  api::v1::Outcome outcome;
+  outcome.set_lease("a");
+  EXPECT_TRUE(held.finish(std::move(outcome)));
+  EXPECT_FALSE(held.is_asked_back("a"));
 }
 
 }  // namespace

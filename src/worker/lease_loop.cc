@@ -2,6 +2,7 @@
 #include "worker/lease_loop.h"
 
 #include <algorithm>
+#include <cmath>
 #include <utility>
 
 #include "api/errors.h"
@@ -16,6 +17,10 @@ constexpr std::size_t kCompleteBytesMax = limits::kBatchBytesMax / 2;
 // not take results (its disk is full) must not fill this machine.
 constexpr std::size_t kKeptBytesMax = 2 * limits::kBatchBytesMax;
 constexpr std::uint32_t kKeptBatchesMax = 4;
+// Work of so long a time is kept here beside what is computed. It must outlast the call that brings more, and
+// be short, as what waits here is taken from workers that have nothing to do.
+constexpr Duration kPrefetchFor = milliseconds(250);
+constexpr Duration kPrefetchMemory = milliseconds(100);
 // How long a drained worker waits for the answer to a long-poll that it abandoned: it may bring leases to
 // hand back. And for a manager that takes them.
 constexpr Duration kAbandonedMax = seconds(2);
@@ -23,6 +28,12 @@ constexpr Duration kAbandonedMax = seconds(2);
 // The manager gave no answer, or one that says it can not serve now.
 bool is_silence(Code code) {
   return code == Code::kUnavailable || code == Code::kTimeout || code == Code::kUnknownOutcome;
+}
+
+// What is left of a count after some time.
+double faded(double count, Duration after) {
+  return count *
+         std::exp(-std::chrono::duration<double>(after) / std::chrono::duration<double>(kPrefetchMemory));
 }
 
 }  // namespace
@@ -94,7 +105,20 @@ std::vector<Action> LeaseLoop::on_acquired(Instant now, Result<api::v1::AcquireR
 }
 
 std::vector<Action> LeaseLoop::on_finished(Instant now, api::v1::Outcome outcome) {
-  held_.finish(std::move(outcome));
+  if (held_.finish(std::move(outcome))) {
+    finished_lately_ = faded(finished_lately_, now - finished_at_) + 1;
+    finished_at_ = now;
+  }
+  return proceed(now, {});
+}
+
+std::vector<Action> LeaseLoop::on_handed_back(Instant now, api::v1::ReleasedLease lease) {
+  // Lost or cancelled in the meantime: it is nobody's to hand back.
+  if (held_.is_asked_back(lease.lease())) {
+    held_.forget(lease.lease());
+    const std::string name = lease.lease();
+    releasing_.emplace(name, std::move(lease));
+  }
   return proceed(now, {});
 }
 
@@ -155,7 +179,7 @@ std::vector<Action> LeaseLoop::drain(Instant now, DrainCause cause) {
   const bool is_hastened = is_draining() && drain_signals_ == 0;
   begin_drain(now, cause, actions);
   if (cause == DrainCause::kSignal) drain_signals_ += is_hastened ? 2 : 1;
-  if (drain_signals_ == 2) hand_back_running(actions);
+  if (drain_signals_ == 2) ask_back(false, actions);
   if (drain_signals_ > 2) {
     exit(0, "asked three times to exit; " + std::to_string(finished()) + " results were not delivered",
          actions);
@@ -169,8 +193,12 @@ std::vector<Action> LeaseLoop::drain(Instant now, DrainCause cause) {
 std::vector<Action> LeaseLoop::proceed(Instant now, Actions actions) {
   if (is_over_) return {};
   if (is_draining()) {
-    for (auto& lease : held_.take_waiting()) releasing_.emplace(std::move(lease), false);
-    if (now >= add_saturated(drain_began_, options_.drain_timeout)) hand_back_running(actions);
+    for (auto& lease : held_.take_waiting()) {
+      auto& released = releasing_[lease];
+      released.set_lease(lease);
+    }
+    if (now >= add_saturated(drain_began_, options_.resume_grace)) ask_back(true, actions);
+    if (now >= add_saturated(drain_began_, options_.drain_timeout)) ask_back(false, actions);
     if (is_drained(now)) {
       exit(0, "drained", actions);
       return actions;
@@ -198,9 +226,15 @@ std::vector<Action> LeaseLoop::proceed(Instant now, Actions actions) {
 }
 
 void LeaseLoop::start_waiting(Actions& actions) {
-  while (held_.running() < options_.slots && held_.waiting() > 0) {
-    actions.emplace_back(DoStart{std::move(*held_.start_next())});
-  }
+  const auto start = [&](HeldLeases::Pool pool, std::uint32_t most) {
+    while (held_.running(pool) < most) {
+      auto lease = held_.start_next(pool);
+      if (!lease) return;
+      actions.emplace_back(DoStart{std::move(*lease)});
+    }
+  };
+  start(HeldLeases::Pool::kLanes, options_.slots + options_.ahead);
+  start(HeldLeases::Pool::kCommands, options_.commands);
 }
 
 void LeaseLoop::send_register(Instant now, Actions& actions) {
@@ -228,31 +262,49 @@ void LeaseLoop::send_release(Instant now, Actions& actions) {
   if (releasing_.empty() || !can_send(release_, now)) return;
   sent(release_, now);
   DoRelease release;
-  for (const auto& [lease, is_started] : releasing_) {
+  for (const auto& [lease, released] : releasing_) {
     if (released_.size() == limits::kLeaseMax) break;
-    auto& item = release.leases.emplace_back();
-    item.set_lease(lease);
-    item.set_started(is_started);
+    release.leases.push_back(released);
     released_.push_back(lease);
   }
   actions.emplace_back(std::move(release));
 }
 
 void LeaseLoop::send_acquire(Instant now, Actions& actions) {
-  const std::uint32_t wanted = leases_wanted();
-  if (wanted == 0 || !can_send(acquire_, now)) return;
+  if (!can_send(acquire_, now)) return;
+  DoAcquire acquire = wanted(now);
+  if (acquire.max == 0) return;
   sent(acquire_, now);
-  actions.emplace_back(DoAcquire{wanted, options_.acquire_wait});
+  actions.emplace_back(acquire);
 }
 
-std::uint32_t LeaseLoop::leases_wanted() const {
-  if (is_draining()) return 0;
-  if (held_.outcome_bytes() > kKeptBytesMax || finished() > kKeptBatchesMax * options_.complete_max) return 0;
-  // Half of the prefetch is used up before more is asked for, so that fast tasks come in batches.
-  if (held_.waiting() * 2 > options_.prefetch) return 0;
-  const std::uint32_t room = options_.slots + options_.prefetch;
-  const std::uint32_t taken = held_.running() + held_.waiting();
-  return std::min<std::uint32_t>(room > taken ? room - taken : 0, limits::kLeaseMax);
+std::uint32_t LeaseLoop::prefetch_now(Instant now) const {
+  const double each_second =
+      faded(finished_lately_, now - finished_at_) / std::chrono::duration<double>(kPrefetchMemory).count();
+  const double lately = each_second * std::chrono::duration<double>(kPrefetchFor).count();
+  const std::uint32_t least = std::min(options_.prefetch, std::max(1u, options_.slots / 16));
+  return static_cast<std::uint32_t>(std::clamp<double>(lately, least, options_.prefetch));
+}
+
+DoAcquire LeaseLoop::wanted(Instant now) const {
+  using Pool = HeldLeases::Pool;
+  DoAcquire out{0, 0, false, options_.acquire_wait};
+  if (is_draining()) return out;
+  if (held_.outcome_bytes() > kKeptBytesMax || finished() > kKeptBatchesMax * options_.complete_max)
+    return out;
+  const std::uint32_t prefetch = prefetch_now(now);
+  const auto room = [&](Pool pool, std::uint32_t places) -> std::uint32_t {
+    const std::uint32_t taken = held_.running(pool) + held_.waiting(pool);
+    const std::uint32_t beyond = taken > places ? taken - places : 0;
+    // Half of the prefetch is used up before more is asked for, so that fast tasks come in batches.
+    return beyond * 2 > prefetch ? 0 : places + prefetch - taken;
+  };
+  const std::uint32_t lanes = room(Pool::kLanes, options_.slots);
+  const std::uint32_t commands = options_.commands == 0 ? 0 : room(Pool::kCommands, options_.commands);
+  out.max = std::min<std::uint32_t>(std::max(lanes, commands), limits::kLeaseMax);
+  out.command_max = std::min(commands, out.max);
+  out.is_for_commands_only = lanes == 0;
+  return out;
 }
 
 Instant LeaseLoop::next_wake(Instant now) const {
@@ -265,11 +317,12 @@ Instant LeaseLoop::next_wake(Instant now) const {
     consider(true, heartbeat_);
     consider(held_.undelivered() > 0, complete_);
     consider(!releasing_.empty(), release_);
-    consider(leases_wanted() > 0, acquire_);
+    consider(wanted(now).max > 0, acquire_);
   }
   if (is_draining()) {
     at = std::min(at, forsaken_at());
-    if (held_.running() > 0) at = std::min(at, add_saturated(drain_began_, options_.drain_timeout));
+    if (held_.can_ask_back(true)) at = std::min(at, add_saturated(drain_began_, options_.resume_grace));
+    if (held_.can_ask_back(false)) at = std::min(at, add_saturated(drain_began_, options_.drain_timeout));
     if (acquire_.is_under_way && now < drain_began_ + kAbandonedMax)
       at = std::min(at, drain_began_ + kAbandonedMax);
   }
@@ -379,11 +432,8 @@ Instant LeaseLoop::forsaken_at() const {
   return add_saturated(std::max(answered_at_, drain_began_), options_.drain_timeout + kAbandonedMax);
 }
 
-void LeaseLoop::hand_back_running(Actions& actions) {
-  for (auto& lease : held_.take_running()) {
-    actions.emplace_back(DoStop{lease});
-    releasing_.emplace(std::move(lease), true);
-  }
+void LeaseLoop::ask_back(bool is_resumable_only, Actions& actions) {
+  for (auto& lease : held_.ask_back(is_resumable_only)) actions.emplace_back(DoHandBack{std::move(lease)});
 }
 
 bool LeaseLoop::is_drained(Instant now) const {

@@ -32,8 +32,12 @@
 namespace skep::worker {
 
 struct LoopOptions {
-  std::uint32_t slots = 1;                   // tasks computed at once
-  std::uint32_t prefetch = 1;                // tasks that wait here beside them
+  std::uint32_t slots = 1;     // sha512 tasks computed at once
+  std::uint32_t ahead = 0;     // given to the threads beyond the slots, so that a lane that becomes free is
+                               // refilled without asking
+  std::uint32_t commands = 0;  // tasks of kind command run at once
+  std::uint32_t prefetch = 1;  // tasks that are here beyond slots and commands, at most: as many as were
+                               // finished in kPrefetchFor, so that long tasks are left to other workers
   Duration acquire_wait = seconds(30);       // of the long-poll
   Duration heartbeat = seconds(2);           // until the manager says otherwise
   Duration retry_first = milliseconds(100);  // back-off between failed calls: full jitter, doubling
@@ -42,6 +46,8 @@ struct LoopOptions {
   Duration drain_timeout = seconds(20);  // draining: what does not finish in this time is handed back, or let
                                          // go if no manager answers
   std::uint32_t complete_max = 256;      // outcomes in one call
+  // Draining: what can go on elsewhere from a checkpoint is handed back after this.
+  Duration resume_grace = milliseconds(300);
 };
 
 // What the shell is asked to do. At most one Register, Acquire, Complete and Heartbeat is under way at a
@@ -49,12 +55,17 @@ struct LoopOptions {
 struct DoRegister {};
 struct DoAcquire {
   std::uint32_t max = 0;
+  std::uint32_t command_max = 0;  // of these
+  bool is_for_commands_only = false;
   Duration wait{};
 };
 struct DoStart {
   api::v1::Lease lease;
 };
 struct DoStop {  // abort the running task; no on_finished is expected, and one that comes is ignored
+  std::string lease;
+};
+struct DoHandBack {  // stop it and call on_handed_back, unless it finishes first
   std::string lease;
 };
 struct DoComplete {
@@ -73,8 +84,8 @@ struct DoExit {
   int code = 0;
   std::string reason;
 };
-using Action = std::variant<DoRegister, DoAcquire, DoStart, DoStop, DoComplete, DoRelease, DoHeartbeat,
-                            DoCancelAcquire, DoNextManager, DoExit>;
+using Action = std::variant<DoRegister, DoAcquire, DoStart, DoStop, DoHandBack, DoComplete, DoRelease,
+                            DoHeartbeat, DoCancelAcquire, DoNextManager, DoExit>;
 
 // Why a drain began.
 enum class DrainCause : std::uint8_t { kSignal, kOrder, kSpotNotice };
@@ -89,6 +100,8 @@ class LeaseLoop {
   std::vector<Action> on_registered(Instant now, Result<api::v1::RegisterReply> reply);
   std::vector<Action> on_acquired(Instant now, Result<api::v1::AcquireReply> reply);
   std::vector<Action> on_finished(Instant now, api::v1::Outcome outcome);  // a started task ended
+  // The answer to DoHandBack: whether it was started and how far it came.
+  std::vector<Action> on_handed_back(Instant now, api::v1::ReleasedLease lease);
   std::vector<Action> on_completed(Instant now, Result<api::v1::CompleteReply> reply);
   std::vector<Action> on_released(Instant now, Result<api::v1::ReleaseReply> reply);
   std::vector<Action> on_heartbeat(Instant now, Result<api::v1::HeartbeatReply> reply);
@@ -126,7 +139,9 @@ class LeaseLoop {
   void send_complete(Instant now, Actions& actions);
   void send_release(Instant now, Actions& actions);
   void send_acquire(Instant now, Actions& actions);
-  std::uint32_t leases_wanted() const;
+  // Leases that there is room for; max is 0 if none are wanted now.
+  DoAcquire wanted(Instant now) const;
+  std::uint32_t prefetch_now(Instant now) const;
   Instant next_wake(Instant now) const;
 
   bool can_send(const Call& call, Instant now) const;
@@ -141,7 +156,7 @@ class LeaseLoop {
   void cancel(const std::string& lease, Actions& actions);
 
   void begin_drain(Instant now, DrainCause cause, Actions& actions);
-  void hand_back_running(Actions& actions);
+  void ask_back(bool is_resumable_only, Actions& actions);
   bool is_drained(Instant now) const;
   // Until when a draining worker waits for a manager to answer: there may be none any more to hand anything
   // to.
@@ -160,9 +175,13 @@ class LeaseLoop {
   Instant answered_at_;  // when a manager last answered
 
   HeldLeases held_;
-  std::map<std::string, bool> releasing_;  // to be handed back: lease, was it started
-  std::vector<std::string> released_;      // of these, the ones in the call under way
-  std::uint32_t batch_max_;                // outcomes in the next call; small while one is to be found out
+  std::map<std::string, api::v1::ReleasedLease> releasing_;  // to be handed back
+  std::vector<std::string> released_;                        // of these, the ones in the call under way
+  std::uint32_t batch_max_;  // outcomes in the next call; small while one is to be found out
+
+  // How many tasks finished of late: fades with kPrefetchMemory.
+  double finished_lately_ = 0;
+  Instant finished_at_{};
 
   Call register_;
   Call acquire_;

@@ -31,7 +31,7 @@ class World {
   // One random input.
   void step() {
     if (is_over_) return;
-    switch (random_.below(9)) {
+    switch (random_.below(10)) {
       case 0:
         return pass_time();
       case 1:
@@ -47,6 +47,8 @@ class World {
         return answer_release();
       case 7:
         return finish_one();
+      case 8:
+        return answer_hand_back();
       default:
         return carry_out(loop_.tick(now_));
     }
@@ -62,6 +64,7 @@ class World {
       answer_release();
       answer_heartbeat();
       answer_acquire();
+      answer_hand_back();
       finish_one();
       pass_time();
     }
@@ -108,8 +111,10 @@ class World {
       if (is_over_) complain("an action after the exit");
       std::visit([this](const auto& item) { carry_out_one(item); }, action);
     }
-    if (loop_.running() > options_.slots) complain("more run than there are slots");
-    if (running_.size() > options_.slots) complain("more were started than there are slots");
+    const std::size_t most = options_.slots + options_.ahead + options_.commands;
+    if (loop_.running() > most) complain("more run than there are slots");
+    if (running_.size() > most) complain("more were started than there are slots");
+    if (count_commands(running_) > options_.commands) complain("more commands run than may");
     if (!is_over_ && loop_.wake_at() <= now_) complain("wants to be woken in the past");
   }
 
@@ -122,7 +127,8 @@ class World {
   void carry_out_one(const DoAcquire& acquire) {
     begin(acquiring_, "acquire");
     if (acquire.max == 0) complain("asks for nothing");
-    asked_ = acquire.max;
+    if (acquire.command_max > acquire.max) complain("asks for more commands than tasks");
+    asked_ = acquire;
     if (loop_.is_draining()) complain("acquires while draining");
   }
   void carry_out_one(const DoStart& start) {
@@ -135,6 +141,11 @@ class World {
   void carry_out_one(const DoStop& stop) {
     if (running_.erase(stop.lease) == 0) complain("stopped but not running: " + stop.lease);
     stopped_.push_back(stop.lease);
+  }
+  void carry_out_one(const DoHandBack& hand_back) {
+    if (!running_.contains(hand_back.lease)) complain("asked back but not running: " + hand_back.lease);
+    if (!loop_.is_draining()) complain("asked back without a drain: " + hand_back.lease);
+    asked_back_.push_back(hand_back.lease);
   }
   void carry_out_one(const DoComplete& complete) {
     begin(completing_, "complete");
@@ -208,10 +219,17 @@ class World {
     acquiring_ = false;
     if (auto error = fault()) return carry_out(loop_.on_acquired(now_, *error));
     v1::AcquireReply reply;
-    const std::uint64_t count = random_.below(asked_ + 1);
+    const std::uint64_t count = random_.below(asked_.max + 1);
+    std::uint32_t commands = 0;
     for (std::uint64_t i = 0; i < count; ++i) {
-      const std::string lease = "lease" + std::to_string(++number_);
-      reply.add_leases()->set_lease(lease);
+      const bool is_command = commands < asked_.command_max && random_.chance(0.3);
+      if (asked_.is_for_commands_only && !is_command) continue;
+      commands += is_command ? 1 : 0;
+      const std::string lease = (is_command ? "command" : "lease") + std::to_string(++number_);
+      auto& item = *reply.add_leases();
+      item.set_lease(lease);
+      item.set_kind(is_command ? "command" : "sha512");
+      item.set_keep_checkpoints(random_.chance(0.5));
       places_[lease] = Place::kWaiting;
       if (random_.chance(faults_)) reply.add_leases()->set_lease(lease);  // twice in one answer
     }
@@ -281,6 +299,23 @@ class World {
     return is_at(lease, Place::kWaiting) || (is_at(lease, Place::kRunning) && !running_.contains(lease));
   }
 
+  void answer_hand_back() {
+    if (asked_back_.empty() || is_over_) return;
+    const std::string lease = asked_back_.back();
+    asked_back_.pop_back();
+    // It has finished or was stopped; an answer that was on its way comes all the same.
+    if (running_.erase(lease) == 0 && !random_.chance(faults_)) return;
+    v1::ReleasedLease released;
+    released.set_lease(lease);
+    released.set_started(true);
+    carry_out(loop_.on_handed_back(now_, released));
+  }
+
+  static std::size_t count_commands(const std::set<std::string>& leases) {
+    return static_cast<std::size_t>(std::count_if(
+        leases.begin(), leases.end(), [](const auto& lease) { return lease.starts_with("command"); }));
+  }
+
   void finish_one() {
     if (is_over_) return;
     // Now and then the shell reports a task that the loop has just stopped.
@@ -306,7 +341,7 @@ class World {
   LeaseLoop loop_;
   double faults_ = 0.2;
   std::uint64_t number_ = 0;
-  std::uint32_t asked_ = 0;
+  DoAcquire asked_;
   bool is_over_ = false;
   bool gave_up_ = false;
   std::string problem_;
@@ -316,6 +351,7 @@ class World {
   std::set<std::string> ended_;
   std::set<std::string> running_;  // in the shell
   std::vector<std::string> stopped_;
+  std::vector<std::string> asked_back_;
   std::vector<std::string> sent_;      // in the Complete under way
   std::vector<std::string> released_;  // in the Release under way
   std::vector<std::string> listed_;    // in the last heartbeat
@@ -325,6 +361,8 @@ class World {
 LoopOptions any_options(Random& random) {
   LoopOptions options;
   options.slots = static_cast<std::uint32_t>(1 + random.below(6));
+  options.ahead = static_cast<std::uint32_t>(random.below(4));
+  options.commands = static_cast<std::uint32_t>(random.below(3));
   options.prefetch = static_cast<std::uint32_t>(random.below(8));
   options.complete_max = static_cast<std::uint32_t>(1 + random.below(5));
   options.drain_timeout = milliseconds(random.below(30'000));

@@ -2,97 +2,10 @@
 // The lease loop, one rule at a time. Method: inputs in, actions out; time is an argument.
 #include "worker/lease_loop.h"
 
-#include <gtest/gtest.h>
+#include "worker/testing/lease_loop_fixture.h"
 
 namespace skep::worker {
 namespace {
-
-namespace v1 = api::v1;
-using Actions = std::vector<Action>;
-
-template <class T>
-const T* find(const Actions& actions) {
-  for (const auto& action : actions) {
-    if (const auto* found = std::get_if<T>(&action)) return found;
-  }
-  return nullptr;
-}
-
-template <class T>
-std::size_t count(const Actions& actions) {
-  std::size_t n = 0;
-  for (const auto& action : actions) n += std::holds_alternative<T>(action) ? 1 : 0;
-  return n;
-}
-
-LoopOptions options(std::uint32_t slots = 2, std::uint32_t prefetch = 1) {
-  LoopOptions out;
-  out.slots = slots;
-  out.prefetch = prefetch;
-  return out;
-}
-
-v1::RegisterReply registered(std::string id = "w1") {
-  v1::RegisterReply reply;
-  reply.set_worker(std::move(id));
-  reply.set_heartbeat_ms(2'000);
-  return reply;
-}
-
-v1::AcquireReply leases(std::initializer_list<const char*> names) {
-  v1::AcquireReply reply;
-  for (const auto* name : names) reply.add_leases()->set_lease(name);
-  return reply;
-}
-
-v1::Outcome outcome(std::string lease) {
-  v1::Outcome out;
-  out.set_lease(std::move(lease));
-  out.set_result("r");
-  return out;
-}
-
-v1::CompleteReply settled(std::initializer_list<std::pair<const char*, const char*>> rows) {
-  v1::CompleteReply reply;
-  for (const auto& [lease, status] : rows) {
-    auto& item = *reply.add_outcomes();
-    item.set_lease(lease);
-    item.set_status(status);
-  }
-  return reply;
-}
-
-Error down(Code code = Code::kUnavailable) {
-  return fail(code, "no answer");
-}
-
-class LeaseLoopTest : public testing::Test {
- protected:
-  explicit LeaseLoopTest(LoopOptions o = options()) : loop(o, Random(1), now) {}
-
-  // Registered, with the first long-poll under way.
-  Actions begin() {
-    loop.tick(now);
-    return loop.on_registered(now, registered());
-  }
-  Actions later(Duration by) {
-    now += by;
-    return loop.tick(now);
-  }
-  // Ticks as wanted until something is returned.
-  Actions next() {
-    Actions actions;
-    while (actions.empty()) {
-      EXPECT_NE(loop.wake_at(), kNever);
-      now = std::max(now, loop.wake_at());
-      actions = loop.tick(now);
-    }
-    return actions;
-  }
-
-  Instant now = from_unix_ms(1'000'000);
-  LeaseLoop loop;
-};
 
 TEST_F(LeaseLoopTest, RegistersFirstThenAsksForSlotsAndPrefetch) {
   const auto first = loop.tick(now);
@@ -368,13 +281,49 @@ TEST_F(LeaseLoopTest, DrainHandsBackWhatDoesNotFinishInTime) {
   loop.on_acquired(now, leases({"a", "b"}));
   loop.on_acquired(now, v1::AcquireReply{});
   loop.drain(now, DrainCause::kOrder);
-  now += seconds(20);
-  const auto actions = loop.tick(now);
-  EXPECT_EQ(count<DoStop>(actions), 2u);
+  EXPECT_EQ(count<DoHandBack>(later(seconds(1))), 0u);  // none has a checkpoint
+  EXPECT_EQ(count<DoHandBack>(later(seconds(19))), 2u);
+  EXPECT_GT(loop.wake_at(), now);  // the threads may take their time
+  auto actions = loop.on_handed_back(now, returned("a", 70));
   ASSERT_TRUE(find<DoRelease>(actions));
-  ASSERT_EQ(find<DoRelease>(actions)->leases.size(), 2u);
+  ASSERT_EQ(find<DoRelease>(actions)->leases.size(), 1u);
   EXPECT_TRUE(find<DoRelease>(actions)->leases[0].started());
+  EXPECT_EQ(find<DoRelease>(actions)->leases[0].iterations_done(), 70u);
+  loop.on_handed_back(now, returned("b", 0));
+  EXPECT_TRUE(find<DoRelease>(loop.on_released(now, v1::ReleaseReply{})));
   EXPECT_TRUE(find<DoExit>(loop.on_released(now, v1::ReleaseReply{})));
+}
+
+TEST_F(LeaseLoopTest, DrainHandsBackWhatCanGoOnElsewhereAtOnce) {
+  begin();
+  auto reply = leases({"short", "long"});
+  for (auto& lease : *reply.mutable_leases()) {
+    lease.set_kind("sha512");
+    lease.set_keep_checkpoints(true);
+  }
+  loop.on_acquired(now, reply);
+  loop.on_acquired(now, v1::AcquireReply{});
+  EXPECT_EQ(count<DoHandBack>(loop.drain(now, DrainCause::kSignal)), 0u);
+  EXPECT_EQ(loop.wake_at(), now + milliseconds(300));
+  loop.on_finished(now, outcome("short"));
+  loop.on_completed(now, settled({{"short", "ok"}}));
+  const auto actions = later(milliseconds(300));
+  ASSERT_EQ(count<DoHandBack>(actions), 1u);
+  EXPECT_EQ(find<DoHandBack>(actions)->lease, "long");
+  EXPECT_TRUE(find<DoRelease>(loop.on_handed_back(now, returned("long", 5))));
+  EXPECT_TRUE(find<DoExit>(loop.on_released(now, v1::ReleaseReply{})));
+}
+
+TEST_F(LeaseLoopTest, TaskThatFinishesWhileItIsAskedBackIsDelivered) {
+  begin();
+  loop.on_acquired(now, leases({"a"}));
+  loop.on_acquired(now, v1::AcquireReply{});
+  loop.drain(now, DrainCause::kOrder);
+  EXPECT_EQ(count<DoHandBack>(later(seconds(20))), 1u);
+  const auto actions = loop.on_finished(now, outcome("a"));
+  ASSERT_TRUE(find<DoComplete>(actions));
+  EXPECT_FALSE(find<DoRelease>(loop.on_handed_back(now, returned("a", 3))));
+  EXPECT_TRUE(find<DoExit>(loop.on_completed(now, settled({{"a", "ok"}}))));
 }
 
 TEST_F(LeaseLoopTest, DrainedWorkerWithoutAManagerExitsSoonAfterTheDrainTimeout) {
@@ -400,18 +349,17 @@ TEST_F(LeaseLoopTest, SecondSignalHandsBackAtOnceAndTheThirdExits) {
   begin();
   loop.on_acquired(now, leases({"a", "b"}));
   loop.drain(now, DrainCause::kSignal);
-  EXPECT_EQ(count<DoStop>(loop.drain(now, DrainCause::kOrder)), 0u);
-  EXPECT_EQ(count<DoStop>(loop.drain(now, DrainCause::kSignal)), 2u);
+  EXPECT_EQ(count<DoHandBack>(loop.drain(now, DrainCause::kOrder)), 0u);
+  EXPECT_EQ(count<DoHandBack>(loop.drain(now, DrainCause::kSignal)), 2u);
   EXPECT_TRUE(find<DoExit>(loop.drain(now, DrainCause::kSignal)));
 }
 
 TEST_F(LeaseLoopTest, SignalAfterAnOrderToDrainHandsBackAtOnceAndTheNextExits) {
   begin();
   loop.on_acquired(now, leases({"a", "b"}));
-  EXPECT_EQ(count<DoStop>(loop.drain(now, DrainCause::kOrder)), 0u);
-  const auto actions = loop.drain(now, DrainCause::kSignal);
-  EXPECT_EQ(count<DoStop>(actions), 2u);
-  EXPECT_TRUE(find<DoRelease>(actions));
+  EXPECT_EQ(count<DoHandBack>(loop.drain(now, DrainCause::kOrder)), 0u);
+  EXPECT_EQ(count<DoHandBack>(loop.drain(now, DrainCause::kSignal)), 2u);
+  EXPECT_TRUE(find<DoRelease>(loop.on_handed_back(now, returned("a", 1))));
   EXPECT_TRUE(find<DoExit>(loop.drain(now, DrainCause::kSignal)));
 }
 

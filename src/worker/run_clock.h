@@ -1,8 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // run_clock.h - when one run of a task began, when it must be over, and how long it took.
 //
-// Threads:   one thread.
-// Ownership: borrows the clock.
+// Threads:   value.
 // Units:     base/time.h types; run_us is microseconds.
 #pragma once
 
@@ -11,22 +10,21 @@
 #include <string>
 
 #include "api/skep.pb.h"
-#include "base/executor.h"
+#include "base/time.h"
 #include "task/limits.h"
 
 namespace skep::worker {
 
 class RunClock {
  public:
-  RunClock(const api::v1::Lease& lease, const Clock& clock)
-      : clock_(clock), start_(clock.now()), timeout_(timeout_of(lease)) {}
+  RunClock(const api::v1::Lease& lease, Instant start) : start_(start), timeout_(timeout_of(lease)) {}
 
   Instant deadline() const { return timeout_ == Duration::zero() ? kNever : add_saturated(start_, timeout_); }
-  bool is_late() const { return clock_.now() >= deadline(); }
+  bool is_late(Instant now) const { return now >= deadline(); }
 
   // Fills in the time that the run took.
-  void stop(api::v1::Outcome& outcome) const {
-    outcome.set_run_us(static_cast<std::uint64_t>((clock_.now() - start_) / microseconds(1)));
+  void stop(api::v1::Outcome& outcome, Instant now) const {
+    outcome.set_run_us(static_cast<std::uint64_t>((now - start_) / microseconds(1)));
   }
   // For the failure of a run that was late.
   std::string late_sentence() const { return "ran longer than " + format_duration(timeout_); }
@@ -37,7 +35,6 @@ class RunClock {
     return milliseconds(static_cast<std::int64_t>(std::min(lease.timeout_ms(), kMost)));
   }
 
-  const Clock& clock_;
   Instant start_;
   Duration timeout_;  // zero: none
 };

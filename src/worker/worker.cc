@@ -6,7 +6,6 @@
 #include <algorithm>
 #include <filesystem>
 #include <future>
-#include <map>
 #include <optional>
 #include <system_error>
 #include <utility>
@@ -18,6 +17,7 @@
 #include "client/client.h"
 #include "client/link.h"
 #include "task/limits.h"
+#include "worker/checkpoint_book.h"
 #include "worker/compute_threads.h"
 #include "worker/manager_book.h"
 #include "worker/speed_meter.h"
@@ -77,19 +77,24 @@ constexpr Duration kAcquireSlack = seconds(10);
 // Everything of one worker; all of it on the runner.
 class Shell {
  public:
-  Shell(WorkerOptions options, const Clock& clock, Logger log, Executor& executor, ManagerBook managers,
-        Random random, UniqueFunction<void(int)> done)
+  Shell(WorkerOptions options, ComputeOptions compute, const Clock& clock, Logger log, Executor& executor,
+        ManagerBook managers, Random random, UniqueFunction<void(int)> done)
       : options_(std::move(options)),
         log_(std::move(log)),
         executor_(executor),
         managers_(std::move(managers)),
-        loop_(loop_options(options_), random.split(), clock.now()),
+        loop_(loop_options(options_, compute.commands), random.split(), clock.now()),
         calls_(executor, clock, managers_.urls(), random.split()),
         heartbeats_(executor, clock, managers_.urls(), random.split()),
         long_polls_(std::make_unique<client::Link>(executor, clock, managers_.urls(), random.split())),
-        threads_({options_.slots, options_.programs, options_.command_directory}, clock, executor,
+        checkpoints_(options_.checkpoint_interval),
+        threads_(std::move(compute), clock, executor,
                  {.finished = [this](v1::Outcome outcome) { on_finished(std::move(outcome)); },
-                  .progressed = [this](const Progress& progress) { on_progress(progress); }}),
+                  .handed_back = [this](v1::ReleasedLease lease) { on_handed_back(std::move(lease)); },
+                  .measured =
+                      [this](const SpeedSample& sample) {
+                        speed_.add(static_cast<std::uint64_t>(sample.compressions), sample.busy);
+                      }}),
         done_(std::move(done)) {}
 
   void begin() { carry_out(loop_.tick(executor_.now())); }
@@ -101,9 +106,11 @@ class Shell {
   }
 
  private:
-  static LoopOptions loop_options(const WorkerOptions& options) {
+  static LoopOptions loop_options(const WorkerOptions& options, std::uint32_t commands) {
     LoopOptions out;
     out.slots = options.slots;
+    out.ahead = options.slots;
+    out.commands = options.programs.empty() ? 0 : commands;
     out.prefetch = options.prefetch;
     out.acquire_wait = options.acquire_wait;
     out.orphan_timeout = options.orphan_timeout;
@@ -150,7 +157,9 @@ class Shell {
     request.set_worker(loop_.worker_id());
     request.set_max(acquire.max);
     request.set_wait_ms(static_cast<std::uint64_t>(acquire.wait / milliseconds(1)));
-    for (auto& kind : kinds()) request.add_kinds(kind);
+    if (!acquire.is_for_commands_only) request.add_kinds("sha512");
+    if (!options_.programs.empty()) request.add_kinds("command");
+    request.set_command_max(acquire.command_max);
     for (const auto& [name, argv] : options_.programs) request.add_programs(name);
     long_polls_->client().acquire(std::move(request), within(acquire.wait + kAcquireSlack),
                                   [this](Result<v1::AcquireReply> reply) {
@@ -161,14 +170,16 @@ class Shell {
 
   void carry_out_one(DoStart start) {
     log_.debug("task starts", {{"task", start.lease.task()}, {"kind", start.lease.kind()}});
-    progress_[start.lease.lease()] = 0;
+    checkpoints_.begin(start.lease, executor_.now());
     threads_.start(std::move(start.lease));
   }
 
   void carry_out_one(DoStop stop) {
-    progress_.erase(stop.lease);
+    checkpoints_.forget(stop.lease);
     threads_.stop(stop.lease);
   }
+
+  void carry_out_one(DoHandBack hand_back) { threads_.hand_back(hand_back.lease); }
 
   void carry_out_one(DoComplete complete) {
     v1::CompleteRequest request;
@@ -189,10 +200,7 @@ class Shell {
   }
 
   void carry_out_one(DoHeartbeat heartbeat) {
-    for (auto& lease : *heartbeat.request.mutable_leases()) {
-      const auto found = progress_.find(lease.lease());
-      if (found != progress_.end()) lease.set_iterations_done(found->second);
-    }
+    checkpoints_.fill(heartbeat.request, threads_.progress(), executor_.now());
     heartbeat.request.set_iterations_per_second(speed_.iterations_per_second());
     heartbeats_.client().heartbeat(
         loop_.worker_id(), std::move(heartbeat.request), within(kHeartbeatTimeout),
@@ -228,6 +236,7 @@ class Shell {
 
   void on_heartbeat(Result<v1::HeartbeatReply> reply) {
     note_failure("heartbeat", reply);
+    checkpoints_.settle(reply.has_value());
     if (reply.has_value()) {
       learn(reply.value().managers());
       if (reply.value().drain() && !loop_.is_draining()) log_.info("a manager orders the drain");
@@ -248,15 +257,16 @@ class Shell {
   }
 
   void on_finished(v1::Outcome outcome) {
-    progress_.erase(outcome.lease());
+    checkpoints_.forget(outcome.lease());
     if (outcome.failed()) log_.info("task fails", {{"lease", outcome.lease()}, {"error", outcome.error()}});
     carry_out(loop_.on_finished(executor_.now(), std::move(outcome)));
   }
 
-  void on_progress(const Progress& progress) {
-    speed_.add(progress.iterations_since, progress.busy);
-    const auto found = progress_.find(progress.lease);
-    if (found != progress_.end()) found->second = progress.iterations_done;
+  void on_handed_back(v1::ReleasedLease lease) {
+    checkpoints_.forget(lease.lease());
+    log_.info("task is handed back",
+              {{"lease", lease.lease()}, {"iterations_done", lease.iterations_done()}});
+    carry_out(loop_.on_handed_back(executor_.now(), std::move(lease)));
   }
 
   template <class Reply>
@@ -296,16 +306,44 @@ class Shell {
   client::Link heartbeats_;
   std::unique_ptr<client::Link> long_polls_;  // none once abandoned
   SpeedMeter speed_;
-  std::map<std::string, std::uint64_t> progress_;  // iterations done of what runs
+  CheckpointBook checkpoints_;
   TimerId timer_ = 0;
   ComputeThreads threads_;
   UniqueFunction<void(int)> done_;
 };
 
-Result<WorkerOptions> completed(WorkerOptions options) {
-  if (options.slots == 0) options.slots = static_cast<std::uint32_t>(usable_cores());
-  if (options.prefetch == 0) options.prefetch = options.slots;
+// How the slots are spread over the cores. The cores that would have none are left out.
+std::vector<std::uint32_t> spread(std::uint32_t slots, std::uint32_t cores) {
+  std::vector<std::uint32_t> out(std::min(slots, cores), slots / cores);
+  for (std::uint32_t i = 0; i < slots % cores; ++i) ++out[i];
+  if (slots < cores) std::fill(out.begin(), out.end(), 1);
+  return out;
+}
+
+struct Prepared {
+  WorkerOptions options;
+  ComputeOptions compute;
+};
+
+Result<Prepared> prepare(WorkerOptions options, const Clock& clock) {
+  const auto here = compute::targets_here();
+  const compute::Target target = options.target.value_or(here.front());
+  if (std::find(here.begin(), here.end(), target) == here.end()) {
+    std::string names;
+    for (const auto known : here)
+      names += (names.empty() ? "" : ", ") + std::string(compute::target_name(known));
+    return fail(Code::kInvalid, "this processor can not run the compute target '" +
+                                    std::string(compute::target_name(target)) + "': use one of " + names);
+  }
+  compute::Plan plan = compute::measure_plan(target, clock);
+  if (options.cores == 0) options.cores = static_cast<std::uint32_t>(usable_cores());
+  const std::uint32_t commands = options.slots == 0 ? options.cores : options.slots;
+  if (options.slots == 0) {
+    options.slots =
+        std::min<std::uint32_t>(options.cores * static_cast<std::uint32_t>(plan.lanes()), limits::kLeaseMax);
+  }
   if (options.slots > limits::kLeaseMax) return fail(Code::kInvalid, "slots: at most 1000");
+  if (options.prefetch == 0) options.prefetch = std::min<std::uint32_t>(4 * options.slots, limits::kLeaseMax);
   if (options.name.empty()) options.name = Shell::host_name();
   if (options.command_directory.empty()) {
     std::error_code problem;
@@ -313,14 +351,16 @@ Result<WorkerOptions> completed(WorkerOptions options) {
     if (problem) return fail(Code::kInvalid, "no directory for temporary files: " + problem.message());
   }
   SKEP_TRY(options.programs, resolve(std::move(options.programs)));
-  return options;
+  ComputeOptions compute{spread(options.slots, options.cores), std::move(plan), commands, options.programs,
+                         options.command_directory};
+  return Prepared{std::move(options), std::move(compute)};
 }
 
 }  // namespace
 
 Result<int> run_worker(WorkerOptions options, const Clock& clock, Logger log, DrainHandle handle) {
   SKEP_TRY(auto managers, ManagerBook::make(options.managers));
-  SKEP_TRY(auto full, completed(std::move(options)));
+  SKEP_TRY(auto prepared, prepare(std::move(options), clock));
   ignore_broken_pipes();  // a command need not read its input
   keep_ended_children();
   std::promise<int> done;
@@ -328,8 +368,13 @@ Result<int> run_worker(WorkerOptions options, const Clock& clock, Logger log, Dr
   Runner runner(clock, "worker");
   const Random random(static_cast<std::uint64_t>(clock.now().time_since_epoch().count()) ^
                       (static_cast<std::uint64_t>(getpid()) << 40));
-  Shell shell(std::move(full), clock, std::move(log), runner, std::move(managers), random,
-              [&done](int code) { done.set_value(code); });
+  log.info("computes",
+           {{"lanes", prepared.compute.plan.lanes()},
+            {"kernel", prepared.compute.plan.kernel_for(prepared.compute.plan.lanes()).kernel.name},
+            {"cores", prepared.compute.lanes.size()},
+            {"slots", prepared.options.slots}});
+  Shell shell(std::move(prepared.options), std::move(prepared.compute), clock, std::move(log), runner,
+              std::move(managers), random, [&done](int code) { done.set_value(code); });
   const DrainListener listener(
       handle, [&](DrainCause cause) { runner.post([&shell, cause] { shell.drain(cause); }); });
   runner.post([&shell] { shell.begin(); });

@@ -11,12 +11,14 @@
 
 #include <cstdint>
 #include <memory>
+#include <optional>
 #include <string>
 #include <vector>
 
 #include "base/executor.h"
 #include "base/log.h"
 #include "base/result.h"
+#include "compute/sha512_kernel.h"
 #include "worker/executor_command.h"
 #include "worker/lease_loop.h"
 
@@ -24,16 +26,20 @@ namespace skep::worker {
 
 struct WorkerOptions {
   std::vector<std::string> managers;  // URLs, at least one; more are learnt from the managers' answers
-  std::uint32_t slots = 0;            // tasks at once; 0: the cores that this process may use
-  std::uint32_t prefetch = 0;         // tasks that wait here; 0: as many as slots
-  std::string name;                   // "": the host's
-  std::string instance;               // the provisioner's token; "" if started by hand
-  Programs programs;                  // that tasks of kind command may name
-  std::string command_directory;      // where commands get their working directories; "": the system's for
-                                      // temporary files
+  std::uint32_t cores = 0;            // threads that compute; 0: the cores that this process may use
+  std::uint32_t slots = 0;  // sha512 tasks at once, and commands; 0: as many sha512 tasks as the cores have
+                            // lanes worth filling, and one command for each core
+  std::uint32_t prefetch = 0;             // tasks that are here beside them at most; 0: four times as many
+  std::optional<compute::Target> target;  // what computes; nothing: the best that the processor has
+  std::string name;                       // "": the host's
+  std::string instance;                   // the provisioner's token; "" if started by hand
+  Programs programs;                      // that tasks of kind command may name
+  std::string command_directory;  // where commands get their working directories; "": the system's for
+                                  // temporary files
   Duration orphan_timeout = minutes(10);
   Duration drain_timeout = seconds(20);
   Duration acquire_wait = seconds(30);
+  Duration checkpoint_interval = seconds(30);  // between two of one task
 };
 
 // Asks a worker to drain. A drain that is asked for before the worker runs begins when it does.

@@ -1,0 +1,102 @@
+// SPDX-License-Identifier: Apache-2.0
+// The lease loop of a worker that computes in lanes: what it asks for, and what it leaves to others.
+// Method: inputs in, actions out; time is an argument.
+#include "worker/testing/lease_loop_fixture.h"
+
+namespace skep::worker {
+namespace {
+
+LoopOptions with_lanes() {
+  LoopOptions out = options(32, 128);
+  out.ahead = 32;
+  out.commands = 2;
+  return out;
+}
+
+class LeaseLoopWithLanes : public LeaseLoopTest {
+ protected:
+  LeaseLoopWithLanes() : LeaseLoopTest(with_lanes()) {}
+
+  v1::AcquireReply many(std::size_t number, const std::string& kind) {
+    v1::AcquireReply reply;
+    for (std::size_t i = 0; i < number; ++i) {
+      auto& lease = *reply.add_leases();
+      lease.set_lease(kind + std::to_string(next_++));
+      lease.set_kind(kind);
+    }
+    return reply;
+  }
+
+ private:
+  std::size_t next_ = 0;
+};
+
+TEST_F(LeaseLoopWithLanes, FirstAsksForItsLanesAndLittleMore) {
+  const auto actions = begin();
+  ASSERT_TRUE(find<DoAcquire>(actions));
+  EXPECT_EQ(find<DoAcquire>(actions)->max, 34u);
+  EXPECT_EQ(find<DoAcquire>(actions)->command_max, 4u);
+  EXPECT_FALSE(find<DoAcquire>(actions)->is_for_commands_only);
+}
+
+TEST_F(LeaseLoopWithLanes, LongTasksAreNotHoarded) {
+  begin();
+  loop.on_acquired(now, many(34, "sha512"));
+  for (int i = 0; i < 20; ++i) {
+    const auto actions = loop.on_finished(now, outcome("sha512" + std::to_string(i)));
+    const auto* acquire = find<DoAcquire>(actions);
+    EXPECT_LE(acquire == nullptr ? 0u : acquire->max, 6u) << i;
+    now += seconds(10);
+    loop.on_acquired(now, many(1, "sha512"));
+  }
+  EXPECT_LE(loop.running(), 35u);
+}
+
+TEST_F(LeaseLoopWithLanes, ShortTasksAreFetchedAheadUpToThePrefetch) {
+  begin();
+  loop.on_acquired(now, many(34, "sha512"));
+  std::size_t number = 0;
+  std::uint32_t asked = 0;
+  for (int round = 0; round < 20; ++round) {
+    // All of them finish within a millisecond, while a call for more is under way.
+    now += milliseconds(1);
+    while (loop.running() > 0) loop.on_finished(now, outcome("sha512" + std::to_string(number++)));
+    v1::CompleteReply all;
+    for (std::size_t i = 0; i < number; ++i) {
+      auto& row = *all.add_outcomes();
+      row.set_lease("sha512" + std::to_string(i));
+      row.set_status("ok");
+    }
+    while (loop.finished() > 0) loop.on_completed(now, all);
+    const auto actions = loop.on_acquired(now, many(1, "sha512"));
+    ASSERT_TRUE(find<DoAcquire>(actions)) << round;
+    EXPECT_GE(find<DoAcquire>(actions)->max, asked);
+    asked = find<DoAcquire>(actions)->max;
+    loop.on_acquired(now, many(asked, "sha512"));
+  }
+  EXPECT_EQ(asked, 32u + 128u - 1u);
+}
+
+TEST_F(LeaseLoopWithLanes, AsManyCommandsRunAsMayAndTheRestIsNotAskedFor) {
+  begin();
+  auto actions = loop.on_acquired(now, many(4, "command"));
+  EXPECT_EQ(count<DoStart>(actions), 2u);
+  ASSERT_TRUE(find<DoAcquire>(actions));
+  EXPECT_EQ(find<DoAcquire>(actions)->max, 34u);
+  EXPECT_EQ(find<DoAcquire>(actions)->command_max, 0u);
+  actions = loop.on_acquired(now, many(34, "sha512"));
+  EXPECT_EQ(count<DoStart>(actions), 34u);
+  EXPECT_FALSE(find<DoAcquire>(actions));
+}
+
+TEST_F(LeaseLoopWithLanes, FullLanesStillLetCommandsIn) {
+  begin();
+  const auto actions = loop.on_acquired(now, many(34, "sha512"));
+  ASSERT_TRUE(find<DoAcquire>(actions));
+  EXPECT_TRUE(find<DoAcquire>(actions)->is_for_commands_only);
+  EXPECT_EQ(find<DoAcquire>(actions)->max, 4u);
+  EXPECT_EQ(find<DoAcquire>(actions)->command_max, 4u);
+}
+
+}  // namespace
+}  // namespace skep::worker

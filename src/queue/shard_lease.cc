@@ -95,12 +95,14 @@ void Shard::give(TaskRecord& record, const Lease& command, Instant now, Effects&
     r.leased_at = last_leased_at_;
     r.started_at = kNoInstant;
     r.lease_expires_at = add_saturated(now, command.lease);
+    r.resumed_from = r.checkpoint ? r.checkpoint->iterations : 0;
   });
   ++totals_.leased;
   put(record, effects, false);
   effects.notices.push_back({NoticeKind::kLeased, record.id, command.worker});
   reply.push_back({record.lease_token(), record.spec.kind, record.spec.iterations, record.spec.program,
-                   record.spec.run_timeout, record.body_bytes});
+                   record.spec.run_timeout, record.body_bytes, keeps_checkpoints(record.spec),
+                   record.checkpoint});
 }
 
 bool Shard::take_up(TaskRecord& record, const std::string& worker, const Extend::Held& held, Duration lease,
@@ -120,6 +122,7 @@ bool Shard::take_up(TaskRecord& record, const std::string& worker, const Extend:
     r.leased_at = last_leased_at_;
     r.started_at = held.is_started ? now : kNoInstant;
     r.lease_expires_at = add_saturated(now, lease);
+    r.resumed_from = r.checkpoint ? r.checkpoint->iterations : 0;
   });
   put(record, effects, false);
   effects.notices.push_back({NoticeKind::kLeased, record.id, worker});
@@ -138,18 +141,54 @@ ExtendReply Shard::apply(const Extend& command, Instant now, Effects& effects) {
       reply.cancelled.push_back(held.token);
       continue;
     }
-    if (record->state == TaskState::kLeased && record->lease_token() == held.token) {
-      update(*record, [&](TaskRecord& r) {
-        r.worker = command.worker;  // a worker has a new id after it registered again
-        if (held.is_started && r.started_at == kNoInstant) r.started_at = now;
-        r.lease_expires_at = add_saturated(now, command.lease);
-      });
-      continue;
-    }
-    if (!take_up(*record, command.worker, held, command.lease, now, effects))
-      reply.lost.push_back(held.token);
+    extend_one(*record, command, held, now, effects, reply);
   }
   return reply;
+}
+
+void Shard::extend_one(TaskRecord& record, const Extend& command, const Extend::Held& held, Instant now,
+                       Effects& effects, ExtendReply& reply) {
+  if (record.state == TaskState::kLeased && record.lease_token() == held.token) {
+    update(record, [&](TaskRecord& r) {
+      r.worker = command.worker;  // a worker has a new id after it registered again
+      if (held.is_started && r.started_at == kNoInstant) r.started_at = now;
+      r.lease_expires_at = add_saturated(now, command.lease);
+    });
+  } else if (!take_up(record, command.worker, held, command.lease, now, effects)) {
+    reply.lost.push_back(held.token);
+    return;
+  }
+  if (!held.is_started) return;
+  const auto has_new = take_progress(record, held.progress, now);
+  if (!has_new) {
+    reply.refused.push_back({held.token, has_new.error().message});
+  } else if (has_new.value()) {
+    put(record, effects, false);  // soft, as a lease: a lost one costs a repetition
+  }
+}
+
+// Of the live lease. Whether there is a new checkpoint to be stored; kInvalid: one that the task can not go
+// on from. Heartbeats may overtake each other, so that what is behind is passed over.
+Result<bool> Shard::take_progress(TaskRecord& record, const Progress& progress, Instant now) {
+  const std::uint64_t done = progress.iterations_done;
+  if (record.spec.kind == "sha512" && done >= 1 && done <= record.spec.iterations) {
+    RunProgress& known = progress_[record.id];
+    if (done >= known.iterations_done) known = {done, now};
+  }
+  if (progress.checkpoint.empty()) return false;
+  if (auto valid = validate_checkpoint(record.spec, done, progress.checkpoint); !valid) {
+    ++totals_.checkpoints_refused;
+    return valid.error();
+  }
+  if (record.checkpoint && record.checkpoint->iterations >= done) return false;
+  update(record, [&](TaskRecord& r) { r.checkpoint = Checkpoint{done, progress.checkpoint, now}; });
+  ++totals_.checkpoints;
+  return true;
+}
+
+std::optional<RunProgress> Shard::progress_of(const TaskId& id) const {
+  const auto found = progress_.find(id);
+  return found == progress_.end() ? std::nullopt : std::optional(found->second);
 }
 
 void Shard::extend_all(Duration span) {

@@ -29,8 +29,17 @@ Result<TaskSpec> to_spec(const v1::TaskOptions& options) {
   spec.run_timeout = duration_from_ms(options.timeout_ms());
   spec.idempotency_key = options.idempotency_key();
   spec.tags.assign(options.tags().begin(), options.tags().end());
+  if (options.has_checkpoint()) {
+    SKEP_TRY(set_checkpoints(spec, options.checkpoint()));
+  }
   SKEP_TRY(validate(spec));
   return spec;
+}
+
+Result<void> set_checkpoints(TaskSpec& spec, bool are_kept) {
+  if (spec.kind != "sha512") return fail(Code::kInvalid, "checkpoint is only for tasks of kind 'sha512'");
+  spec.keep_checkpoints = are_kept;
+  return ok();
 }
 
 void from_spec(const TaskSpec& spec, v1::TaskOptions& out) {
@@ -45,6 +54,7 @@ void from_spec(const TaskSpec& spec, v1::TaskOptions& out) {
   out.set_timeout_ms(ms_from_duration(spec.run_timeout));
   out.set_idempotency_key(spec.idempotency_key);
   for (const auto& tag : spec.tags) out.add_tags(tag);
+  if (spec.kind == "sha512") out.set_checkpoint(spec.keep_checkpoints);
 }
 
 void from_record(const TaskRecord& record, v1::Task& out) {
@@ -73,6 +83,9 @@ void from_record(const TaskRecord& record, v1::Task& out) {
   out.set_reason(record.reason);
   out.set_result_bytes(record.result_bytes);
   out.set_delivered_at_ms(to_unix_ms(record.delivered_at));
+  if (!record.checkpoint) return;
+  out.set_checkpoint_iterations(record.checkpoint->iterations);
+  out.set_checkpoint_at_ms(to_unix_ms(record.checkpoint->at));
 }
 
 void from_queue(const QueueRecord& record, v1::Queue& out) {

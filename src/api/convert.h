@@ -15,7 +15,10 @@ namespace skep::api {
 Result<TaskSpec> to_spec(const v1::TaskOptions& options);
 void from_spec(const TaskSpec& spec, v1::TaskOptions& out);
 
-// Everything but result and explanation.
+// What a client says about checkpoints; the kind must be known by then. kInvalid: the kind has none.
+Result<void> set_checkpoints(TaskSpec& spec, bool are_kept);
+
+// Everything but progress, result and explanation.
 void from_record(const TaskRecord& record, v1::Task& out);
 
 // Settings only, not the counts.

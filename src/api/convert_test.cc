@@ -57,11 +57,42 @@ RC_GTEST_PROP(Convert, SpecComesBackEqual, ()) {
   spec.start_deadline = milliseconds(*rc::gen::inRange(0, 1'000'000));
   spec.run_timeout = milliseconds(*rc::gen::inRange(0, 1'000'000));
   spec.tags = {"a", "b"};
+  spec.keep_checkpoints = *rc::gen::arbitrary<bool>();
   v1::TaskOptions options;
   from_spec(spec, options);
   const auto again = to_spec(options);
   RC_ASSERT(again.has_value());
   RC_ASSERT(again.value() == spec);
+}
+
+TEST(Convert, CheckpointIsAnOptionOfSha512Alone) {
+  auto options = sha512(2);
+  EXPECT_TRUE(to_spec(options).value().keep_checkpoints);
+  options.set_checkpoint(false);
+  EXPECT_FALSE(to_spec(options).value().keep_checkpoints);
+  v1::TaskOptions command;
+  command.set_kind("command");
+  command.set_program("p");
+  const auto spec = to_spec(command);
+  ASSERT_TRUE(spec.has_value());
+  v1::TaskOptions again;
+  from_spec(spec.value(), again);
+  EXPECT_FALSE(again.has_checkpoint());
+  for (const bool value : {true, false}) {
+    command.set_checkpoint(value);
+    const auto refused = to_spec(command);
+    ASSERT_FALSE(refused.has_value());
+    EXPECT_NE(refused.error().message.find("only for tasks of kind 'sha512'"), std::string::npos);
+  }
+}
+
+TEST(Convert, RecordShowsItsCheckpointWithoutTheDigest) {
+  TaskRecord record;
+  record.checkpoint = Checkpoint{7, std::string(limits::kCheckpointBytes, 'd'), from_unix_ms(4'000)};
+  v1::Task task;
+  from_record(record, task);
+  EXPECT_EQ(task.checkpoint_iterations(), 7u);
+  EXPECT_EQ(task.checkpoint_at_ms(), 4'000);
 }
 
 TEST(Convert, RecordShowsItsLeaseOnlyWhileLeased) {

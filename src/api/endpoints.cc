@@ -22,6 +22,7 @@ constexpr Param kEnqueueParams[] = {
     {"start_deadline", "not started so long after it could: dead"},
     {"timeout", "of one attempt, as 5m"},
     {"tag", "may be repeated", false, true},
+    {"checkpoint", "sha512: false keeps nothing for the next attempt [true]"},
 };
 constexpr Param kListParams[] = {
     {"state", "delayed, queued, leased, done, dead or cancelled"},

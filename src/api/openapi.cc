@@ -183,6 +183,10 @@ bool is_number(std::string_view param) {
   return std::find(kNumbers.begin(), kNumbers.end(), param) != kNumbers.end();
 }
 
+bool is_truth(std::string_view param) {
+  return param == "checkpoint";
+}
+
 json::object parameter(std::string_view in, std::string_view name, std::string_view what, bool is_required) {
   return {{"name", name},
           {"in", in},
@@ -201,6 +205,7 @@ json::array parameters(const EndpointInfo& row) {
   for (const auto& param : row.params) {
     json::object item = parameter("query", param.name, param.what, param.required);
     if (is_number(param.name)) item["schema"] = integer_schema(false);
+    if (is_truth(param.name)) item["schema"] = json::object{{"type", "boolean"}};
     const bool is_repeated = row.endpoint == E::kEnqueue && param.name == "tag";
     if (is_repeated) item["schema"] = json::object{{"type", "array"}, {"items", text_schema()}};
     out.push_back(std::move(item));

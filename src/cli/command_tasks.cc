@@ -55,6 +55,7 @@ struct EnqueueOptions {
   Duration delay{};
   Duration start_deadline{};
   Duration timeout{};
+  bool has_no_checkpoint = false;
   bool is_waiting = false;
 };
 
@@ -69,6 +70,7 @@ Result<std::vector<v1::EnqueueBatchRequest>> make_batches(const EnqueueOptions& 
   task.set_delay_ms(to_ms(options.delay));
   task.set_start_deadline_ms(to_ms(options.start_deadline));
   task.set_timeout_ms(to_ms(options.timeout));
+  if (options.has_no_checkpoint) task.set_checkpoint(false);
   std::vector<v1::EnqueueBatchRequest> batches;
   std::size_t bytes = 0;
   for (std::size_t i = 0; i < options.files.size(); ++i) {
@@ -192,6 +194,8 @@ void add_enqueue(CLI::App& app, Context& context) {
   add_duration(*command, "--start-deadline", options->start_deadline,
                "Not started so long after it could: dead; 0s is never");
   add_duration(*command, "--timeout", options->timeout, "Of one attempt; 0s is none");
+  command->add_flag("--no-checkpoint", options->has_no_checkpoint,
+                    "For kind sha512: an attempt leaves nothing to the next one");
   command->add_flag("--wait", options->is_waiting, "Wait for the results and print them");
   add_client_options(*command, context);
   context.actions[command] = [&context, options] { return enqueue(context, *options); };
@@ -219,8 +223,9 @@ int pull(const Context& context, std::uint32_t top) {
   });
 }
 
-void print_task(const Context& context, const v1::Task& task) {
-  std::fputs(context.is_json ? (api::to_json(task) + "\n").c_str() : describe_task(task).c_str(), stdout);
+void print_task(const Context& context, const v1::Task& task, Instant now) {
+  std::fputs(context.is_json ? (api::to_json(task) + "\n").c_str() : describe_task(task, now).c_str(),
+             stdout);
 }
 
 using OneTask = void (*)(client::Client&, std::string id, client::CallOptions,
@@ -239,7 +244,7 @@ void add_one_task(CLI::App& app, Context& context, const std::string& name, cons
         call(client, *id, remote.within(kCallTimeout), std::move(done));
       });
       if (!task) return task.error();
-      print_task(context, task.value());
+      print_task(context, task.value(), remote.clock().now());
       return api::kExitOk;
     });
   };

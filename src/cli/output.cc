@@ -40,7 +40,29 @@ std::string show_result(const std::string& id, const std::string& result, std::u
   return is_word ? result : "(" + describe_bytes(bytes) + ": skep get " + id + " --result)";
 }
 
-std::string describe_task(const api::v1::Task& task) {
+namespace {
+
+// "412,000 of 1,000,000 (41 %), 2.1s ago"
+std::string show_progress(std::uint64_t done, const api::v1::Task& task, std::int64_t at_ms, Instant now) {
+  const std::uint64_t all = task.options().iterations();
+  const auto percent = static_cast<int>(100 * static_cast<double>(done) / static_cast<double>(all));
+  const Duration age = std::max(Duration::zero(), now - from_unix_ms(at_ms));
+  return with_thousands(done) + " of " + with_thousands(all) + " (" + std::to_string(percent) + " %), " +
+         describe_duration(age) + " ago";
+}
+
+void add_progress(const api::v1::Task& task, Instant now, std::vector<std::vector<std::string>>& rows) {
+  if (task.progress_at_ms() != 0)
+    rows.push_back({"progress", show_progress(task.iterations_done(), task, task.progress_at_ms(), now)});
+  if (task.checkpoint_at_ms() != 0) {
+    rows.push_back({"checkpoint", "kept after " + show_progress(task.checkpoint_iterations(), task,
+                                                                task.checkpoint_at_ms(), now)});
+  }
+}
+
+}  // namespace
+
+std::string describe_task(const api::v1::Task& task, Instant now) {
   const auto& options = task.options();
   std::vector<std::vector<std::string>> rows{
       {"task", task.id()},
@@ -55,6 +77,7 @@ std::string describe_task(const api::v1::Task& task) {
                        " of " + std::to_string(options.max_attempts()) + " failed, " +
                        std::to_string(task.workers_lost()) + " lost with their worker"}};
   if (!task.worker().empty()) rows.push_back({"worker", task.worker()});
+  add_progress(task, now, rows);
   if (task.finished_at_ms() != 0)
     rows.push_back({"finished", format_instant(from_unix_ms(task.finished_at_ms()))});
   if (task.result_bytes() > 0)

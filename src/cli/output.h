@@ -8,6 +8,7 @@
 #include <vector>
 
 #include "api/skep.pb.h"
+#include "base/time.h"
 
 namespace skep::cli {
 
@@ -15,7 +16,7 @@ namespace skep::cli {
 std::string table(const std::vector<std::vector<std::string>>& rows);
 
 // A task with its attempts' errors and its explanation, several lines.
-std::string describe_task(const api::v1::Task& task);
+std::string describe_task(const api::v1::Task& task, Instant now);
 
 // A result that fits on a line as it is; else how many bytes it has and how to get them.
 std::string show_result(const std::string& id, const std::string& result, std::uint64_t bytes);

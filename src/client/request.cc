@@ -112,6 +112,7 @@ Result<http::ClientRequest> make_enqueue(const api::v1::TaskOptions& options, ht
   add_duration("start_deadline", options.start_deadline_ms());
   add_duration("timeout", options.timeout_ms());
   for (const auto& tag : options.tags()) add("tag", tag);
+  if (options.has_checkpoint()) add("checkpoint", options.checkpoint() ? "true" : "false");
   http::ClientRequest request = make_request(api::Endpoint::kEnqueue, arguments, encoding);
   request.headers.set("Content-Type", "application/octet-stream");
   if (!options.idempotency_key().empty()) request.headers.set("Idempotency-Key", options.idempotency_key());

@@ -62,6 +62,11 @@ TEST(Request, EnqueueNamesOnlyWhatIsSet) {
   EXPECT_EQ(plain.value().target, "/v1/tasks?iterations=7");
   EXPECT_EQ(plain.value().headers.find("idempotency-key"), nullptr);
 
+  options.set_checkpoint(false);
+  EXPECT_EQ(make_enqueue(options, nullptr, Encoding::kProtobuf).value().target,
+            "/v1/tasks?iterations=7&checkpoint=false");
+  options.clear_checkpoint();
+
   options.set_queue("q");
   options.set_kind("command");
   options.set_program("p");

@@ -15,6 +15,20 @@ std::string counted(std::uint64_t count, const std::string& one, const std::stri
   return std::to_string(count) + " " + (count == 1 ? one : many);
 }
 
+// "412 of 1000 iterations (41 %)"
+std::string part_done(std::uint64_t done, const TaskRecord& record) {
+  const double share = static_cast<double>(done) / static_cast<double>(record.spec.iterations);
+  return std::to_string(done) + " of " + std::to_string(record.spec.iterations) + " iterations (" +
+         std::to_string(static_cast<int>(100 * share)) + " %)";
+}
+
+// What the next attempt will not have to do; "" if that is nothing.
+std::string explain_checkpoint(const TaskRecord& record) {
+  if (!record.checkpoint) return {};
+  return " The next attempt goes on after " + part_done(record.checkpoint->iterations, record) +
+         ", which are kept.";
+}
+
 std::string explain_queued(const ExplainInput& input) {
   const TaskRecord& record = *input.record;
   std::string text =
@@ -63,8 +77,13 @@ std::string explain_leased(const ExplainInput& input) {
   std::string text = "Worker " + record.worker + " has it since " + ago(input.now, record.leased_at);
   text += record.started_at == kNoInstant ? " and has not said yet that it runs it"
                                           : ", running since " + ago(input.now, record.started_at);
-  return text + "; without a heartbeat the lease ends in " +
-         describe_duration(std::max(Duration::zero(), record.lease_expires_at - input.now)) + ".";
+  text += "; without a heartbeat the lease ends in " +
+          describe_duration(std::max(Duration::zero(), record.lease_expires_at - input.now)) + ".";
+  if (input.progress) {
+    text += " It had done " + part_done(input.progress->iterations_done, record) + " " +
+            ago(input.now, input.progress->at) + ".";
+  }
+  return text;
 }
 
 }  // namespace
@@ -73,9 +92,9 @@ std::string explain_task(const ExplainInput& input) {
   const TaskRecord& record = *input.record;
   switch (record.state) {
     case TaskState::kDelayed:
-      return explain_delayed(input);
+      return explain_delayed(input) + explain_checkpoint(record);
     case TaskState::kQueued:
-      return explain_queued(input);
+      return explain_queued(input) + explain_checkpoint(record);
     case TaskState::kLeased:
       return explain_leased(input);
     case TaskState::kDone: {
@@ -88,7 +107,8 @@ std::string explain_task(const ExplainInput& input) {
     }
     case TaskState::kDead:
       return "It gave up " + ago(input.now, record.finished_at) + ": " + record.reason +
-             ". Retry it by hand with POST /v1/tasks/" + record.id.to_string() + ":retry.";
+             ". Retry it by hand with POST /v1/tasks/" + record.id.to_string() + ":retry." +
+             explain_checkpoint(record);
     case TaskState::kCancelled:
       return "It was cancelled " + ago(input.now, record.finished_at) + ".";
   }

@@ -14,10 +14,11 @@ namespace skep::manager {
 struct ExplainInput {
   const TaskRecord* record = nullptr;  // not null
   Instant now{};
-  queue::QueueStatus queue;       // the task's
-  std::uint32_t workers = 0;      // alive and not draining
-  std::uint32_t workers_fit = 0;  // of these: can run this kind and program
-  std::string scaling;            // the scaler's own words; "" if there is no scaler
+  std::optional<queue::RunProgress> progress;  // of the attempt that runs
+  queue::QueueStatus queue;                    // the task's
+  std::uint32_t workers = 0;                   // alive and not draining
+  std::uint32_t workers_fit = 0;               // of these: can run this kind and program
+  std::string scaling;                         // the scaler's own words; "" if there is no scaler
 };
 
 std::string explain_task(const ExplainInput& input);

@@ -68,6 +68,22 @@ TEST_F(Explain, LeasedSaysWhoHasIt) {
   expect("running since 2s ago");
 }
 
+TEST_F(Explain, LeasedSaysHowFarItIs) {
+  record.state = TaskState::kLeased;
+  record.spec.iterations = 1'000;
+  input.progress = queue::RunProgress{419, now - seconds(2)};
+  expect("It had done 419 of 1000 iterations (41 %) 2s ago.");
+}
+
+TEST_F(Explain, WhoWaitsSaysWhatIsKept) {
+  record.spec.iterations = 1'000;
+  record.checkpoint = Checkpoint{400, "", now};
+  for (const auto state : {TaskState::kQueued, TaskState::kDelayed, TaskState::kDead}) {
+    record.state = state;
+    expect("The next attempt goes on after 400 of 1000 iterations (40 %), which are kept.");
+  }
+}
+
 TEST_F(Explain, FinishedSaysHow) {
   record.finished_at = now - seconds(3);
   record.state = TaskState::kDone;

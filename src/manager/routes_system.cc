@@ -101,6 +101,9 @@ void set_gauges(Metrics& metrics, const api::v1::ClusterReply& cluster) {
   since_start("skep_leases_released_total", "Leases handed back", totals.released());
   since_start("skep_results_duplicate_total", "Results of tasks that had one", totals.duplicate_results());
   since_start("skep_results_mismatch_total", "Duplicate results that differ", totals.mismatches());
+  since_start("skep_checkpoints_total", "Checkpoints stored", totals.checkpoints());
+  since_start("skep_checkpoints_refused_total", "Malformed checkpoints of workers",
+              totals.checkpoints_refused());
 }
 
 void metrics(Binder& binder, CallPtr call) {

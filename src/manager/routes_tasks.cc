@@ -30,6 +30,12 @@ Result<TaskSpec> spec_from_query(const Call& call) {
   spec.delay = delay;
   spec.start_deadline = deadline;
   spec.run_timeout = timeout;
+  if (const auto text = call.param("checkpoint")) {
+    if (*text != "true" && *text != "false")
+      return fail(Code::kInvalid,
+                  "checkpoint is '" + std::string(text->substr(0, 32)) + "': use true or false");
+    SKEP_TRY(api::set_checkpoints(spec, *text == "true"));
+  }
   if (const auto* key = call.request.headers.find("Idempotency-Key")) spec.idempotency_key = *key;
   for (const auto& [name, value] : call.request.query) {
     if (name == "tag") spec.tags.push_back(value);

@@ -154,6 +154,48 @@ TEST_F(RoutesTest, OptionsOfATaskComeFromTheQuery) {
   EXPECT_TRUE(again.existing());
 }
 
+TEST_F(RoutesTest, CheckpointOfATaskIsTrueOrFalse) {
+  const auto enqueue = [&](const std::string& query) { return send(M::kPost, "/v1/tasks?" + query, "x"); };
+  for (const auto& [query, is_kept] : {std::pair("iterations=5", true),
+                                       {"iterations=5&checkpoint=true", true},
+                                       {"iterations=5&checkpoint=false", false}}) {
+    api::v1::EnqueueReply reply;
+    ASSERT_TRUE(api::from_json(text(enqueue(query)), reply).has_value());
+    api::v1::Task task;
+    ASSERT_TRUE(api::from_json(text(send(M::kGet, "/v1/tasks/" + reply.id())), task).has_value());
+    EXPECT_EQ(task.options().checkpoint(), is_kept) << query;
+  }
+  expect_problem(enqueue("iterations=5&checkpoint=no"), 400, "use true or false");
+  expect_problem(enqueue("kind=command&program=p&checkpoint=false"), 400, "only for tasks of kind 'sha512'");
+}
+
+// A digest is no text, so that in JSON it is base64 both ways.
+TEST_F(RoutesTest, ACheckpointGoesThroughJsonToTheNextLease) {
+  send(M::kPut, "/enqueue?iterations=1000", "x");
+  const auto post = [&](const std::string& path, const std::string& body) {
+    const auto response = send(M::kPost, path, body, {{"Content-Type", "application/json"}});
+    EXPECT_EQ(response.status, 200) << text(response);
+    return boost::json::parse(text(response));
+  };
+  const std::string worker(
+      post("/v1/workers", R"({"name":"w","slots":1,"kinds":["sha512"]})").at("worker").as_string());
+  const auto acquire = [&] {
+    return post("/v1/leases:acquire", R"({"worker":")" + worker + R"(","max":1})").at("leases").at(0);
+  };
+  const auto first = acquire();
+  EXPECT_TRUE(first.at("keep_checkpoints").as_bool());
+  const std::string encoded = std::string(84, '/') + "/w==";  // 64 bytes of ff
+  post("/v1/leases:release",
+       R"({"worker":")" + worker + R"(","leases":[{"lease":")" + std::string(first.at("lease").as_string()) +
+           R"(","started":true,"iterations_done":400,"checkpoint_base64":")" + encoded + "\"}]}");
+  const auto second = acquire();
+  EXPECT_EQ(second.at("iterations_done").to_number<int>(), 400);
+  EXPECT_EQ(second.at("checkpoint_base64").as_string(), encoded);
+  const std::string metrics = text(send(M::kGet, "/metrics"));
+  EXPECT_NE(metrics.find("skep_checkpoints_total 1"), std::string::npos) << metrics;
+  EXPECT_NE(metrics.find("skep_checkpoints_refused_total 0"), std::string::npos) << metrics;
+}
+
 TEST_F(RoutesTest, BothEncodingsSaySame) {
   send(M::kPut, "/enqueue?iterations=1", "x");
   api::v1::ClusterReply json;

@@ -205,6 +205,7 @@ class Service final : private HostListener, public scaler::Fleet {
   std::uint32_t leases_of(const std::string& worker) const;
   bool is_fit(const WorkerInfo& worker) const;
   void learn(const api::v1::Outcome& outcome, const TaskRecord& record);
+  void note_refused(const std::string& worker, const LeaseToken& token, const std::string& why);
 
   Executor& executor_;
   ServiceOptions options_;  // constant after start

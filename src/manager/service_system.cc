@@ -32,6 +32,8 @@ void fill_totals(const queue::Totals& totals, api::v1::Totals& out) {
   out.set_duplicate_results(totals.duplicate_results);
   out.set_mismatches(totals.mismatches);
   out.set_iterations_completed(totals.completed_iterations);
+  out.set_checkpoints(totals.checkpoints);
+  out.set_checkpoints_refused(totals.checkpoints_refused);
 }
 
 void fill_state(const scaler::Scaler* scaler, const std::string& provisioner, api::v1::ScalingState& out) {

@@ -121,6 +121,11 @@ void Service::fill_task(const TaskRecord& record, const queue::Shard& shard, api
   api::from_record(record, out);
   ExplainInput input;
   input.record = &record;
+  input.progress = shard.progress_of(record.id);
+  out.set_iterations_done(input.progress      ? input.progress->iterations_done
+                          : record.checkpoint ? record.checkpoint->iterations
+                                              : 0);
+  if (input.progress) out.set_progress_at_ms(to_unix_ms(input.progress->at));
   input.now = executor_.now();
   for (const auto& queue : shard.queues()) {
     if (queue.settings.name == record.spec.queue) input.queue = queue;

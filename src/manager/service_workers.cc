@@ -68,6 +68,36 @@ Result<void> check_registration(const api::v1::RegisterRequest& request) {
   return ok();
 }
 
+// What a worker holds. A name that is none goes into `reply` as lost.
+std::vector<queue::Extend::Held> read_held(const api::v1::HeartbeatRequest& request,
+                                           api::v1::HeartbeatReply& reply) {
+  std::vector<queue::Extend::Held> held;
+  for (const auto& item : request.leases()) {
+    const auto token = LeaseToken::parse(item.lease());
+    if (token) {
+      held.push_back({token.value(), item.started(), {item.iterations_done(), item.checkpoint()}});
+    } else {
+      reply.add_lost(item.lease());
+    }
+  }
+  return held;
+}
+
+void to_message(const GrantedLease& lease, api::v1::Lease& out) {
+  const auto& task = lease.task;
+  out.set_lease(task.token.to_string());
+  out.set_task(task.token.task.to_string());
+  out.set_kind(task.kind);
+  out.set_iterations(task.iterations);
+  out.set_program(task.program);
+  out.set_timeout_ms(static_cast<std::uint64_t>(duration_cast<milliseconds>(task.run_timeout).count()));
+  out.set_body(*lease.body);
+  out.set_keep_checkpoints(task.keeps_checkpoints);
+  if (!task.checkpoint) return;
+  out.set_iterations_done(task.checkpoint->iterations);
+  out.set_checkpoint(task.checkpoint->digest);
+}
+
 }  // namespace
 
 void Service::register_worker(api::v1::RegisterRequest request, Reply<api::v1::RegisterReply> reply) {
@@ -102,28 +132,21 @@ void Service::heartbeat(std::string id, api::v1::HeartbeatRequest request,
   }
   if (request.draining()) worker->is_draining = true;
   if (request.iterations_per_second() > 0) worker->iterations_per_second = request.iterations_per_second();
-  std::vector<queue::Extend::Held> held;
   api::v1::HeartbeatReply message;
-  for (const auto& item : request.leases()) {
-    auto token = LeaseToken::parse(item.lease());
-    if (token) {
-      held.push_back({token.value(), item.started()});
-    } else {
-      message.add_lost(item.lease());
-    }
-  }
+  auto held = read_held(request, message);
   host_.submit<api::v1::HeartbeatReply>(
       [this, id, held = std::move(held),
        message = std::move(message)](Turn& turn) mutable -> Result<api::v1::HeartbeatReply> {
         for (const auto& shard : turn.shards()) {
           queue::Extend command{id, options_.lease, {}};
-          for (const auto& item : held) {
-            if (item.token.task.shard == shard->id()) command.leases.push_back(item);
+          for (auto& item : held) {
+            if (item.token.task.shard == shard->id()) command.leases.push_back(std::move(item));
           }
           if (command.leases.empty()) continue;
           const auto extended = turn.apply(*shard, command);
           for (const auto& token : extended.lost) message.add_lost(token.to_string());
           for (const auto& token : extended.cancelled) message.add_cancelled(token.to_string());
+          for (const auto& refused : extended.refused) note_refused(id, refused.token, refused.why);
         }
         for (const auto& item : held) {
           if (turn.shard(item.token.task.shard) == nullptr) message.add_lost(item.token.to_string());
@@ -138,6 +161,11 @@ void Service::heartbeat(std::string id, api::v1::HeartbeatRequest request,
         }
         reply(std::move(answer));
       });
+}
+
+// Its lease is extended, or handed back, all the same: a worker shall not lose its work over it.
+void Service::note_refused(const std::string& worker, const LeaseToken& token, const std::string& why) {
+  log_.warn("a checkpoint is not taken", {{"worker", worker}, {"lease", token.to_string()}, {"why", why}});
 }
 
 void Service::acquire(api::v1::AcquireRequest request, IsWanted is_wanted,
@@ -158,6 +186,7 @@ void Service::acquire(api::v1::AcquireRequest request, IsWanted is_wanted,
   acquire.command.worker = request.worker();
   acquire.command.max = std::clamp<std::uint32_t>(request.max(), 1, limits::kLeaseMax);
   acquire.command.lease = options_.lease;
+  if (request.has_command_max()) acquire.command.command_max = request.command_max();
   if (request.kinds_size() > 0) acquire.command.kinds.assign(request.kinds().begin(), request.kinds().end());
   acquire.command.programs.assign(request.programs().begin(), request.programs().end());
   const auto wait =
@@ -178,15 +207,8 @@ void Service::acquire(api::v1::AcquireRequest request, IsWanted is_wanted,
     api::v1::AcquireReply message;
     for (auto& lease : granted.value()) {
       auto& item = *message.add_leases();
-      item.set_lease(lease.task.token.to_string());
-      item.set_task(lease.task.token.task.to_string());
-      item.set_kind(lease.task.kind);
-      item.set_iterations(lease.task.iterations);
-      item.set_program(lease.task.program);
-      item.set_timeout_ms(
-          static_cast<std::uint64_t>(duration_cast<milliseconds>(lease.task.run_timeout).count()));
+      to_message(lease, item);
       item.set_lease_ms(lease_ms);
-      item.set_body(*lease.body);
     }
     WorkerInfo* known = registry_.find(id);
     message.set_drain(known != nullptr && known->is_draining);
@@ -197,6 +219,8 @@ void Service::acquire(api::v1::AcquireRequest request, IsWanted is_wanted,
 }
 
 void Service::learn(const api::v1::Outcome& outcome, const TaskRecord& record) {
+  // A part may have been done before, or all of it here: a worker may pass a checkpoint over.
+  if (record.resumed_from > 0) return;
   const double run = static_cast<double>(outcome.run_us()) * 1e-6;
   if (record.spec.kind == "sha512") {
     speed_.learn_sha512(record.spec.iterations, record.body_bytes, run);
@@ -272,7 +296,7 @@ void Service::release(api::v1::ReleaseRequest request, Reply<api::v1::ReleaseRep
   }
   registry_.heard(request.worker(), executor_.now());
   host_.submit<api::v1::ReleaseReply>(
-      [request = std::move(request)](Turn& turn) -> Result<api::v1::ReleaseReply> {
+      [this, request = std::move(request)](Turn& turn) -> Result<api::v1::ReleaseReply> {
         api::v1::ReleaseReply message;
         for (const auto& item : request.leases()) {
           const auto token = LeaseToken::parse(item.lease());
@@ -280,8 +304,14 @@ void Service::release(api::v1::ReleaseRequest request, Reply<api::v1::ReleaseRep
           if (shard == nullptr) continue;
           // A refusal means that the lease is over already: what was asked for is the case.
           const auto released =
-              turn.apply(*shard, queue::Release{request.worker(), token.value(), item.started()});
-          if (released) message.set_released(message.released() + 1);
+              turn.apply(*shard, queue::Release{request.worker(),
+                                                token.value(),
+                                                item.started(),
+                                                {item.iterations_done(), item.checkpoint()}});
+          if (!released) continue;
+          message.set_released(message.released() + 1);
+          const auto& why = released.value().checkpoint_refused;
+          if (!why.empty()) note_refused(request.worker(), token.value(), why);
         }
         return message;
       },

@@ -45,7 +45,8 @@ struct Lease {
   std::uint32_t max = 1;
   Duration lease = seconds(15);
   std::vector<std::string> kinds{"sha512"};
-  std::vector<std::string> programs;  // that tasks of kind command may name
+  std::vector<std::string> programs;           // that tasks of kind command may name
+  std::optional<std::uint32_t> command_max{};  // so many of kind command at most; absent: `max`
 };
 struct LeasedTask {
   LeaseToken token;
@@ -54,15 +55,25 @@ struct LeasedTask {
   std::string program;
   Duration run_timeout{};
   std::uint64_t body_bytes = 0;
+  bool keeps_checkpoints = false;
+  std::optional<Checkpoint> checkpoint{};  // to go on from
 };
 using LeaseReply = std::vector<LeasedTask>;
 
+// How far a started attempt is. `checkpoint`: the digest after `iterations_done`; "" is none to keep.
+struct Progress {
+  std::uint64_t iterations_done = 0;
+  std::string checkpoint;
+};
+
 // Extends what `worker` holds. A lease of an earlier owner that a crash made this one forget is taken up
-// again.
+// again. The progress of a live lease is remembered, and its checkpoint stored if it is ahead of the one that
+// is. One that does not fit its task is refused; its lease is extended all the same.
 struct Extend {
   struct Held {
     LeaseToken token;
     bool is_started = false;
+    Progress progress{};
   };
   std::string worker;
   Duration lease = seconds(15);
@@ -71,6 +82,11 @@ struct Extend {
 struct ExtendReply {
   std::vector<LeaseToken> lost;       // not the worker's any more
   std::vector<LeaseToken> cancelled;  // the task was cancelled
+  struct Refused {
+    LeaseToken token;
+    std::string why;  // one sentence
+  };
+  std::vector<Refused> refused;  // checkpoints
 };
 
 // A result. The first of a task wins, from any attempt that was issued, while the task is unfinished. The
@@ -97,14 +113,17 @@ struct Failed {
   TaskState state = TaskState::kDelayed;
 };
 
-// Hands a lease back. One that was started spends the infrastructure budget. kStaleLease, kNotFound.
+// Hands a lease back. One that was started spends the infrastructure budget and leaves its checkpoint, as
+// with Extend, in the same commit. kStaleLease, kNotFound.
 struct Release {
   std::string worker;
   LeaseToken token;
   bool is_started = false;
+  Progress progress{};
 };
 struct Released {
   TaskState state = TaskState::kQueued;
+  std::string checkpoint_refused;  // one sentence; "" if there was none or it was taken
 };
 
 // Everything `worker` holds goes back at once. The oldest `slots` of it, and what is known to run, spend the
@@ -188,6 +207,12 @@ struct ListReply {
   std::optional<TaskId> next;  // where to go on; nothing more if absent
 };
 
+// What a running attempt last said of itself. Not stored: unknown after a restart until it says so again.
+struct RunProgress {
+  std::uint64_t iterations_done = 0;
+  Instant at{};
+};
+
 struct Counts {
   std::array<std::uint64_t, 7> by_state{};  // index: TaskState
   std::uint64_t undelivered = 0;
@@ -203,7 +228,7 @@ struct QueueStatus {
 // Work in one state, so that time can be estimated.
 struct Work {
   std::uint64_t tasks = 0;       // of every kind
-  std::uint64_t iterations = 0;  // of kind sha512
+  std::uint64_t iterations = 0;  // of kind sha512, without those before a checkpoint
   std::uint64_t bytes = 0;       // bodies of kind sha512
   std::uint64_t others = 0;      // tasks of other kinds
 };
@@ -225,6 +250,8 @@ struct Totals {
   std::uint64_t released = 0;
   std::uint64_t duplicate_results = 0;
   std::uint64_t mismatches = 0;
+  std::uint64_t checkpoints = 0;  // stored
+  std::uint64_t checkpoints_refused = 0;
 
   Totals& operator+=(const Totals& other);
 };

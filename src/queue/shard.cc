@@ -176,6 +176,7 @@ Result<Completed> Shard::apply(const Complete& command, Instant now, Effects& ef
     r.result_hash = hash;
     r.completion = next_completion_++;
     r.completion_epoch = epoch_;
+    r.checkpoint.reset();
   });
   ++totals_.completed;
   totals_.completed_iterations += record->spec.iterations;
@@ -205,12 +206,18 @@ Result<Failed> Shard::apply(const Fail& command, Instant now, Effects& effects) 
 Result<Released> Shard::apply(const Release& command, Instant now, Effects& effects) {
   SKEP_TRY(auto* record, current_lease(command.token, "be released"));
   ++totals_.released;
+  Released reply;
+  if (command.is_started) {
+    if (const auto has_new = take_progress(*record, command.progress, now); !has_new)
+      reply.checkpoint_refused = has_new.error().message;
+  }
   if (command.is_started || record->started_at != kNoInstant) {
     spend_infrastructure(*record, AttemptEnd::kReleased, "the worker handed it back", now, effects);
   } else {
     hand_back_unstarted(*record, now, effects);
   }
-  return Released{record->state};
+  reply.state = record->state;
+  return reply;
 }
 
 LostWorker Shard::apply(const LoseWorker& command, Instant now, Effects& effects) {
@@ -315,6 +322,7 @@ Result<TaskRecord> Shard::apply(const Cancel& command, Instant now, Effects& eff
     move(r, TaskEvent::kCancel);
     r.finished_at = now;
     r.reason = "cancelled by a client";
+    r.checkpoint.reset();
   });
   ++totals_.cancelled;
   put(*record, effects, true);

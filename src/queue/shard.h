@@ -83,6 +83,8 @@ class Shard {
   ListReply list(const ListTasks& query) const;
   std::vector<QueueStatus> queues() const;
   const QueueRecord* find_queue(const std::string& name) const;
+  // Of a leased task; nothing while it is not known.
+  std::optional<RunProgress> progress_of(const TaskId& id) const;
   std::size_t lease_count(const std::string& worker) const;
   std::vector<LeaseToken> leases_of(const std::string& worker) const;  // the oldest first
   const Counts& counts() const { return counts_; }
@@ -153,13 +155,17 @@ class Shard {
   Result<void> check_room(const Enqueue& command) const;
   Enqueued enqueue_one(const Enqueue::Item& item, Instant now, Effects& effects);
   enum class Pick : std::uint8_t { kSuspects, kOthers };
-  TaskRecord* best_in(Queue& queue, const Lease& command, Pick pick);
-  TaskRecord* next_candidate(const Lease& command, Pick pick);
+  enum class Commands : std::uint8_t { kTaken, kPassedOver };  // tasks of kind command
+  TaskRecord* best_in(Queue& queue, const Lease& command, Pick pick, Commands commands);
+  TaskRecord* next_candidate(const Lease& command, Pick pick, Commands commands);
   enum class SuspectRule : std::uint8_t { kGoOn, kGiveNothing, kGaveIt };
   SuspectRule lease_suspect(const Lease& command, Instant now, Effects& effects, LeaseReply& reply);
   void give(TaskRecord& record, const Lease& command, Instant now, Effects& effects, LeaseReply& reply);
   bool take_up(TaskRecord& record, const std::string& worker, const Extend::Held& held, Duration lease,
                Instant now, Effects& effects);
+  Result<bool> take_progress(TaskRecord& record, const Progress& progress, Instant now);
+  void extend_one(TaskRecord& record, const Extend& command, const Extend::Held& held, Instant now,
+                  Effects& effects, ExtendReply& reply);
   void end_attempt(TaskRecord& record, AttemptEnd end, const std::string& message, Instant now,
                    Effects& effects);
   void spend_infrastructure(TaskRecord& record, AttemptEnd end, const std::string& message, Instant now,
@@ -189,7 +195,8 @@ class Shard {
   std::unordered_map<std::string, std::set<std::pair<Instant, TaskId>>>
       leases_;  // by worker, the oldest first
   std::unordered_map<TaskId, std::pair<std::string, Instant>>
-      suspect_worker_;  // who empties itself for it, until
+      suspect_worker_;                                // who empties itself for it, until
+  std::unordered_map<TaskId, RunProgress> progress_;  // of leased tasks
   std::map<std::uint64_t, Receipt> receipts_;
   std::set<std::pair<Instant, std::uint64_t>> receipt_deadlines_;
   std::unordered_map<TaskId, std::uint64_t> in_delivery_;  // -> receipt

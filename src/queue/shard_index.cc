@@ -26,6 +26,8 @@ Totals& Totals::operator+=(const Totals& other) {
   released += other.released;
   duplicate_results += other.duplicate_results;
   mismatches += other.mismatches;
+  checkpoints += other.checkpoints;
+  checkpoints_refused += other.checkpoints_refused;
   return *this;
 }
 namespace {
@@ -45,6 +47,7 @@ void Shard::move(TaskRecord& record, TaskEvent event) {
   SKEP_CHECK(next.has_value(), "task " + record.id.to_string() + " is " +
                                    std::string(state_name(record.state)) + " and takes no event " +
                                    std::string(event_name(event)));
+  if (record.state == TaskState::kLeased) progress_.erase(record.id);  // every move is out of it
   record.state = *next;
 }
 
@@ -128,7 +131,8 @@ void Shard::count(const TaskRecord& record, Queue& queue, std::int64_t by) {
   Work& work = record.state == TaskState::kQueued ? queued_work_ : leased_work_;
   work.tasks += step;
   if (record.spec.kind == "sha512") {
-    work.iterations += step * record.spec.iterations;
+    const std::uint64_t done = record.checkpoint ? record.checkpoint->iterations : 0;
+    work.iterations += step * (record.spec.iterations - done);
     work.bytes += step * record.body_bytes;
   } else {
     work.others += step;
@@ -337,6 +341,8 @@ void Shard::check_invariants() const {
     SKEP_CHECK(record.attempts_failed <= record.spec.attempts_max, "attempts stay within their limit");
     SKEP_CHECK(record.workers_lost <= limits::kWorkersLostMax, "the infrastructure budget is kept");
   }
+  for (const auto& [id, progress] : progress_)
+    SKEP_CHECK(tasks_.at(id).state == TaskState::kLeased, "progress is of a task that is leased");
   for (const auto& [id, receipt] : in_delivery_)
     SKEP_CHECK(receipts_.contains(receipt), "a delivery has its receipt");
 }

@@ -10,35 +10,38 @@ namespace {
 
 constexpr Duration kSuspectReservation = seconds(30);
 
+constexpr std::string_view kCommand = "command";
+
 bool fits(const std::pair<std::string, std::string>& task_class, const std::vector<std::string>& kinds,
           const std::vector<std::string>& programs) {
   const auto has = [](const std::vector<std::string>& list, const std::string& name) {
     return std::find(list.begin(), list.end(), name) != list.end();
   };
   if (!has(kinds, task_class.first)) return false;
-  return task_class.first != "command" || has(programs, task_class.second);
+  return task_class.first != kCommand || has(programs, task_class.second);
 }
 
 }  // namespace
 
-TaskRecord* Shard::best_in(Queue& queue, const Lease& command, Pick pick) {
+TaskRecord* Shard::best_in(Queue& queue, const Lease& command, Pick pick, Commands commands) {
   if (queue.settings.is_paused) return nullptr;
   if (queue.settings.leased_max != 0 && queue.counts.of(TaskState::kLeased) >= queue.settings.leased_max)
     return nullptr;
   const ReadyKey* best = nullptr;
   for (const auto& [task_class, ready] : pick == Pick::kSuspects ? queue.suspects : queue.ready) {
+    if (commands == Commands::kPassedOver && task_class.first == kCommand) continue;
     if (ready.empty() || !fits(task_class, command.kinds, command.programs)) continue;
     if (best == nullptr || *ready.begin() < *best) best = &*ready.begin();
   }
   return best == nullptr ? nullptr : &tasks_.at(best->second);
 }
 
-TaskRecord* Shard::next_candidate(const Lease& command, Pick pick) {
+TaskRecord* Shard::next_candidate(const Lease& command, Pick pick, Commands commands) {
   // One full turn over the queues, beginning after the one that was served last.
   auto at = queues_.upper_bound(last_queue_);
   for (std::size_t i = 0; i < queues_.size(); ++i) {
     if (at == queues_.end()) at = queues_.begin();
-    if (TaskRecord* found = best_in(at->second, command, pick)) return found;
+    if (TaskRecord* found = best_in(at->second, command, pick, commands)) return found;
     ++at;
   }
   return nullptr;
@@ -54,7 +57,9 @@ Shard::SuspectRule Shard::lease_suspect(const Lease& command, Instant now, Effec
     });
     if (has_suspect) return SuspectRule::kGiveNothing;
   }
-  TaskRecord* suspect = next_candidate(command, Pick::kSuspects);
+  const bool takes_commands = !command.command_max || *command.command_max > 0;
+  TaskRecord* suspect =
+      next_candidate(command, Pick::kSuspects, takes_commands ? Commands::kTaken : Commands::kPassedOver);
   if (suspect == nullptr) return SuspectRule::kGoOn;
   auto& [worker, until] = suspect_worker_[suspect->id];
   const bool is_free = worker.empty() || worker == command.worker || until <= now;
@@ -74,10 +79,13 @@ LeaseReply Shard::apply(const Lease& command, Instant now, Effects& effects) {
   if (queued_work_.tasks == 0) return reply;
   if (lease_suspect(command, now, effects, reply) != SuspectRule::kGoOn) return reply;
   std::uint64_t bytes = 0;
+  std::uint32_t commands_left = command.command_max.value_or(command.max);
   while (reply.size() < command.max && bytes < limits::kBatchBytesMax) {
-    TaskRecord* record = next_candidate(command, Pick::kOthers);
+    TaskRecord* record =
+        next_candidate(command, Pick::kOthers, commands_left > 0 ? Commands::kTaken : Commands::kPassedOver);
     if (record == nullptr) break;
     bytes += record->body_bytes;
+    if (record->spec.kind == kCommand) --commands_left;
     give(*record, command, now, effects, reply);
   }
   return reply;
@@ -95,12 +103,14 @@ void Shard::give(TaskRecord& record, const Lease& command, Instant now, Effects&
     r.leased_at = last_leased_at_;
     r.started_at = kNoInstant;
     r.lease_expires_at = add_saturated(now, command.lease);
+    r.resumed_from = r.checkpoint ? r.checkpoint->iterations : 0;
   });
   ++totals_.leased;
   put(record, effects, false);
   effects.notices.push_back({NoticeKind::kLeased, record.id, command.worker});
   reply.push_back({record.lease_token(), record.spec.kind, record.spec.iterations, record.spec.program,
-                   record.spec.run_timeout, record.body_bytes});
+                   record.spec.run_timeout, record.body_bytes, keeps_checkpoints(record.spec),
+                   record.checkpoint});
 }
 
 bool Shard::take_up(TaskRecord& record, const std::string& worker, const Extend::Held& held, Duration lease,
@@ -120,6 +130,7 @@ bool Shard::take_up(TaskRecord& record, const std::string& worker, const Extend:
     r.leased_at = last_leased_at_;
     r.started_at = held.is_started ? now : kNoInstant;
     r.lease_expires_at = add_saturated(now, lease);
+    r.resumed_from = r.checkpoint ? r.checkpoint->iterations : 0;
   });
   put(record, effects, false);
   effects.notices.push_back({NoticeKind::kLeased, record.id, worker});
@@ -138,18 +149,54 @@ ExtendReply Shard::apply(const Extend& command, Instant now, Effects& effects) {
       reply.cancelled.push_back(held.token);
       continue;
     }
-    if (record->state == TaskState::kLeased && record->lease_token() == held.token) {
-      update(*record, [&](TaskRecord& r) {
-        r.worker = command.worker;  // a worker has a new id after it registered again
-        if (held.is_started && r.started_at == kNoInstant) r.started_at = now;
-        r.lease_expires_at = add_saturated(now, command.lease);
-      });
-      continue;
-    }
-    if (!take_up(*record, command.worker, held, command.lease, now, effects))
-      reply.lost.push_back(held.token);
+    extend_one(*record, command, held, now, effects, reply);
   }
   return reply;
+}
+
+void Shard::extend_one(TaskRecord& record, const Extend& command, const Extend::Held& held, Instant now,
+                       Effects& effects, ExtendReply& reply) {
+  if (record.state == TaskState::kLeased && record.lease_token() == held.token) {
+    update(record, [&](TaskRecord& r) {
+      r.worker = command.worker;  // a worker has a new id after it registered again
+      if (held.is_started && r.started_at == kNoInstant) r.started_at = now;
+      r.lease_expires_at = add_saturated(now, command.lease);
+    });
+  } else if (!take_up(record, command.worker, held, command.lease, now, effects)) {
+    reply.lost.push_back(held.token);
+    return;
+  }
+  if (!held.is_started) return;
+  const auto has_new = take_progress(record, held.progress, now);
+  if (!has_new) {
+    reply.refused.push_back({held.token, has_new.error().message});
+  } else if (has_new.value()) {
+    put(record, effects, false);  // soft, as a lease: a lost one costs a repetition
+  }
+}
+
+// Of the live lease. Whether there is a new checkpoint to be stored; kInvalid: one that the task can not go
+// on from. Heartbeats may overtake each other, so that what is behind is passed over.
+Result<bool> Shard::take_progress(TaskRecord& record, const Progress& progress, Instant now) {
+  const std::uint64_t done = progress.iterations_done;
+  if (record.spec.kind == "sha512" && done >= 1 && done <= record.spec.iterations) {
+    RunProgress& known = progress_[record.id];
+    if (done >= known.iterations_done) known = {done, now};
+  }
+  if (progress.checkpoint.empty()) return false;
+  if (auto valid = validate_checkpoint(record.spec, done, progress.checkpoint); !valid) {
+    ++totals_.checkpoints_refused;
+    return valid.error();
+  }
+  if (record.checkpoint && record.checkpoint->iterations >= done) return false;
+  update(record, [&](TaskRecord& r) { r.checkpoint = Checkpoint{done, progress.checkpoint, now}; });
+  ++totals_.checkpoints;
+  return true;
+}
+
+std::optional<RunProgress> Shard::progress_of(const TaskId& id) const {
+  const auto found = progress_.find(id);
+  return found == progress_.end() ? std::nullopt : std::optional(found->second);
 }
 
 void Shard::extend_all(Duration span) {

@@ -95,6 +95,12 @@ class RandomRun {
     TaskSpec spec;
     spec.queue = "q" + std::to_string(random_.below(3));
     spec.iterations = 1 + random_.below(10);
+    spec.keep_checkpoints = random_.chance(0.9);
+    if (random_.chance(0.2)) {
+      spec.kind = "command";
+      spec.program = "prog";
+      spec.iterations = 0;
+    }
     spec.priority = static_cast<std::uint32_t>(random_.below(10));
     spec.attempts_max = 1 + static_cast<std::uint32_t>(random_.below(3));
     if (random_.chance(0.2)) spec.delay = seconds(random_.below(60));
@@ -112,11 +118,37 @@ class RandomRun {
     Lease command;
     command.worker = worker();
     command.max = 1 + static_cast<std::uint32_t>(random_.below(4));
+    command.kinds = {"sha512", "command"};
+    command.programs = {"prog"};
+    if (random_.chance(0.5)) command.command_max = static_cast<std::uint32_t>(random_.below(3));
+    std::uint32_t commands = 0;
     for (const auto& task : shard_->apply(command, now_, effects_)) {
       RC_ASSERT(!is_terminal(mirror_.tasks.contains(task.token.task) ? mirror_.tasks[task.token.task].state
                                                                      : TaskState::kQueued));
+      if (task.kind == "command") ++commands;
+      RC_ASSERT(commands <= command.command_max.value_or(command.max));
+      // The next attempt begins where the last known checkpoint is.
+      const auto kept = checkpoints_.find(task.token.task);
+      RC_ASSERT(task.checkpoint.has_value() == (kept != checkpoints_.end()));
+      if (task.checkpoint) RC_ASSERT(task.checkpoint->iterations == kept->second);
       tokens_.push_back(task.token);
     }
+  }
+
+  // Often one that fits its task.
+  Progress any_progress() {
+    return {random_.below(12), random_.chance(0.2) ? "" : std::string(60 + random_.below(5), 'd')};
+  }
+  bool is_live(const LeaseToken& token) {
+    const auto* record = shard_->find(token.task);
+    return record != nullptr && record->state == TaskState::kLeased && record->lease_token() == token;
+  }
+  // What the core is to make of a live lease's checkpoint, in other words than the core's.
+  void expect_kept(const LeaseToken& token, const Progress& progress) {
+    const TaskSpec& spec = shard_->find(token.task)->spec;
+    const bool is_fit = spec.keep_checkpoints && progress.checkpoint.size() == 64 &&
+                        progress.iterations_done > 0 && progress.iterations_done < spec.iterations;
+    if (is_fit) checkpoints_[token.task] = std::max(checkpoints_[token.task], progress.iterations_done);
   }
 
   LeaseToken any_token() {
@@ -136,11 +168,16 @@ class RandomRun {
                         effects_);
   }
   void release() {
-    if (random_.chance(0.5)) {
-      (void)shard_->apply(Release{worker(), any_token(), random_.chance(0.5)}, now_, effects_);
+    const LeaseToken token = any_token();
+    const bool is_started = random_.chance(0.7);
+    const Progress progress = any_progress();
+    const bool was_live = is_live(token);
+    if (random_.chance(0.3)) {
+      (void)shard_->apply(Release{worker(), token, is_started, progress}, now_, effects_);
+      if (was_live && is_started) expect_kept(token, progress);
     } else {
-      (void)shard_->apply(Extend{worker(), seconds(15), {{any_token(), random_.chance(0.5)}}}, now_,
-                          effects_);
+      (void)shard_->apply(Extend{worker(), seconds(15), {{token, is_started, progress}}}, now_, effects_);
+      if (is_live(token) && is_started) expect_kept(token, progress);
     }
   }
   void by_hand() {
@@ -201,6 +238,10 @@ class RandomRun {
       const auto was = ended_.find(id);
       if (was != ended_.end() && was->second != TaskState::kDead) RC_ASSERT(record.state == was->second);
       if (is_terminal(record.state)) ended_[id] = record.state;
+      if (record.state == TaskState::kDone || record.state == TaskState::kCancelled) checkpoints_.erase(id);
+      const auto kept = checkpoints_.find(id);
+      RC_ASSERT(record.checkpoint.has_value() == (kept != checkpoints_.end()));
+      if (record.checkpoint) RC_ASSERT(record.checkpoint->iterations == kept->second);
     }
   }
 
@@ -214,6 +255,7 @@ class RandomRun {
   std::vector<LeaseToken> tokens_;
   std::set<TaskId> delivered_;
   std::map<TaskId, TaskState> ended_;
+  std::map<TaskId, std::uint64_t> checkpoints_;  // iterations
 };
 
 RC_GTEST_PROP(ShardProperty, IndexesAndPromisesHoldAfterEveryCommand, (std::uint64_t seed)) {

@@ -17,25 +17,27 @@ namespace skep::sim {
 
 enum class Breakage : std::uint8_t {
   kNone,
-  kSkipCommit,     // a durable commit is answered and its data is dropped
-  kReplyEarly,     // a durable commit is answered before it would survive a crash
-  kSkipFence,      // the store takes writes of an old epoch
-  kForgetLease,    // the extension of a lease is forgotten: it runs out while its worker has it
-  kStuckLease,     // heartbeats of a dead worker go on: its leases never end
-  kDeliverTwice,   // the mark that a result was delivered is not stored
-  kForgetKey,      // the idempotency key is not stored
-  kForgetFailure,  // failed attempts are not stored
-  kWrongResult,    // a worker computes wrongly
-  kLostCancel,     // a cancel is answered and not done
-  kLeakWorker,     // an instance that is to be terminated stays
-  kLaunchTwice,    // a launch starts one more than asked for
+  kSkipCommit,         // a durable commit is answered and its data is dropped
+  kReplyEarly,         // a durable commit is answered before it would survive a crash
+  kSkipFence,          // the store takes writes of an old epoch
+  kForgetLease,        // the extension of a lease is forgotten: it runs out while its worker has it
+  kStuckLease,         // heartbeats of a dead worker go on: its leases never end
+  kDeliverTwice,       // the mark that a result was delivered is not stored
+  kForgetKey,          // the idempotency key is not stored
+  kForgetFailure,      // failed attempts are not stored
+  kWrongResult,        // a worker computes wrongly
+  kLostCancel,         // a cancel is answered and not done
+  kLeakWorker,         // an instance that is to be terminated stays
+  kLaunchTwice,        // a launch starts one more than asked for
+  kForgetCheckpoint,   // checkpoints are not stored
+  kForeignCheckpoint,  // a heartbeat's checkpoint is that of another task
 };
 
 struct BreakageName {
   Breakage breakage;
   std::string_view name;
 };
-inline constexpr std::array<BreakageName, 12> kBreakages{{
+inline constexpr std::array<BreakageName, 14> kBreakages{{
     {Breakage::kSkipCommit, "skip_commit"},
     {Breakage::kReplyEarly, "reply_early"},
     {Breakage::kSkipFence, "skip_fence"},
@@ -48,6 +50,8 @@ inline constexpr std::array<BreakageName, 12> kBreakages{{
     {Breakage::kLostCancel, "lost_cancel"},
     {Breakage::kLeakWorker, "leak_worker"},
     {Breakage::kLaunchTwice, "launch_twice"},
+    {Breakage::kForgetCheckpoint, "forget_checkpoint"},
+    {Breakage::kForeignCheckpoint, "foreign_checkpoint"},
 }};
 
 constexpr std::string_view breakage_name(Breakage breakage) {

@@ -19,6 +19,7 @@ std::vector<std::unique_ptr<Checker>> make_checkers(World& world) {
   all.push_back(make_fence_checker(world));
   all.push_back(make_lease_checker(world));
   all.push_back(make_budget_checker(world));
+  all.push_back(make_checkpoint_checker(world));
   all.push_back(make_drain_checker(world));
   all.push_back(make_detection_checker(world));
   all.push_back(make_fleet_checker(world));

@@ -106,6 +106,9 @@ class Checker {
   virtual void on_settled(std::uint64_t /*process*/, const api::v1::Outcome&, const std::string& /*status*/) {
   }
   virtual void on_released(std::uint64_t /*process*/, const api::v1::ReleaseRequest&) {}
+  // An answer says that the task of this lease is kept at so many iterations, or further on. `is_synced`:
+  // also over a loss of power.
+  virtual void on_kept(const LeaseToken&, std::uint64_t /*iterations*/, bool /*is_synced*/) {}
   virtual void on_worker_named(std::uint64_t /*process*/, const std::string& /*id*/) {}
   virtual void on_worker_left(std::uint64_t /*process*/) {}     // it said goodbye, or died
   virtual void on_worker_drained(std::uint64_t /*process*/) {}  // and had no trouble of any kind in its life

@@ -17,6 +17,7 @@ std::unique_ptr<Checker> make_key_checker(World& world);
 std::unique_ptr<Checker> make_fence_checker(World& world);
 std::unique_ptr<Checker> make_lease_checker(World& world);
 std::unique_ptr<Checker> make_budget_checker(World& world);
+std::unique_ptr<Checker> make_checkpoint_checker(World& world);
 std::unique_ptr<Checker> make_drain_checker(World& world);
 std::unique_ptr<Checker> make_detection_checker(World& world);
 std::unique_ptr<Checker> make_fleet_checker(World& world);

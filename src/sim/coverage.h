@@ -12,6 +12,9 @@
 namespace skep::sim {
 
 inline constexpr std::string_view kMustOccur[] = {
+    "attempts given a checkpoint",
+    "checkpoints handed back",
+    "checkpoints stored",
     "client died before its acknowledgement",
     "commit fenced",
     "commit in flight at a crash, lost",

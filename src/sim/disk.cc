@@ -48,6 +48,7 @@ void Disk::spoil(std::vector<ShardBatch>& batches) const {
       if (breakage == Breakage::kDeliverTwice) put->record.delivered_at = kNoInstant;
       if (breakage == Breakage::kForgetKey) put->record.spec.idempotency_key.clear();
       if (breakage == Breakage::kForgetFailure) put->record.attempts_failed = 0;
+      if (breakage == Breakage::kForgetCheckpoint) put->record.checkpoint.reset();
     }
   }
 }

@@ -197,6 +197,20 @@ void Front::heartbeat(std::uint64_t process, const std::string& worker, v1::Hear
     world_.note("lease shown", lease.lease() + " by worker " + std::to_string(process) + " as " + worker);
   }
   world_.tell([&](Checker& checker) { checker.on_presented(process, request); });
+  spoil(request);
+  service_.heartbeat(worker, request,
+                     [this, request, reply = std::move(reply)](Result<v1::HeartbeatReply> answer) mutable {
+                       if (is_silent()) return;
+                       if (answer) {
+                         world_.counters.add("heartbeats answered");
+                         note_kept(request, answer.value());
+                       }
+                       reply(std::move(answer));
+                     });
+}
+
+// The breakages of a heartbeat.
+void Front::spoil(v1::HeartbeatRequest& request) {
   if (world_.config.breakage == Breakage::kForgetLease) {
     // Every third task is one whose extensions are forgotten.
     v1::HeartbeatRequest kept = request;
@@ -206,12 +220,24 @@ void Front::heartbeat(std::uint64_t process, const std::string& worker, v1::Hear
     }
     request = std::move(kept);
   }
-  service_.heartbeat(worker, std::move(request),
-                     [this, reply = std::move(reply)](Result<v1::HeartbeatReply> answer) mutable {
-                       if (is_silent()) return;
-                       if (answer) world_.counters.add("heartbeats answered");
-                       reply(std::move(answer));
-                     });
+  if (world_.config.breakage == Breakage::kForeignCheckpoint) {
+    for (auto& lease : *request.mutable_leases()) {
+      if (lease.checkpoint().empty()) continue;
+      std::string foreign = std::exchange(last_checkpoint_, lease.checkpoint());
+      if (!foreign.empty() && world_.random.chance(0.2)) lease.set_checkpoint(std::move(foreign));
+    }
+  }
+}
+
+// Checkpoints of the leases that the manager says are their worker's.
+void Front::note_kept(const v1::HeartbeatRequest& request, const v1::HeartbeatReply& answer) {
+  std::set<std::string> gone(answer.lost().begin(), answer.lost().end());
+  gone.insert(answer.cancelled().begin(), answer.cancelled().end());
+  for (const auto& lease : request.leases()) {
+    if (lease.checkpoint().empty() || gone.contains(lease.lease())) continue;
+    const LeaseToken token = LeaseToken::parse(lease.lease()).value();
+    world_.tell([&](Checker& checker) { checker.on_kept(token, lease.iterations_done(), false); });
+  }
 }
 
 void Front::acquire(std::uint64_t process, const v1::AcquireRequest& request, IsWanted is_wanted,
@@ -271,9 +297,20 @@ void Front::release(std::uint64_t process, const v1::ReleaseRequest& request, Re
     world_.note(lease.started() ? "running lease handed back" : "waiting lease handed back", lease.lease());
   }
   world_.tell([&](Checker& checker) { checker.on_released(process, request); });
-  service_.release(request, [this, reply = std::move(reply)](Result<v1::ReleaseReply> answer) mutable {
-    if (!is_silent()) reply(std::move(answer));
-  });
+  service_.release(
+      request, [this, request, reply = std::move(reply)](Result<v1::ReleaseReply> answer) mutable {
+        if (is_silent()) return;
+        // Only how many were live is told, not which.
+        const bool are_all_live =
+            answer && answer.value().released() == static_cast<std::uint32_t>(request.leases_size());
+        for (const auto& lease : request.leases()) {
+          if (!are_all_live || lease.checkpoint().empty()) continue;
+          world_.counters.add("checkpoints handed back");
+          const LeaseToken token = LeaseToken::parse(lease.lease()).value();
+          world_.tell([&](Checker& checker) { checker.on_kept(token, lease.iterations_done(), true); });
+        }
+        reply(std::move(answer));
+      });
 }
 
 void Front::delete_worker(std::uint64_t process, const std::string& worker, const std::string& reason,

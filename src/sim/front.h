@@ -76,12 +76,15 @@ class Front {
 
  private:
   void note_task(const Result<api::v1::Task>& task);
+  void spoil(api::v1::HeartbeatRequest& request);
+  void note_kept(const api::v1::HeartbeatRequest& request, const api::v1::HeartbeatReply& answer);
 
   World& world_;
   manager::Service& service_;
   std::shared_ptr<Process> process_;
   const std::uint32_t life_;
   std::uint64_t tickets_ = 0;
+  std::string last_checkpoint_;  // for a breakage
   bool is_silent_ = false;
   bool is_draining_ = false;
 };

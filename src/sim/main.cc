@@ -202,10 +202,10 @@ int run_breakages(const Options& options, const std::vector<std::uint64_t>& seed
     });
     if (!run) return misuse(run.error().message);
     if (found) {
-      std::printf("%-15s found after %llu seeds by '%s': %s\n", std::string(name).c_str(),
+      std::printf("%-18s found after %llu seeds by '%s': %s\n", std::string(name).c_str(),
                   static_cast<unsigned long long>(taken), found->invariant.c_str(), found->sentence.c_str());
     } else {
-      std::printf("%-15s NOT FOUND in %llu seeds\n", std::string(name).c_str(),
+      std::printf("%-18s NOT FOUND in %llu seeds\n", std::string(name).c_str(),
                   static_cast<unsigned long long>(taken));
       ++missed;
     }

@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "sim/sim_worker.h"
 
+#include <algorithm>
+
 namespace skep::sim {
 namespace {
 
@@ -29,6 +31,7 @@ SimWorker::SimWorker(World& world, Network& network, std::uint64_t number, std::
       process_(std::make_shared<Process>(world.executor)),
       random_(world.random.split()),
       loop_(loop_options(world.config), random_.split(), world.now()),
+      knows_checkpoints_(number % 4 != 0),
       troubles_at_birth_(world.manager_troubles) {}
 
 void SimWorker::begin() {
@@ -56,7 +59,7 @@ void SimWorker::die(std::string_view how) {
 // The breakage kStuckLease: a dead worker's heartbeats go on.
 void SimWorker::haunt() {
   v1::HeartbeatRequest request;
-  for (const auto& [lease, timer] : running_) request.add_leases()->set_lease(lease);
+  for (const auto& [lease, run] : running_) request.add_leases()->set_lease(lease);
   auto ghost = std::make_shared<Process>(world_.executor);
   auto beat = std::make_shared<std::function<void()>>();
   *beat = [this, self = shared_from_this(), ghost, request, id = id(), beat] {
@@ -131,7 +134,40 @@ Duration SimWorker::run_time(const v1::Lease& lease) {
   return milliseconds(static_cast<std::int64_t>(ms / 2 + random_.below(ms + 1)));
 }
 
-v1::Outcome SimWorker::outcome_of(const v1::Lease& lease) {
+SimWorker::Run SimWorker::make_run(const v1::Lease& lease) {
+  Run run;
+  run.lease = lease;
+  run.digest = digest_of(lease.body(), 0);
+  run.began = world_.now();
+  run.takes = run_time(lease);
+  if (!knows_checkpoints_ || lease.checkpoint().empty()) return run;
+  run.begin = lease.iterations_done();
+  run.digest = lease.checkpoint();
+  const double left = static_cast<double>(lease.iterations() - run.begin);
+  run.takes = Duration(static_cast<Duration::rep>(static_cast<double>(run.takes.count()) * left /
+                                                  static_cast<double>(lease.iterations())));
+  return run;
+}
+
+std::uint64_t SimWorker::iterations_done(const Run& run) const {
+  const auto left = static_cast<double>(run.lease.iterations() - run.begin);
+  const auto passed = static_cast<double>((world_.now() - run.began).count());
+  const auto takes = static_cast<double>(std::max(run.takes, Duration(1)).count());
+  const auto done = run.begin + static_cast<std::uint64_t>(left * std::min(1.0, passed / takes));
+  return std::min(done, run.lease.iterations() - 1);  // the last one is the result
+}
+
+template <class Item>
+void SimWorker::set_progress(const Run& run, Item& item) const {
+  if (!knows_checkpoints_ || run.lease.kind() != "sha512") return;
+  const std::uint64_t done = iterations_done(run);
+  item.set_iterations_done(done);
+  if (!run.lease.keep_checkpoints() || done == 0) return;
+  item.set_checkpoint(go_on_from(run.digest, done - run.begin));
+}
+
+v1::Outcome SimWorker::outcome_of(const Run& run) {
+  const v1::Lease& lease = run.lease;
   v1::Outcome outcome;
   outcome.set_lease(lease.lease());
   const auto text = TaskText::parse(lease.body());
@@ -142,7 +178,7 @@ v1::Outcome SimWorker::outcome_of(const v1::Lease& lease) {
     outcome.set_error("it fails, by script");
     return outcome;
   }
-  outcome.set_result(result_of(lease.body(), lease.iterations()));
+  outcome.set_result(to_result(go_on_from(run.digest, lease.iterations() - run.begin)));
   if (world_.config.breakage == Breakage::kWrongResult && random_.chance(0.02)) {
     outcome.set_result(result_of("something else", lease.iterations()));
   }
@@ -153,22 +189,22 @@ void SimWorker::carry_out_one(DoStart start) {
   const v1::Lease& lease = start.lease;
   const auto text = TaskText::parse(lease.body());
   if (!text) world_.verdict.broken("results", "a worker got a body that no client ever sent");
-  const Duration takes = run_time(lease);
+  Run run = make_run(lease);
   const Duration timeout = milliseconds(static_cast<std::int64_t>(lease.timeout_ms()));
-  const bool is_late = timeout > Duration::zero() && takes > timeout;
+  const bool is_late = timeout > Duration::zero() && run.takes > timeout;
   const bool is_poison = text && text->behaviour == Behaviour::kPoison;
-  const Duration spent = is_late ? timeout : takes;
-  running_[lease.lease()] =
-      process_->post_at(world_.now() + spent, [self = shared_from_this(), lease, is_late, is_poison, spent] {
+  const Duration spent = is_late ? timeout : run.takes;
+  run.timer = process_->post_at(
+      world_.now() + spent, [self = shared_from_this(), name = lease.lease(), is_late, is_poison, spent] {
         if (is_poison) {
           self->die("worker killed by its task");
           return;
         }
-        self->running_.erase(lease.lease());
-        v1::Outcome outcome = self->outcome_of(lease);
+        const Run done = std::move(self->running_.extract(name).mapped());
+        v1::Outcome outcome = self->outcome_of(done);
         if (is_late) {
           outcome.Clear();
-          outcome.set_lease(lease.lease());
+          outcome.set_lease(name);
           outcome.set_failed(true);
           outcome.set_timed_out(true);
           outcome.set_error("ran longer than its timeout");
@@ -177,12 +213,14 @@ void SimWorker::carry_out_one(DoStart start) {
         outcome.set_run_us(static_cast<std::uint64_t>(spent / microseconds(1)));
         self->carry_out(self->loop_.on_finished(self->world_.now(), std::move(outcome)));
       });
+  running_[lease.lease()] = std::move(run);
 }
 
 void SimWorker::carry_out_one(const DoStop& stop) {
   const auto found = running_.find(stop.lease);
   if (found == running_.end()) return;
-  process_->cancel(found->second);
+  set_progress(found->second, stopped_[stop.lease]);
+  process_->cancel(found->second.timer);
   running_.erase(found);
 }
 
@@ -203,7 +241,11 @@ void SimWorker::carry_out_one(DoComplete complete) {
 void SimWorker::carry_out_one(DoRelease release) {
   v1::ReleaseRequest request;
   request.set_worker(loop_.worker_id());
-  for (auto& lease : release.leases) *request.add_leases() = std::move(lease);
+  for (auto& lease : release.leases) {
+    auto& item = *request.add_leases();
+    if (const auto known = stopped_.find(lease.lease()); known != stopped_.end()) item = known->second;
+    item.MergeFrom(lease);
+  }
   network_.call<v1::ReleaseReply>(
       process_, link_, seconds(10),
       [number = number_, request](Front& front, manager::IsWanted, manager::Reply<v1::ReleaseReply> reply) {
@@ -215,6 +257,10 @@ void SimWorker::carry_out_one(DoRelease release) {
 }
 
 void SimWorker::carry_out_one(DoHeartbeat heartbeat) {
+  for (auto& item : *heartbeat.request.mutable_leases()) {
+    const auto run = running_.find(item.lease());
+    if (run != running_.end()) set_progress(run->second, item);
+  }
   network_.call<v1::HeartbeatReply>(
       process_, link_, seconds(5),
       [number = number_, id = loop_.worker_id(), request = std::move(heartbeat.request)](

@@ -49,7 +49,21 @@ class SimWorker final : public std::enable_shared_from_this<SimWorker> {
   void carry_out_one(worker::DoNextManager) {}
   void carry_out_one(const worker::DoExit& exit);
   void gone(bool is_goodbye_heard);
-  api::v1::Outcome outcome_of(const api::v1::Lease& lease);
+  // A task that runs. One of kind sha512 is done step by step, as time passes.
+  struct Run {
+    api::v1::Lease lease;
+    std::uint64_t begin = 0;  // iterations that are done when it starts
+    std::string digest;       // after so many
+    Instant began{};
+    Duration takes{};
+    TimerId timer = 0;
+  };
+  Run make_run(const api::v1::Lease& lease);
+  std::uint64_t iterations_done(const Run& run) const;
+  // Sets how far the run is, and the digest if it is wanted: of a lease in a heartbeat or a release.
+  template <class Item>
+  void set_progress(const Run& run, Item& item) const;
+  api::v1::Outcome outcome_of(const Run& run);
   void haunt();
   Duration run_time(const api::v1::Lease& lease);
 
@@ -62,8 +76,10 @@ class SimWorker final : public std::enable_shared_from_this<SimWorker> {
   std::shared_ptr<Link> link_ = std::make_shared<Link>();
   Random random_;
   worker::LeaseLoop loop_;
-  std::map<std::string, TimerId> running_;
-  std::uint64_t acquires_ = 0;  // counts abandoned long-polls
+  const bool knows_checkpoints_;
+  std::map<std::string, Run> running_;
+  std::map<std::string, api::v1::ReleasedLease> stopped_;  // how far they were, should they be handed back
+  std::uint64_t acquires_ = 0;                             // counts abandoned long-polls
   std::uint64_t troubles_at_birth_ = 0;
   Instant drain_began_{};
   bool has_drained_in_time_ = false;

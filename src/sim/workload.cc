@@ -135,6 +135,7 @@ Intent* Workload::make_intent() {
     spec.program = "program";
   } else {
     spec.iterations = 1 + random_.below(1'000);
+    spec.keep_checkpoints = random_.chance(0.9);
   }
   spec.priority = static_cast<std::uint32_t>(random_.below(10));
   spec.attempts_max = 1 + static_cast<std::uint32_t>(random_.below(5));

@@ -14,6 +14,7 @@
 
 #include <cstdint>
 #include <limits>
+#include <optional>
 #include <string>
 #include <string_view>
 #include <type_traits>
@@ -69,6 +70,11 @@ class FieldWriter {
     varint(values.size());
     for (const T& value : values) item(value);
   }
+  template <class T, class Item>
+  void optional(std::string_view, const std::optional<T>& value, Item item) {
+    out_.push_back(value ? 1 : 0);
+    if (value) item(*value);
+  }
 
  private:
   void varint(std::uint64_t value) {
@@ -119,6 +125,12 @@ class FieldReader {
     std::size_t count = 0;
     number(name, count, 0, max);
     for (std::size_t i = 0; i < count && !has_failed(); ++i) item(values.emplace_back());
+  }
+  template <class T, class Item>
+  void optional(std::string_view name, std::optional<T>& value, Item item) {
+    bool is_there = false;
+    flag(name, is_there);
+    if (is_there) item(value.emplace());
   }
 
   // To be called after the last field: bytes that are left over are a problem too.

@@ -19,6 +19,7 @@ inline constexpr std::size_t kResultBytesMax = std::size_t{1} << 20;
 inline constexpr std::size_t kBatchTasksMax = 1'000;
 inline constexpr std::size_t kBatchBytesMax = std::size_t{32} << 20;     // one request with many tasks
 inline constexpr std::uint64_t kIterationsMax = std::uint64_t{1} << 53;  // exact in every JSON reader
+inline constexpr std::size_t kCheckpointBytes = 64;                      // a digest of SHA-512
 inline constexpr std::uint32_t kPriorityMax = 9;
 inline constexpr std::uint32_t kPriorityDefault = 5;
 inline constexpr std::uint32_t kAttemptsMaxDefault = 5;

@@ -54,8 +54,15 @@ void list_fields_of_error(Fields& f, AttemptErrorT& error) {
   f.text("error.message", error.message, kTextBytesMax);
 }
 
+template <class Fields, class CheckpointT>
+void list_fields_of_checkpoint(Fields& f, CheckpointT& checkpoint) {
+  f.number("checkpoint.iterations", checkpoint.iterations, 1, limits::kIterationsMax);
+  f.text("checkpoint.digest", checkpoint.digest, limits::kCheckpointBytes);
+  f.instant("checkpoint.at", checkpoint.at);
+}
+
 template <class Fields, class Record>
-void list_fields_of_task(Fields& f, Record& record) {
+void list_fields_of_task(Fields& f, Record& record, std::uint8_t version) {
   list_fields_of_id(f, record.id);
   list_fields_of_spec(f, record.spec);
   f.number("state", record.state, 1, static_cast<std::uint64_t>(TaskState::kCancelled));
@@ -79,6 +86,11 @@ void list_fields_of_task(Fields& f, Record& record) {
   f.number("completion", record.completion, 0, kU64Max);
   f.number("completion_epoch", record.completion_epoch, 0, kU32Max);
   f.instant("delivered_at", record.delivered_at);
+  if (version < 2) return;
+  f.flag("keep_checkpoints", record.spec.keep_checkpoints);
+  f.number("resumed_from", record.resumed_from, 0, limits::kIterationsMax);
+  f.optional("checkpoint", record.checkpoint,
+             [&](auto& checkpoint) { list_fields_of_checkpoint(f, checkpoint); });
 }
 
 template <class Fields, class Record>
@@ -105,8 +117,14 @@ Error corrupt(std::string_view what, std::string_view problem) {
 }
 
 // Version first and checksum last hold for every version, so that a newer record is told from a damaged one.
-// Success: the bytes between them. `suffix` is under the checksum without being stored.
-Result<std::string_view> open_frame(std::string_view what, std::string_view bytes, std::string_view suffix) {
+struct Frame {
+  std::uint8_t version = 0;
+  std::string_view bytes;  // between version and checksum
+};
+
+// `newest`: the last version that is understood. `suffix` is under the checksum without being stored.
+Result<Frame> open_frame(std::string_view what, std::string_view bytes, std::uint8_t newest,
+                         std::string_view suffix) {
   if (bytes.size() < 1 + kChecksumBytes) {
     return corrupt(what, "it is cut off: " + std::to_string(bytes.size()) + " bytes are left");
   }
@@ -114,14 +132,14 @@ Result<std::string_view> open_frame(std::string_view what, std::string_view byte
   if (crc32c(suffix, crc32c(covered)) != read_fixed(bytes.substr(covered.size()))) {
     return corrupt(what, "its checksum does not match");
   }
-  const auto version = static_cast<unsigned char>(bytes[0]);
-  if (version > kRecordVersion) {
+  const auto version = static_cast<std::uint8_t>(bytes[0]);
+  if (version > newest) {
     return corrupt(what, "it has format version " + std::to_string(version) +
-                             " and this program reads up to " + std::to_string(kRecordVersion) +
+                             " and this program reads up to " + std::to_string(newest) +
                              ": a newer skep wrote it, use that one");
   }
   if (version == 0) return corrupt(what, "format version 0 does not exist");
-  return covered.substr(1);
+  return Frame{version, covered.substr(1)};
 }
 
 template <class List, class Record>
@@ -130,17 +148,17 @@ void encode_record(const Record& record, char tag, List list, std::string& out) 
   out.push_back(static_cast<char>(kRecordVersion));
   out.push_back(tag);
   FieldWriter writer(out);
-  list(writer, record);
+  list(writer, record, kRecordVersion);
   append_fixed(out, crc32c(std::string_view(out).substr(begin)), kChecksumBytes);
 }
 
 template <class Record, class List>
 Result<Record> decode_record(std::string_view what, std::string_view bytes, char tag, List list) {
-  SKEP_TRY(auto fields, open_frame(what, bytes, {}));
-  if (fields.empty() || fields[0] != tag) return corrupt(what, "it is a record of another kind");
-  FieldReader reader(fields.substr(1));
+  SKEP_TRY(const Frame frame, open_frame(what, bytes, kRecordVersion, {}));
+  if (frame.bytes.empty() || frame.bytes[0] != tag) return corrupt(what, "it is a record of another kind");
+  FieldReader reader(frame.bytes.substr(1));
   Record record;
-  list(reader, record);
+  list(reader, record, frame.version);
   reader.finish();
   if (reader.has_failed()) return corrupt(what, reader.problem());
   return record;
@@ -150,35 +168,38 @@ Result<Record> decode_record(std::string_view what, std::string_view bytes, char
 
 void encode(const TaskRecord& record, std::string& out) {
   encode_record(
-      record, kTaskTag, [](auto& f, auto& r) { list_fields_of_task(f, r); }, out);
+      record, kTaskTag, [](auto& f, auto& r, std::uint8_t version) { list_fields_of_task(f, r, version); },
+      out);
 }
 
 void encode(const QueueRecord& record, std::string& out) {
   encode_record(
-      record, kQueueTag, [](auto& f, auto& r) { list_fields_of_queue(f, r); }, out);
+      record, kQueueTag, [](auto& f, auto& r, std::uint8_t) { list_fields_of_queue(f, r); }, out);
 }
 
 Result<TaskRecord> decode_task(std::string_view bytes) {
-  return decode_record<TaskRecord>("task record", bytes, kTaskTag,
-                                   [](auto& f, auto& r) { list_fields_of_task(f, r); });
+  return decode_record<TaskRecord>(
+      "task record", bytes, kTaskTag,
+      [](auto& f, auto& r, std::uint8_t version) { list_fields_of_task(f, r, version); });
 }
 
 Result<QueueRecord> decode_queue(std::string_view bytes) {
   return decode_record<QueueRecord>("queue record", bytes, kQueueTag,
-                                    [](auto& f, auto& r) { list_fields_of_queue(f, r); });
+                                    [](auto& f, auto& r, std::uint8_t) { list_fields_of_queue(f, r); });
 }
 
 void encode_blob(const TaskId& task, std::string_view bytes, std::string& out) {
   out.reserve(out.size() + 1 + bytes.size() + kChecksumBytes);
   const std::size_t begin = out.size();
-  out.push_back(static_cast<char>(kRecordVersion));
+  out.push_back(static_cast<char>(kBlobVersion));
   out.append(bytes);
   append_fixed(out, crc32c(key_bytes(task), crc32c(std::string_view(out).substr(begin))), kChecksumBytes);
 }
 
 Result<std::string> decode_blob(const TaskId& task, std::string_view stored) {
-  SKEP_TRY(auto bytes, open_frame("blob of task " + task.to_string(), stored, key_bytes(task)));
-  return std::string(bytes);
+  SKEP_TRY(const Frame frame,
+           open_frame("blob of task " + task.to_string(), stored, kBlobVersion, key_bytes(task)));
+  return std::string(frame.bytes);
 }
 
 }  // namespace skep

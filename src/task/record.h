@@ -18,7 +18,9 @@
 
 namespace skep {
 
-inline constexpr std::uint8_t kRecordVersion = 1;
+// What is written. A task's record of version 1 has no fields of checkpoints.
+inline constexpr std::uint8_t kRecordVersion = 2;
+inline constexpr std::uint8_t kBlobVersion = 1;
 
 // Appends the stored form to `out`.
 void encode(const TaskRecord& record, std::string& out);

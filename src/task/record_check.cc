@@ -72,6 +72,18 @@ void check_lease(const TaskRecord& r, Problems& p) {
   p.expect(r.lease_expires_at != kNoInstant, "it is leased and has no lease_expires_at");
 }
 
+void check_checkpoint(const TaskRecord& r, Problems& p) {
+  p.expect(r.resumed_from == 0 || (keeps_checkpoints(r.spec) && r.resumed_from < r.spec.iterations),
+           "its lease went on from " + of("iteration", r.resumed_from) + " of " +
+               std::to_string(r.spec.iterations) + (keeps_checkpoints(r.spec) ? "" : " and it keeps none"));
+  if (!r.checkpoint) return;
+  p.expect(validate_checkpoint(r.spec, r.checkpoint->iterations, r.checkpoint->digest));
+  p.expect(r.checkpoint->at != kNoInstant, "its checkpoint never came");
+  p.expect(r.lease_number >= 1, "it has a checkpoint and never had a lease");
+  p.expect(r.state != TaskState::kDone && r.state != TaskState::kCancelled,
+           "it is " + std::string(state_name(r.state)) + " and has a checkpoint");
+}
+
 void check_result(const TaskRecord& r, Problems& p) {
   const std::string is = "it is " + std::string(state_name(r.state));
   if (r.state == TaskState::kDone) {
@@ -107,6 +119,7 @@ std::vector<std::string> check_record(const TaskRecord& record, Epoch epoch) {
   check_state(record, problems);
   check_budgets(record, problems);
   check_errors(record, problems);
+  check_checkpoint(record, problems);
   return problems.take();
 }
 

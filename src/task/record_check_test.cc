@@ -38,6 +38,25 @@ TaskRecord sound(TaskState state) {
   return r;
 }
 
+// With a checkpoint after 3 of 9 iterations.
+TaskRecord halfway(TaskState state) {
+  TaskRecord r = sound(state);
+  r.spec.iterations = 9;
+  r.lease_epoch = 4;
+  r.lease_number = 2;
+  r.checkpoint = Checkpoint{3, std::string(limits::kCheckpointBytes, 'd'), kNow};
+  return r;
+}
+
+TEST(RecordCheck, AnUnfinishedOrDeadTaskMayHaveACheckpoint) {
+  for (const auto state : {TaskState::kDelayed, TaskState::kQueued, TaskState::kLeased, TaskState::kDead}) {
+    TaskRecord r = halfway(state);
+    EXPECT_TRUE(check_record(r, kEpoch).empty()) << state_name(state);
+    r.resumed_from = 3;
+    EXPECT_TRUE(check_record(r, kEpoch).empty()) << state_name(state);
+  }
+}
+
 TEST(RecordCheck, SoundRecordsOfEveryStateHaveNoProblem) {
   for (const auto state : {TaskState::kDelayed, TaskState::kQueued, TaskState::kLeased, TaskState::kDone,
                            TaskState::kDead, TaskState::kCancelled}) {
@@ -68,6 +87,13 @@ struct Case {
   std::string expected;
   std::function<void(TaskRecord&)> change;
 };
+
+void expect_named(const Case& c, TaskRecord r) {
+  c.change(r);
+  std::string all;
+  for (const auto& problem : check_record(r, kEpoch)) all += problem + "; ";
+  EXPECT_NE(all.find(c.expected), std::string::npos) << "wanted: " << c.expected << "\nfound: " << all;
+}
 
 TEST(RecordCheck, EachRuleIsNamed) {
   using S = TaskState;
@@ -110,13 +136,28 @@ TEST(RecordCheck, EachRuleIsNamed) {
        [](auto& r) { r.errors[0].message.assign(limits::kErrorBytesMax + 1, 'x'); }},
       {S::kDead, "it has errors 17", [](auto& r) { r.errors.resize(limits::kErrorsKept + 1, r.errors[0]); }},
   };
-  for (const auto& c : cases) {
-    TaskRecord r = sound(c.state);
-    c.change(r);
-    std::string all;
-    for (const auto& problem : check_record(r, kEpoch)) all += problem + "; ";
-    EXPECT_NE(all.find(c.expected), std::string::npos) << "wanted: " << c.expected << "\nfound: " << all;
-  }
+  for (const auto& c : cases) expect_named(c, sound(c.state));
+}
+
+TEST(RecordCheck, EachRuleOfACheckpointIsNamed) {
+  using S = TaskState;
+  const std::vector<Case> cases{
+      {S::kQueued, "went on from iteration 9 of 9", [](auto& r) { r.resumed_from = 9; }},
+      {S::kQueued, "went on from iteration 3 of 9 and it keeps none",
+       [](auto& r) {
+         r.spec.keep_checkpoints = false;
+         r.resumed_from = 3;
+       }},
+      {S::kQueued, "the task keeps no checkpoints", [](auto& r) { r.spec.keep_checkpoints = false; }},
+      {S::kLeased, "the checkpoint has 2 bytes", [](auto& r) { r.checkpoint->digest = "no"; }},
+      {S::kLeased, "iterations_done is 9", [](auto& r) { r.checkpoint->iterations = 9; }},
+      {S::kLeased, "its checkpoint never came", [](auto& r) { r.checkpoint->at = kNoInstant; }},
+      {S::kQueued, "it has a checkpoint and never had a lease",
+       [](auto& r) { r.lease_epoch = r.lease_number = 0; }},
+      {S::kDone, "it is done and has a checkpoint", [](auto&) {}},
+      {S::kCancelled, "it is cancelled and has a checkpoint", [](auto&) {}},
+  };
+  for (const auto& c : cases) expect_named(c, halfway(c.state));
 }
 
 TEST(RecordCheck, AQueueHasAValidName) {

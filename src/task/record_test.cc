@@ -154,14 +154,15 @@ RC_GTEST_PROP(RecordBytes, AnyBytesNeverCrash, (const std::string& bytes)) {
   };
   try_all(bytes);
   try_all(sealed("\x01T" + bytes));
+  try_all(sealed("\x02T" + bytes));
   try_all(sealed("\x01Q" + bytes));
 }
 
 TEST(RecordBytes, ANewerVersionIsToldFromDamage) {
   std::string task = opened(stored(TaskRecord{}));
-  task[0] = 2;
+  task[0] = kRecordVersion + 1;
   const auto decoded = decode_task(sealed(task));
-  expect_corrupt(decoded, "format version 2");
+  expect_corrupt(decoded, "format version 3");
   expect_corrupt(decoded, "a newer skep wrote it");
   task[0] = 0;
   expect_corrupt(decode_task(sealed(task)), "version 0");
@@ -228,7 +229,8 @@ TEST(RecordBytes, TaskFieldsAreHeldToTheirRanges) {
   expect_corrupt(with(52, 17), "errors is 17, not from 0 to 16");
 }
 
-TEST(RecordBytes, TheLayoutIsTheDocumentedOne) {
+// A record with the bytes of its version 1: what follows them is of version 2.
+std::pair<TaskRecord, std::string> written_down() {
   TaskRecord record;
   record.id = {0x0102, 3, 300};
   record.spec.iterations = 5;
@@ -238,7 +240,7 @@ TEST(RecordBytes, TheLayoutIsTheDocumentedOne) {
   record.errors = {{1, AttemptEnd::kRunTimeout, Instant(Duration(2)), "w", "m"}};
   record.lease_number = 1;
   record.result_hash = 0xff00000000000001;
-  const std::string expected(
+  std::string expected(
       "\x01T"
       "\x82\x02\x03\xac\x02"  // id: 258, 3, 300
       "\x07"
@@ -258,8 +260,38 @@ TEST(RecordBytes, TheLayoutIsTheDocumentedOne) {
       "\x00\x01\0\0\0\0\0\0\xff"                          // result_bytes, result_hash
       "\x00\x00\0\0\0\0\0\0\0\0",                         // completion, completion_epoch, delivered_at
       2 + 5 + 17 + 6 + 3 + 2 + 8 + 24 + 2 + 15 + 4 + 24 + 9 + 10);
+  return {record, expected};
+}
+
+TEST(RecordBytes, TheLayoutIsTheDocumentedOne) {
+  auto [record, expected] = written_down();
+  record.spec.keep_checkpoints = false;
+  record.resumed_from = 2;
+  record.checkpoint = Checkpoint{4, "digest", Instant(Duration(3))};
+  expected[0] = 2;
+  expected.append(
+      "\x00\x02"                   // keep_checkpoints, resumed_from
+      "\x01"                       // there is a checkpoint
+      "\x04\x06"                   // its iterations
+      "digest"                     //
+      "\x03\x00\x00\x00\0\0\0\0",  // when it came
+      2 + 1 + 2 + 6 + 8);
   EXPECT_EQ(opened(stored(record)), expected);
   EXPECT_EQ(decode_task(sealed(expected)).value(), record);
+}
+
+TEST(RecordBytes, ARecordOfVersion1IsReadAndHasNoCheckpoint) {
+  const auto [record, bytes] = written_down();
+  ASSERT_TRUE(record.spec.keep_checkpoints);
+  ASSERT_FALSE(record.checkpoint.has_value());
+  const auto decoded = decode_task(sealed(bytes));
+  ASSERT_TRUE(decoded) << decoded.error().message;
+  EXPECT_EQ(decoded.value(), record);
+  EXPECT_EQ(stored(decoded.value())[0], 2) << "it is written anew in the newest form";
+  std::string queue = opened(stored(QueueRecord{}));
+  queue[0] = 1;
+  EXPECT_EQ(decode_queue(sealed(queue)).value(), QueueRecord{});
+  expect_corrupt(decode_task(sealed(bytes + std::string("\x01\x00\x00", 3))), "3 bytes are left over");
 }
 
 TEST(RecordBytesDeathTest, AValueThatCouldNotBeLoadedIsNeverStored) {
@@ -278,6 +310,9 @@ TEST(RecordBytesDeathTest, AValueThatCouldNotBeLoadedIsNeverStored) {
   record = {};
   record.errors.resize(limits::kErrorsKept + 1);
   EXPECT_DEATH((void)stored(record), "errors");
+  record = {};
+  record.checkpoint = Checkpoint{0, std::string(limits::kCheckpointBytes, 'd'), Instant(Duration(1))};
+  EXPECT_DEATH((void)stored(record), "checkpoint.iterations");
 }
 
 }  // namespace

@@ -136,6 +136,24 @@ Result<void> validate_name(std::string_view what, std::string_view name) {
   return ok();
 }
 
+Result<void> validate_checkpoint(const TaskSpec& spec, std::uint64_t iterations, std::string_view digest) {
+  if (!keeps_checkpoints(spec)) {
+    return fail(Code::kInvalid, spec.kind == "sha512" ? "the task keeps no checkpoints: its client wants none"
+                                                      : "only tasks of kind 'sha512' have checkpoints");
+  }
+  if (digest.size() != limits::kCheckpointBytes) {
+    return fail(Code::kInvalid, "the checkpoint has " + std::to_string(digest.size()) +
+                                    " bytes; the digest of an iteration has " +
+                                    std::to_string(limits::kCheckpointBytes));
+  }
+  if (iterations < 1 || iterations >= spec.iterations) {
+    return fail(Code::kInvalid, "iterations_done is " + std::to_string(iterations) +
+                                    "; a checkpoint lies after the first and before the last of the task's " +
+                                    std::to_string(spec.iterations) + " iterations");
+  }
+  return ok();
+}
+
 Result<void> validate(const TaskSpec& spec) {
   SKEP_TRY(validate_name("queue", spec.queue));
   SKEP_TRY(validate_kind(spec));

@@ -66,6 +66,7 @@ struct TaskSpec {
   Duration run_timeout{};       // of one attempt. 0 is none
   std::string idempotency_key;  // "" is none
   std::vector<std::string> tags;
+  bool keep_checkpoints = true;  // sha512: what an attempt has done is left to the next one
 
   bool operator==(const TaskSpec&) const = default;
 };
@@ -74,6 +75,22 @@ struct TaskSpec {
 Result<void> validate(const TaskSpec& spec);
 // The same check for a name of a queue, kind, program or tag: 1-64 of a-z A-Z 0-9 . _ - :
 Result<void> validate_name(std::string_view what, std::string_view name);
+
+// How far an unfinished sha512 task is: another attempt can go on from here instead of from the body.
+struct Checkpoint {
+  std::uint64_t iterations = 0;  // done; from 1 and before the last
+  std::string digest;            // after so many, limits::kCheckpointBytes
+  Instant at{};                  // when it came
+
+  bool operator==(const Checkpoint&) const = default;
+};
+
+// Of kind sha512, and the client did not say otherwise.
+inline bool keeps_checkpoints(const TaskSpec& spec) {
+  return spec.kind == "sha512" && spec.keep_checkpoints;
+}
+// kInvalid with a sentence: a task of `spec` can not go on from this digest after so many iterations.
+Result<void> validate_checkpoint(const TaskSpec& spec, std::uint64_t iterations, std::string_view digest);
 
 // How one attempt ended without a result. The numbers are stored.
 enum class AttemptEnd : std::uint8_t {
@@ -119,7 +136,9 @@ struct TaskRecord {
   Instant leased_at{};
   Instant started_at{};  // when the worker said it began to run; kNoInstant while it only waits there
   Instant lease_expires_at{};
+  std::uint64_t resumed_from = 0;  // iterations of the checkpoint that came with it
 
+  std::optional<Checkpoint> checkpoint;  // none once it is done or cancelled
   std::uint64_t result_bytes = 0;
   std::uint64_t result_hash = 0;  // fnv1a of the result, to compare a second one with
   std::uint64_t completion = 0;   // order of completion within the shard and epoch, from 1

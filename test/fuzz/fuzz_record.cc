@@ -26,7 +26,10 @@ void decode_and_compare(std::string_view bytes, Decode decode) {
   }
   std::string again;
   encode(record.value(), again);
-  if (again != bytes) std::abort();
+  if (bytes.front() == again.front() && again != bytes) std::abort();
+  // One of an older version is written anew in the newest, and means the same.
+  const auto same = decode(again);
+  if (!same || !(same.value() == record.value())) std::abort();
 }
 
 void decode_all(std::string_view bytes) {
@@ -53,6 +56,8 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
   decode_all(input);
   decode_all(sealed("", input));
   decode_all(sealed("\x01T", input));
+  decode_all(sealed("\x02T", input));
   decode_all(sealed("\x01Q", input));
+  decode_all(sealed("\x02Q", input));
   return 0;
 }

@@ -72,6 +72,8 @@ std::vector<std::string> Runner::run(const std::string& command) {
     lines = lease(words);
   else if (verb == "start" || verb == "extend")
     lines = extend(words, verb == "start");
+  else if (verb == "checkpoint")
+    lines = checkpoint(words);
   else if (verb == "complete" || verb == "fail" || verb == "fail-for-good")
     lines = finish_attempt(words);
   else if (verb == "release" || verb == "lose")
@@ -122,6 +124,8 @@ std::vector<std::string> Runner::enqueue(const Words& words) {
   spec.iterations = 1;
   for (const auto& [name, value] : options_of(words, 2)) {
     if (name == "queue") spec.queue = value;
+    if (name == "iterations") spec.iterations = std::stoull(value);
+    if (name == "checkpoints") spec.keep_checkpoints = value == "yes";
     if (name == "priority") spec.priority = static_cast<std::uint32_t>(std::stoul(value));
     if (name == "attempts") spec.attempts_max = static_cast<std::uint32_t>(std::stoul(value));
     if (name == "delay") spec.delay = duration(value);
@@ -153,10 +157,24 @@ std::vector<std::string> Runner::lease(const Words& words) {
   Lines lines;
   for (const auto& task : shard_->apply(command, now_, effects_)) {
     tokens_[name_of(task.token)] = task.token;
-    lines.push_back(name_of(task.token));
+    lines.push_back(name_of(task.token) +
+                    (task.checkpoint ? " after " + std::to_string(task.checkpoint->iterations) : ""));
   }
   if (lines.empty()) lines.push_back("nothing");
   return lines;
+}
+
+// "400" is the digest after so many iterations; "" is none.
+queue::Progress Runner::progress(const std::string& done) {
+  if (done.empty()) return {};
+  return {std::stoull(done), std::string(limits::kCheckpointBytes, 'd')};
+}
+
+std::vector<std::string> Runner::checkpoint(const Words& words) {
+  queue::Extend command{words.at(1), seconds(15), {{token(words.at(2)), true, progress(words.at(3))}}};
+  const auto reply = shard_->apply(command, now_, effects_);
+  if (!reply.lost.empty()) return {words[2] + " lost"};
+  return {reply.refused.empty() ? "ok" : "refused: " + reply.refused.front().why};
 }
 
 std::vector<std::string> Runner::extend(const Words& words, bool is_started) {
@@ -190,7 +208,9 @@ std::vector<std::string> Runner::give_back(const Words& words) {
     return {std::to_string(reply.returned) + " returned"};
   }
   const bool is_started = words.size() > 2 && words[2] == "started";
-  const auto reply = shard_->apply(queue::Release{"w", token(words.at(1)), is_started}, now_, effects_);
+  const auto reply = shard_->apply(
+      queue::Release{"w", token(words.at(1)), is_started, progress(words.size() > 3 ? words[3] : "")}, now_,
+      effects_);
   return {reply ? std::string(state_name(reply.value().state)) : refusal(reply.error())};
 }
 

@@ -3,10 +3,12 @@
 //
 // A script is lines. "> command" is run; the indented lines after it are what it is expected to print; "#" is
 // a comment. Tasks are named by the script (t1), leases by task and attempt (t1.1). The commands:
-//   enqueue NAME [queue= priority= attempts= delay= deadline= timeout= key= kind= program=]
+//   enqueue NAME [queue= priority= attempts= delay= deadline= timeout= key= kind= program= iterations=
+//   checkpoints=]
 //   lease WORKER [N]          start WORKER LEASE...      extend WORKER LEASE...
 //   complete LEASE RESULT     fail LEASE MESSAGE         fail-for-good LEASE MESSAGE
-//   release LEASE [started]   lose WORKER SLOTS          cancel NAME      retry NAME
+//   checkpoint WORKER LEASE DONE                         release LEASE [started [DONE]]
+//   lose WORKER SLOTS         cancel NAME                retry NAME
 //   pull N                    pull-receipt N             ack RECEIPT      queue NAME [paused= depth= leased=
 //   retention=] pass DURATION             crash [lose-soft]          show NAME...     counts
 //
@@ -37,6 +39,8 @@ class Runner {
   Lines enqueue(const Words& words);
   Lines lease(const Words& words);
   Lines extend(const Words& words, bool is_started);
+  Lines checkpoint(const Words& words);
+  static queue::Progress progress(const std::string& done);
   Lines finish_attempt(const Words& words);
   Lines give_back(const Words& words);
   Lines by_hand(const Words& words);

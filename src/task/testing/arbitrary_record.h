@@ -61,6 +61,7 @@ inline TaskSpec any_spec(Random& random) {
   if (random.chance(0.5)) spec.idempotency_key = any_text(random, limits::kIdempotencyKeyBytesMax);
   spec.tags.resize(random.below(limits::kTagsMax + 1));
   for (auto& tag : spec.tags) tag = any_name(random);
+  spec.keep_checkpoints = random.chance(0.5);
   return spec;
 }
 
@@ -68,6 +69,11 @@ inline AttemptError any_attempt_error(Random& random) {
   return {static_cast<std::uint32_t>(any_number(random, 0, 0xffffffff)),
           static_cast<AttemptEnd>(1 + random.below(5)), any_instant(random), any_text(random, 80),
           any_text(random, 200)};
+}
+
+inline Checkpoint any_checkpoint(Random& random) {
+  return {any_number(random, 1, limits::kIterationsMax), any_text(random, limits::kCheckpointBytes),
+          any_instant(random)};
 }
 
 inline TaskRecord any_task_record(Random& random) {
@@ -91,6 +97,8 @@ inline TaskRecord any_task_record(Random& random) {
   r.leased_at = any_instant(random);
   r.started_at = any_instant(random);
   r.lease_expires_at = any_instant(random);
+  r.resumed_from = any_number(random, 0, limits::kIterationsMax);
+  if (random.chance(0.5)) r.checkpoint = any_checkpoint(random);
   r.result_bytes = any_number(random, 0, 0xffffffff);
   r.result_hash = random.next();
   r.completion = any_number(random, 0, ~std::uint64_t{0});

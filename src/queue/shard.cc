@@ -267,8 +267,10 @@ void Shard::end_attempt(TaskRecord& record, AttemptEnd end, const std::string& m
 
 void Shard::spend_infrastructure(TaskRecord& record, AttemptEnd end, const std::string& message, Instant now,
                                  Effects& effects) {
+  // An attempt that left a checkpoint of its own is no danger to its worker, and brought the task forward.
+  const bool has_advanced = record.checkpoint && record.checkpoint->iterations > record.resumed_from;
   update(record, [&](TaskRecord& r) {
-    ++r.workers_lost;
+    if (!has_advanced) ++r.workers_lost;
     remember_error(r, end, message, now);
   });
   if (record.workers_lost >= limits::kWorkersLostMax) {

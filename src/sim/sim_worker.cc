@@ -12,6 +12,7 @@ using namespace worker;
 LoopOptions loop_options(const Config& config) {
   LoopOptions options;
   options.slots = config.slots;
+  options.commands = config.slots;
   options.prefetch = config.prefetch;
   options.acquire_wait = config.acquire_wait;
   options.drain_timeout = config.drain_timeout;
@@ -109,7 +110,8 @@ void SimWorker::carry_out_one(DoAcquire acquire) {
   request.set_worker(loop_.worker_id());
   request.set_max(acquire.max);
   request.set_wait_ms(static_cast<std::uint64_t>(acquire.wait / milliseconds(1)));
-  request.add_kinds("sha512");
+  request.set_command_max(acquire.command_max);
+  if (!acquire.is_for_commands_only) request.add_kinds("sha512");
   request.add_kinds("command");
   request.add_programs("program");
   const std::uint64_t mine = ++acquires_;
@@ -219,9 +221,23 @@ void SimWorker::carry_out_one(DoStart start) {
 void SimWorker::carry_out_one(const DoStop& stop) {
   const auto found = running_.find(stop.lease);
   if (found == running_.end()) return;
-  set_progress(found->second, stopped_[stop.lease]);
   process_->cancel(found->second.timer);
   running_.erase(found);
+}
+
+// The threads stop what runs between two of their slices.
+void SimWorker::carry_out_one(const DoHandBack& hand_back) {
+  const auto after = microseconds(static_cast<std::int64_t>(random_.below(5'000)));
+  process_->post_at(world_.now() + after, [self = shared_from_this(), name = hand_back.lease] {
+    auto found = self->running_.extract(name);
+    if (found.empty()) return;  // it has finished or was stopped
+    self->process_->cancel(found.mapped().timer);
+    v1::ReleasedLease released;
+    released.set_lease(name);
+    released.set_started(true);
+    self->set_progress(found.mapped(), released);
+    self->carry_out(self->loop_.on_handed_back(self->world_.now(), std::move(released)));
+  });
 }
 
 void SimWorker::carry_out_one(DoComplete complete) {
@@ -241,11 +257,7 @@ void SimWorker::carry_out_one(DoComplete complete) {
 void SimWorker::carry_out_one(DoRelease release) {
   v1::ReleaseRequest request;
   request.set_worker(loop_.worker_id());
-  for (auto& lease : release.leases) {
-    auto& item = *request.add_leases();
-    if (const auto known = stopped_.find(lease.lease()); known != stopped_.end()) item = known->second;
-    item.MergeFrom(lease);
-  }
+  for (auto& lease : release.leases) *request.add_leases() = std::move(lease);
   network_.call<v1::ReleaseReply>(
       process_, link_, seconds(10),
       [number = number_, request](Front& front, manager::IsWanted, manager::Reply<v1::ReleaseReply> reply) {

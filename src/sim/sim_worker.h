@@ -42,6 +42,7 @@ class SimWorker final : public std::enable_shared_from_this<SimWorker> {
   void carry_out_one(worker::DoAcquire acquire);
   void carry_out_one(worker::DoStart start);
   void carry_out_one(const worker::DoStop& stop);
+  void carry_out_one(const worker::DoHandBack& hand_back);
   void carry_out_one(worker::DoComplete complete);
   void carry_out_one(worker::DoRelease release);
   void carry_out_one(worker::DoHeartbeat heartbeat);
@@ -78,7 +79,6 @@ class SimWorker final : public std::enable_shared_from_this<SimWorker> {
   worker::LeaseLoop loop_;
   const bool knows_checkpoints_;
   std::map<std::string, Run> running_;
-  std::map<std::string, api::v1::ReleasedLease> stopped_;  // how far they were, should they be handed back
   std::uint64_t acquires_ = 0;                             // counts abandoned long-polls
   std::uint64_t troubles_at_birth_ = 0;
   Instant drain_began_{};

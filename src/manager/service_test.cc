@@ -411,36 +411,6 @@ TEST_F(ServiceTest, ScalerDoesNotCountAWorkerThatCanTakeNothingOfWhatWaits) {
   EXPECT_TRUE(service->workers().at(0).is_fit);
 }
 
-TEST_F(ServiceTest, ABoundOnCommandsHoldsOverAllShards) {
-  disk = std::make_shared<store::MemoryDisk>(ShardId{4});
-  restart();
-  v1::RegisterRequest request;
-  for (const char* kind : {"sha512", "command"}) request.add_kinds(kind);
-  request.add_programs("prog");
-  const auto both =
-      call<v1::RegisterReply>([&](auto reply) { service->register_worker(request, std::move(reply)); })
-          .value()
-          .worker();
-  TaskSpec command;
-  command.kind = "command";
-  command.program = "prog";
-  command.priority = 9;
-  for (int i = 0; i < 8; ++i) enqueue(command);
-  for (int i = 0; i < 8; ++i) enqueue();
-  v1::AcquireRequest acquire;
-  acquire.set_worker(both);
-  acquire.set_max(9);
-  for (const char* kind : {"sha512", "command"}) acquire.add_kinds(kind);
-  acquire.add_programs("prog");
-  acquire.set_command_max(3);
-  const auto reply =
-      call<v1::AcquireReply>([&](auto done) { service->acquire(acquire, {}, std::move(done)); }).value();
-  const auto commands = std::count_if(reply.leases().begin(), reply.leases().end(),
-                                      [](const auto& item) { return item.kind() == "command"; });
-  EXPECT_EQ(reply.leases_size(), 9);
-  EXPECT_EQ(commands, 3);
-}
-
 TEST_F(ServiceTest, ALostWorkerIsStillShownWhenTheScalerForgetsIt) {
   const auto worker = add_worker();
   executor.run_for(seconds(6));

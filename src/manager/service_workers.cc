@@ -186,7 +186,6 @@ void Service::acquire(api::v1::AcquireRequest request, IsWanted is_wanted,
   acquire.command.worker = request.worker();
   acquire.command.max = std::clamp<std::uint32_t>(request.max(), 1, limits::kLeaseMax);
   acquire.command.lease = options_.lease;
-  if (request.has_command_max()) acquire.command.command_max = request.command_max();
   if (request.kinds_size() > 0) acquire.command.kinds.assign(request.kinds().begin(), request.kinds().end());
   acquire.command.programs.assign(request.programs().begin(), request.programs().end());
   const auto wait =

@@ -345,10 +345,6 @@ bool ShardHost::try_acquire(Turn& turn, Acquire& request) {
     auto& shard = *shards_[(first + i) % shards_.size()];
     command.max = request.command.max - static_cast<std::uint32_t>(leased.size());
     auto more = turn.apply(shard, command);
-    if (command.command_max) {
-      *command.command_max -= static_cast<std::uint32_t>(
-          std::count_if(more.begin(), more.end(), [](const auto& task) { return task.kind == "command"; }));
-    }
     leased.insert(leased.end(), more.begin(), more.end());
   }
   if (leased.empty()) return false;

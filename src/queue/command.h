@@ -45,8 +45,7 @@ struct Lease {
   std::uint32_t max = 1;
   Duration lease = seconds(15);
   std::vector<std::string> kinds{"sha512"};
-  std::vector<std::string> programs;           // that tasks of kind command may name
-  std::optional<std::uint32_t> command_max{};  // so many of kind command at most; absent: `max`
+  std::vector<std::string> programs;  // that tasks of kind command may name
 };
 struct LeasedTask {
   LeaseToken token;

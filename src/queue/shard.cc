@@ -211,7 +211,10 @@ Result<Released> Shard::apply(const Release& command, Instant now, Effects& effe
     if (const auto has_new = take_progress(*record, command.progress, now); !has_new)
       reply.checkpoint_refused = has_new.error().message;
   }
-  if (command.is_started || record->started_at != kNoInstant) {
+  // A heartbeat may have told of a start before the first hash was done. Where checkpoints are kept the
+  // release alone says whether there is anything to lose.
+  const bool was_seen_to_start = record->started_at != kNoInstant && !keeps_checkpoints(record->spec);
+  if (command.is_started || was_seen_to_start) {
     spend_infrastructure(*record, AttemptEnd::kReleased, "the worker handed it back", now, effects);
   } else {
     hand_back_unstarted(*record, now, effects);

@@ -155,9 +155,8 @@ class Shard {
   Result<void> check_room(const Enqueue& command) const;
   Enqueued enqueue_one(const Enqueue::Item& item, Instant now, Effects& effects);
   enum class Pick : std::uint8_t { kSuspects, kOthers };
-  enum class Commands : std::uint8_t { kTaken, kPassedOver };  // tasks of kind command
-  TaskRecord* best_in(Queue& queue, const Lease& command, Pick pick, Commands commands);
-  TaskRecord* next_candidate(const Lease& command, Pick pick, Commands commands);
+  TaskRecord* best_in(Queue& queue, const Lease& command, Pick pick);
+  TaskRecord* next_candidate(const Lease& command, Pick pick);
   enum class SuspectRule : std::uint8_t { kGoOn, kGiveNothing, kGaveIt };
   SuspectRule lease_suspect(const Lease& command, Instant now, Effects& effects, LeaseReply& reply);
   void give(TaskRecord& record, const Lease& command, Instant now, Effects& effects, LeaseReply& reply);

@@ -67,8 +67,9 @@ TEST_F(Checkpoints, AttemptThatBroughtTheTaskForwardSpendsNoBudget) {
   LeaseToken lease = token;
   for (std::uint64_t done = 100; done < 1'000; done += 100) {
     EXPECT_TRUE(beat(lease, {done, digest()}).refused.empty());
-    done % 200 == 0 ? static_cast<void>(world.shard->apply(LoseWorker{"w", 1, "gone"}, world.now, world.effects))
-                    : static_cast<void>(release(lease, {}).value());
+    done % 200 == 0
+        ? static_cast<void>(world.shard->apply(LoseWorker{"w", 1, "gone"}, world.now, world.effects))
+        : static_cast<void>(release(lease, {}).value());
     EXPECT_EQ(world.record(id).workers_lost, 0u);
     EXPECT_EQ(world.record(id).state, TaskState::kQueued);
     lease = world.lease_one("w");

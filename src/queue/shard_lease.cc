@@ -10,38 +10,35 @@ namespace {
 
 constexpr Duration kSuspectReservation = seconds(30);
 
-constexpr std::string_view kCommand = "command";
-
 bool fits(const std::pair<std::string, std::string>& task_class, const std::vector<std::string>& kinds,
           const std::vector<std::string>& programs) {
   const auto has = [](const std::vector<std::string>& list, const std::string& name) {
     return std::find(list.begin(), list.end(), name) != list.end();
   };
   if (!has(kinds, task_class.first)) return false;
-  return task_class.first != kCommand || has(programs, task_class.second);
+  return task_class.first != "command" || has(programs, task_class.second);
 }
 
 }  // namespace
 
-TaskRecord* Shard::best_in(Queue& queue, const Lease& command, Pick pick, Commands commands) {
+TaskRecord* Shard::best_in(Queue& queue, const Lease& command, Pick pick) {
   if (queue.settings.is_paused) return nullptr;
   if (queue.settings.leased_max != 0 && queue.counts.of(TaskState::kLeased) >= queue.settings.leased_max)
     return nullptr;
   const ReadyKey* best = nullptr;
   for (const auto& [task_class, ready] : pick == Pick::kSuspects ? queue.suspects : queue.ready) {
-    if (commands == Commands::kPassedOver && task_class.first == kCommand) continue;
     if (ready.empty() || !fits(task_class, command.kinds, command.programs)) continue;
     if (best == nullptr || *ready.begin() < *best) best = &*ready.begin();
   }
   return best == nullptr ? nullptr : &tasks_.at(best->second);
 }
 
-TaskRecord* Shard::next_candidate(const Lease& command, Pick pick, Commands commands) {
+TaskRecord* Shard::next_candidate(const Lease& command, Pick pick) {
   // One full turn over the queues, beginning after the one that was served last.
   auto at = queues_.upper_bound(last_queue_);
   for (std::size_t i = 0; i < queues_.size(); ++i) {
     if (at == queues_.end()) at = queues_.begin();
-    if (TaskRecord* found = best_in(at->second, command, pick, commands)) return found;
+    if (TaskRecord* found = best_in(at->second, command, pick)) return found;
     ++at;
   }
   return nullptr;
@@ -57,9 +54,7 @@ Shard::SuspectRule Shard::lease_suspect(const Lease& command, Instant now, Effec
     });
     if (has_suspect) return SuspectRule::kGiveNothing;
   }
-  const bool takes_commands = !command.command_max || *command.command_max > 0;
-  TaskRecord* suspect =
-      next_candidate(command, Pick::kSuspects, takes_commands ? Commands::kTaken : Commands::kPassedOver);
+  TaskRecord* suspect = next_candidate(command, Pick::kSuspects);
   if (suspect == nullptr) return SuspectRule::kGoOn;
   auto& [worker, until] = suspect_worker_[suspect->id];
   const bool is_free = worker.empty() || worker == command.worker || until <= now;
@@ -79,13 +74,10 @@ LeaseReply Shard::apply(const Lease& command, Instant now, Effects& effects) {
   if (queued_work_.tasks == 0) return reply;
   if (lease_suspect(command, now, effects, reply) != SuspectRule::kGoOn) return reply;
   std::uint64_t bytes = 0;
-  std::uint32_t commands_left = command.command_max.value_or(command.max);
   while (reply.size() < command.max && bytes < limits::kBatchBytesMax) {
-    TaskRecord* record =
-        next_candidate(command, Pick::kOthers, commands_left > 0 ? Commands::kTaken : Commands::kPassedOver);
+    TaskRecord* record = next_candidate(command, Pick::kOthers);
     if (record == nullptr) break;
     bytes += record->body_bytes;
-    if (record->spec.kind == kCommand) --commands_left;
     give(*record, command, now, effects, reply);
   }
   return reply;

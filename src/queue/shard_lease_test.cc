@@ -82,43 +82,6 @@ TEST(Lease, WorkerGetsOnlyKindsAndProgramsThatItLists) {
   EXPECT_EQ(leased[0].program, "resize");
 }
 
-TaskId add_command(ShardWorld& world, std::uint32_t priority) {
-  TaskSpec spec;
-  spec.kind = "command";
-  spec.program = "prog";
-  spec.priority = priority;
-  return world.enqueue(spec);
-}
-
-std::vector<std::string> kinds_leased(ShardWorld& world, std::uint32_t max, std::uint32_t command_max) {
-  Lease ask{"w", max, seconds(15), {"sha512", "command"}, {"prog"}, command_max};
-  std::vector<std::string> kinds;
-  for (const auto& task : world.shard->apply(ask, world.now, world.effects)) kinds.push_back(task.kind);
-  return kinds;
-}
-
-TEST(Lease, AtMostSoManyCommandsAsAskedForAndTheRestOfOthers) {
-  ShardWorld world;
-  for (int i = 0; i < 3; ++i) add_command(world, 9);
-  for (int i = 0; i < 3; ++i) world.enqueue();
-  EXPECT_EQ(kinds_leased(world, 2, 0), (std::vector<std::string>{"sha512", "sha512"}));
-  EXPECT_EQ(kinds_leased(world, 9, 2), (std::vector<std::string>{"command", "command", "sha512"}));
-  EXPECT_TRUE(kinds_leased(world, 9, 0).empty()) << "only a command waits";
-  EXPECT_EQ(world.lease("v", 9).size(), 1u) << "without a bound it is given";
-}
-
-TEST(Lease, ASuspectCommandIsPassedOverByWhoTakesNone) {
-  ShardWorld world;
-  const TaskId suspect = add_command(world, 9);
-  for (std::uint32_t i = 0; i < kSuspectAfter; ++i) {
-    world.lease("dead", 1);
-    world.shard->apply(LoseWorker{"dead", 1, "gone"}, world.now, world.effects);
-  }
-  world.enqueue();
-  EXPECT_EQ(kinds_leased(world, 9, 0), std::vector<std::string>{"sha512"});
-  EXPECT_EQ(world.lease_one("v").task, suspect);
-}
-
 TEST(Lease, IsSoftAndEnqueueIsNot) {
   ShardWorld world;
   world.enqueue();

@@ -120,13 +120,9 @@ class RandomRun {
     command.max = 1 + static_cast<std::uint32_t>(random_.below(4));
     command.kinds = {"sha512", "command"};
     command.programs = {"prog"};
-    if (random_.chance(0.5)) command.command_max = static_cast<std::uint32_t>(random_.below(3));
-    std::uint32_t commands = 0;
     for (const auto& task : shard_->apply(command, now_, effects_)) {
       RC_ASSERT(!is_terminal(mirror_.tasks.contains(task.token.task) ? mirror_.tasks[task.token.task].state
                                                                      : TaskState::kQueued));
-      if (task.kind == "command") ++commands;
-      RC_ASSERT(commands <= command.command_max.value_or(command.max));
       // The next attempt begins where the last known checkpoint is.
       const auto kept = checkpoints_.find(task.token.task);
       RC_ASSERT(task.checkpoint.has_value() == (kept != checkpoints_.end()));

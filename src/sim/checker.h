@@ -69,6 +69,7 @@ struct Waited {
 // A worker's long-poll that a manager has taken and not answered.
 struct Parked {
   std::uint64_t process = 0;
+  std::vector<std::string> kinds;  // that it waits for
   Instant arrived_at{};
   Instant until{};
   std::function<bool()> is_wanted;

@@ -15,25 +15,32 @@ class DrainChecker final : public Checker {
     names_[process].push_back(id);
   }
   void on_worker_drained(std::uint64_t process) override {
-    for (const auto& id : names_[process]) drained_.insert(id);
-    for (const auto& [id, record] : world_.disk.records()) look_at(record);
+    for (const auto& id : names_[process]) {
+      drained_.insert(id);
+      look_at(id);
+    }
   }
   void on_written(const Written& written) override {
-    if (written.after != nullptr && !drained_.empty()) look_at(*written.after);
+    if (written.before == nullptr || written.after == nullptr) return;
+    const TaskRecord& after = *written.after;
+    if (after.workers_lost <= written.before->workers_lost) return;
+    const auto& error = after.errors.back();
+    charged_[error.worker] = "task " + after.id.to_string() +
+                             " counts it as lost: " + std::string(attempt_end_name(error.end)) + ", " +
+                             error.message;
+    look_at(error.worker);
   }
 
  private:
-  void look_at(const TaskRecord& record) {
-    for (const auto& error : record.errors) {
-      const bool is_users = error.end == AttemptEnd::kFailed || error.end == AttemptEnd::kRunTimeout;
-      if (is_users || !drained_.contains(error.worker)) continue;
-      broken("worker " + error.worker + " was drained in time and task " + record.id.to_string() +
-             " counts it as lost: " + std::string(attempt_end_name(error.end)) + ", " + error.message);
-    }
+  void look_at(const std::string& worker) {
+    const auto found = charged_.find(worker);
+    if (found == charged_.end() || !drained_.contains(worker)) return;
+    broken("worker " + worker + " was drained in time and " + found->second);
   }
 
   std::map<std::uint64_t, std::vector<std::string>> names_;
   std::set<std::string> drained_;
+  std::map<std::string, std::string> charged_;  // by the worker for whose loss a task's budget was spent: how
 };
 
 }  // namespace

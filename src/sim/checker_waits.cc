@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 // Who waits is answered when there is something, and not with nothing before the time is over: a look at a
 // task, a pull, and a worker that holds nothing while tasks are queued.
+#include <algorithm>
+
 #include "sim/checkers.h"
 #include "sim/world.h"
 
@@ -42,12 +44,12 @@ class WaitChecker final : public Checker {
     if (!world_.is_manager_serving()) on_manager_trouble();
     // A paused queue may hold what it likes.
     if (world_.config.has_pauses || world_.now() - trouble_at_ < kIdle) return;
-    const TaskRecord* waiting = oldest_waiting();
-    if (waiting == nullptr) return;
     for (const auto& [ticket, parked] : parked_) {
       const bool is_waiting =
           world_.now() - parked.arrived_at >= kIdle && world_.now() + seconds(1) < parked.until;
       if (!is_waiting || holds_something(parked.process) || !parked.is_wanted()) continue;
+      const TaskRecord* waiting = oldest_waiting(parked.kinds);
+      if (waiting == nullptr) continue;
       broken("task " + waiting->id.to_string() + " is queued since " +
              describe_duration(world_.now() - waiting->queued_at) + " and worker " +
              std::to_string(parked.process) + " waits for work");
@@ -88,9 +90,10 @@ class WaitChecker final : public Checker {
     }
   }
 
-  const TaskRecord* oldest_waiting() const {
+  const TaskRecord* oldest_waiting(const std::vector<std::string>& kinds) const {
     const TaskRecord* oldest = nullptr;
     for (const auto& [id, record] : world_.disk.records()) {
+      if (std::find(kinds.begin(), kinds.end(), record.spec.kind) == kinds.end()) continue;
       if (record.state != TaskState::kQueued || world_.now() - record.queued_at < kIdle) continue;
       if (oldest == nullptr || record.queued_at < oldest->queued_at) oldest = &record;
     }

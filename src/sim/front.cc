@@ -246,7 +246,10 @@ void Front::acquire(std::uint64_t process, const v1::AcquireRequest& request, Is
   const std::uint64_t ticket = ++tickets_;
   auto shared = std::make_shared<IsWanted>(std::move(is_wanted));
   const Duration wait = milliseconds(static_cast<std::int64_t>(request.wait_ms()));
-  const Parked parked{process, world_.now(), world_.now() + wait, [shared] { return (*shared)(); }};
+  const Parked parked{
+      process, {request.kinds().begin(), request.kinds().end()}, world_.now(), world_.now() + wait, [shared] {
+        return (*shared)();
+      }};
   world_.tell([&](Checker& checker) { checker.on_parked(ticket, parked); });
   service_.acquire(
       request, [shared] { return (*shared)(); },

@@ -110,23 +110,28 @@ void SimWorker::carry_out_one(DoAcquire acquire) {
   request.set_worker(loop_.worker_id());
   request.set_max(acquire.max);
   request.set_wait_ms(static_cast<std::uint64_t>(acquire.wait / milliseconds(1)));
-  request.set_command_max(acquire.command_max);
-  if (!acquire.is_for_commands_only) request.add_kinds("sha512");
-  request.add_kinds("command");
-  request.add_programs("program");
-  const std::uint64_t mine = ++acquires_;
+  if (acquire.pool == Pool::kLanes) {
+    request.add_kinds("sha512");
+  } else {
+    request.add_kinds("command");
+    request.add_programs("program");
+  }
+  const std::uint64_t mine = abandoned_;
   network_.call<v1::AcquireReply>(
       process_, link_, acquire.wait + seconds(10),
       [self = shared_from_this(), mine, request](Front& front, manager::IsWanted is_wanted,
                                                  manager::Reply<v1::AcquireReply> reply) {
         auto is_still_wanted = [self, mine, is_wanted = std::move(is_wanted)]() mutable {
-          return self->acquires_ == mine && is_wanted();
+          return self->abandoned_ == mine && is_wanted();
         };
         front.acquire(self->number_, request, std::move(is_still_wanted), std::move(reply));
       },
-      [self = shared_from_this(), mine](Result<v1::AcquireReply> reply) {
-        if (self->acquires_ != mine) return;  // abandoned
-        self->carry_out(self->loop_.on_acquired(self->world_.now(), std::move(reply)));
+      [self = shared_from_this(), mine, pool = acquire.pool](Result<v1::AcquireReply> reply) {
+        if (self->abandoned_ != mine) return;  // abandoned
+        if (reply && !self->knows_checkpoints_) {
+          for (auto& lease : *reply.value().mutable_leases()) lease.clear_keep_checkpoints();
+        }
+        self->carry_out(self->loop_.on_acquired(self->world_.now(), std::move(reply), pool));
       });
 }
 
@@ -234,8 +239,10 @@ void SimWorker::carry_out_one(const DoHandBack& hand_back) {
     self->process_->cancel(found.mapped().timer);
     v1::ReleasedLease released;
     released.set_lease(name);
-    released.set_started(true);
     self->set_progress(found.mapped(), released);
+    // Before its first iteration there is nothing to lose.
+    const bool has_advanced = released.iterations_done() > found.mapped().begin;
+    released.set_started(has_advanced || !found.mapped().lease.keep_checkpoints());
     self->carry_out(self->loop_.on_handed_back(self->world_.now(), std::move(released)));
   });
 }
@@ -290,7 +297,7 @@ void SimWorker::carry_out_one(DoHeartbeat heartbeat) {
 }
 
 void SimWorker::carry_out_one(DoCancelAcquire) {
-  ++acquires_;
+  ++abandoned_;
 }
 
 void SimWorker::carry_out_one(const DoExit& exit) {

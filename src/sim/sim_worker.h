@@ -79,7 +79,7 @@ class SimWorker final : public std::enable_shared_from_this<SimWorker> {
   worker::LeaseLoop loop_;
   const bool knows_checkpoints_;
   std::map<std::string, Run> running_;
-  std::uint64_t acquires_ = 0;                             // counts abandoned long-polls
+  std::uint64_t abandoned_ = 0;  // counts the times that long-polls were abandoned
   std::uint64_t troubles_at_birth_ = 0;
   Instant drain_began_{};
   bool has_drained_in_time_ = false;

@@ -43,6 +43,7 @@ std::optional<api::v1::Outcome> HashCore::add(api::v1::Lease lease) {
   HashTask task;
   task.job.iterations = lease.iterations();
   task.job.from = checkpoint_of(lease);
+  lease.set_iterations_done(task.job.from.iterations_done);
   task.job.body = std::make_shared<const std::string>(std::move(*lease.mutable_body()));
   lease.clear_body();
   lease.clear_checkpoint();
@@ -78,7 +79,8 @@ std::optional<api::v1::ReleasedLease> HashCore::hand_back(const std::string& lea
   const HashTask task = take(place);
   api::v1::ReleasedLease released;
   released.set_lease(lease);
-  released.set_started(task.run.has_value());
+  // While its body is hashed, which takes milliseconds, there is nothing that could be lost.
+  released.set_started(task.job.from.iterations_done > task.lease.iterations_done());
   if (task.lease.keep_checkpoints()) set_checkpoint(released, task.job.from);
   return released;
 }

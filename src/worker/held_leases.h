@@ -27,14 +27,15 @@
 
 namespace skep::worker {
 
+// What runs a task: a lane of an engine, or a thread with a program.
+enum class Pool : std::uint8_t { kLanes, kCommands };
+
+inline Pool pool_of(const api::v1::Lease& lease) {
+  return lease.kind() == "command" ? Pool::kCommands : Pool::kLanes;
+}
+
 class HeldLeases {
  public:
-  // What runs a task: a lane of an engine, or a thread with a program.
-  enum class Pool : std::uint8_t { kLanes, kCommands };
-  static Pool pool_of(const api::v1::Lease& lease) {
-    return lease.kind() == "command" ? Pool::kCommands : Pool::kLanes;
-  }
-
   enum class Stage : std::uint8_t { kWaiting, kRunning, kFinished, kDelivering };
 
   // Takes a lease in. False and nothing changed: it is held already, or has no name.

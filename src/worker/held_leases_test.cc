@@ -28,7 +28,7 @@ HeldLeases finished(std::initializer_list<const char*> names, std::size_t bytes 
   HeldLeases held;
   for (const auto* name : names) {
     held.accept(lease(name));
-    held.start_next(HeldLeases::Pool::kLanes);
+    held.start_next(Pool::kLanes);
     held.finish(outcome(name, std::string(bytes, 'x')));
   }
   return held;
@@ -46,7 +46,7 @@ TEST(HeldLeases, OldestStartsFirstAndTakesItsBodyAlong) {
   HeldLeases held;
   held.accept(lease("b"));
   held.accept(lease("a"));
-  const auto started = held.start_next(HeldLeases::Pool::kLanes);
+  const auto started = held.start_next(Pool::kLanes);
   ASSERT_TRUE(started);
   EXPECT_EQ(started->lease(), "b");
   EXPECT_EQ(started->body(), "body");
@@ -59,7 +59,7 @@ TEST(HeldLeases, OnlyWhatRunsCanFinish) {
   held.accept(lease("a"));
   EXPECT_FALSE(held.finish(outcome("a")));
   EXPECT_FALSE(held.finish(outcome("z")));
-  held.start_next(HeldLeases::Pool::kLanes);
+  held.start_next(Pool::kLanes);
   EXPECT_TRUE(held.finish(outcome("a")));
   EXPECT_FALSE(held.finish(outcome("a")));
   EXPECT_EQ(held.running(), 0u);
@@ -91,7 +91,7 @@ TEST(HeldLeases, ForgettingReturnsEveryCountToZero) {
   HeldLeases held = finished({"f", "d"});
   held.take_batch(1, 1'000);
   held.accept(lease("r"));
-  held.start_next(HeldLeases::Pool::kLanes);
+  held.start_next(Pool::kLanes);
   held.accept(lease("w"));
   for (const auto* name : {"f", "d", "r", "w", "z"}) held.forget(name);
   EXPECT_TRUE(held.is_empty());
@@ -104,7 +104,7 @@ TEST(HeldLeases, HeartbeatListsAllButTheLost) {
   held.mark_lost("lost");
   held.mark_lost("unknown");
   held.accept(lease("r"));
-  held.start_next(HeldLeases::Pool::kLanes);
+  held.start_next(Pool::kLanes);
   held.accept(lease("w"));
   api::v1::HeartbeatRequest request;
   held.list(request);
@@ -120,7 +120,7 @@ TEST(HeldLeases, HeartbeatListsAllButTheLost) {
 TEST(HeldLeases, WhatWaitsAndWhatRunsCanBeTakenOut) {
   HeldLeases held = finished({"f"});
   held.accept(lease("r"));
-  held.start_next(HeldLeases::Pool::kLanes);
+  held.start_next(Pool::kLanes);
   held.accept(lease("w2"));
   held.accept(lease("w1"));
   EXPECT_EQ(held.take_waiting(), (std::vector<std::string>{"w2", "w1"}));
@@ -130,7 +130,6 @@ TEST(HeldLeases, WhatWaitsAndWhatRunsCanBeTakenOut) {
 }
 
 TEST(HeldLeases, CommandsAndHashesWaitApart) {
-  using Pool = HeldLeases::Pool;
   HeldLeases held;
   const auto give = [&](const std::string& name, const std::string& kind) {
     api::v1::Lease lease;
@@ -154,7 +153,6 @@ TEST(HeldLeases, CommandsAndHashesWaitApart) {
 }
 
 TEST(HeldLeases, RunningLeasesAreAskedBackOnce) {
-  using Pool = HeldLeases::Pool;
   HeldLeases held;
   for (const auto* name : {"a", "b", "c"}) {
     api::v1::Lease lease;

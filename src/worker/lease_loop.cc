@@ -83,20 +83,21 @@ std::vector<Action> LeaseLoop::on_registered(Instant now, Result<api::v1::Regist
   return proceed(now, std::move(actions));
 }
 
-std::vector<Action> LeaseLoop::on_acquired(Instant now, Result<api::v1::AcquireReply> reply) {
+std::vector<Action> LeaseLoop::on_acquired(Instant now, Result<api::v1::AcquireReply> reply, Pool pool) {
   Actions actions;
+  Call& call = acquire(pool);
   if (reply.has_error()) {
-    failed(acquire_, reply.error(), now, actions);
+    failed(call, reply.error(), now, actions);
     return proceed(now, std::move(actions));
   }
   // An empty answer long before its time must not make a loop without a pause.
   const Duration hasty = std::max(options_.acquire_wait / 2, options_.retry_first);
-  const bool is_hasty = reply.value().leases().empty() && now - acquire_.sent_at < hasty;
-  const Duration back_off_before = acquire_.back_off;
-  succeeded(acquire_, now);
+  const bool is_hasty = reply.value().leases().empty() && now - call.sent_at < hasty;
+  const Duration back_off_before = call.back_off;
+  succeeded(call, now);
   if (is_hasty) {
-    acquire_.back_off = back_off_before;
-    back_off(acquire_, now);
+    call.back_off = back_off_before;
+    back_off(call, now);
   }
   const bool is_drain_ordered = reply.value().drain();
   accept(std::move(reply.value()));
@@ -226,15 +227,15 @@ std::vector<Action> LeaseLoop::proceed(Instant now, Actions actions) {
 }
 
 void LeaseLoop::start_waiting(Actions& actions) {
-  const auto start = [&](HeldLeases::Pool pool, std::uint32_t most) {
+  const auto start = [&](Pool pool, std::uint32_t most) {
     while (held_.running(pool) < most) {
       auto lease = held_.start_next(pool);
       if (!lease) return;
       actions.emplace_back(DoStart{std::move(*lease)});
     }
   };
-  start(HeldLeases::Pool::kLanes, options_.slots + options_.ahead);
-  start(HeldLeases::Pool::kCommands, options_.commands);
+  start(Pool::kLanes, options_.slots + options_.ahead);
+  start(Pool::kCommands, options_.commands);
 }
 
 void LeaseLoop::send_register(Instant now, Actions& actions) {
@@ -271,11 +272,13 @@ void LeaseLoop::send_release(Instant now, Actions& actions) {
 }
 
 void LeaseLoop::send_acquire(Instant now, Actions& actions) {
-  if (!can_send(acquire_, now)) return;
-  DoAcquire acquire = wanted(now);
-  if (acquire.max == 0) return;
-  sent(acquire_, now);
-  actions.emplace_back(acquire);
+  for (const Pool pool : {Pool::kLanes, Pool::kCommands}) {
+    Call& call = acquire(pool);
+    const std::uint32_t max = wanted(pool, now);
+    if (max == 0 || !can_send(call, now)) continue;
+    sent(call, now);
+    actions.emplace_back(DoAcquire{pool, max, options_.acquire_wait});
+  }
 }
 
 std::uint32_t LeaseLoop::prefetch_now(Instant now) const {
@@ -286,25 +289,16 @@ std::uint32_t LeaseLoop::prefetch_now(Instant now) const {
   return static_cast<std::uint32_t>(std::clamp<double>(lately, least, options_.prefetch));
 }
 
-DoAcquire LeaseLoop::wanted(Instant now) const {
-  using Pool = HeldLeases::Pool;
-  DoAcquire out{0, 0, false, options_.acquire_wait};
-  if (is_draining()) return out;
-  if (held_.outcome_bytes() > kKeptBytesMax || finished() > kKeptBatchesMax * options_.complete_max)
-    return out;
+std::uint32_t LeaseLoop::wanted(Pool pool, Instant now) const {
+  const std::uint32_t places = pool == Pool::kLanes ? options_.slots : options_.commands;
+  if (is_draining() || places == 0) return 0;
+  if (held_.outcome_bytes() > kKeptBytesMax || finished() > kKeptBatchesMax * options_.complete_max) return 0;
   const std::uint32_t prefetch = prefetch_now(now);
-  const auto room = [&](Pool pool, std::uint32_t places) -> std::uint32_t {
-    const std::uint32_t taken = held_.running(pool) + held_.waiting(pool);
-    const std::uint32_t beyond = taken > places ? taken - places : 0;
-    // Half of the prefetch is used up before more is asked for, so that fast tasks come in batches.
-    return beyond * 2 > prefetch ? 0 : places + prefetch - taken;
-  };
-  const std::uint32_t lanes = room(Pool::kLanes, options_.slots);
-  const std::uint32_t commands = options_.commands == 0 ? 0 : room(Pool::kCommands, options_.commands);
-  out.max = std::min<std::uint32_t>(std::max(lanes, commands), limits::kLeaseMax);
-  out.command_max = std::min(commands, out.max);
-  out.is_for_commands_only = lanes == 0;
-  return out;
+  const std::uint32_t taken = held_.running(pool) + held_.waiting(pool);
+  const std::uint32_t beyond = taken > places ? taken - places : 0;
+  // Half of the prefetch is used up before more is asked for, so that fast tasks come in batches.
+  if (beyond * 2 > prefetch) return 0;
+  return std::min<std::uint32_t>(places + prefetch - taken, limits::kLeaseMax);
 }
 
 Instant LeaseLoop::next_wake(Instant now) const {
@@ -317,14 +311,14 @@ Instant LeaseLoop::next_wake(Instant now) const {
     consider(true, heartbeat_);
     consider(held_.undelivered() > 0, complete_);
     consider(!releasing_.empty(), release_);
-    consider(wanted(now).max > 0, acquire_);
+    consider(wanted(Pool::kLanes, now) > 0, acquires_[0]);
+    consider(wanted(Pool::kCommands, now) > 0, acquires_[1]);
   }
   if (is_draining()) {
     at = std::min(at, forsaken_at());
     if (held_.can_ask_back(true)) at = std::min(at, add_saturated(drain_began_, options_.resume_grace));
     if (held_.can_ask_back(false)) at = std::min(at, add_saturated(drain_began_, options_.drain_timeout));
-    if (acquire_.is_under_way && now < drain_began_ + kAbandonedMax)
-      at = std::min(at, drain_began_ + kAbandonedMax);
+    if (is_acquiring() && now < drain_began_ + kAbandonedMax) at = std::min(at, drain_began_ + kAbandonedMax);
   }
   return at;
 }
@@ -354,7 +348,7 @@ void LeaseLoop::failed(Call& call, const Error& error, Instant now, Actions& act
   back_off(call, now);
   if (is_silence(error.code)) {
     // Calls that fail together at one manager move on once. An abandoned long-poll fails by its own doing.
-    const bool is_abandoned = &call == &acquire_ && is_draining();
+    const bool is_abandoned = (&call == &acquires_[0] || &call == &acquires_[1]) && is_draining();
     if (call.manager == manager_ && !is_abandoned) {
       ++manager_;
       actions.emplace_back(DoNextManager{});
@@ -424,7 +418,7 @@ void LeaseLoop::begin_drain(Instant now, DrainCause cause, Actions& actions) {
   if (is_draining()) return;
   drain_cause_ = cause;
   drain_began_ = now;
-  if (acquire_.is_under_way) actions.emplace_back(DoCancelAcquire{});
+  if (is_acquiring()) actions.emplace_back(DoCancelAcquire{});
 }
 
 Instant LeaseLoop::forsaken_at() const {
@@ -437,7 +431,7 @@ void LeaseLoop::ask_back(bool is_resumable_only, Actions& actions) {
 }
 
 bool LeaseLoop::is_drained(Instant now) const {
-  const bool is_acquire_over = !acquire_.is_under_way || now >= drain_began_ + kAbandonedMax;
+  const bool is_acquire_over = !is_acquiring() || now >= drain_began_ + kAbandonedMax;
   return held_.is_empty() && releasing_.empty() && is_acquire_over;
 }
 

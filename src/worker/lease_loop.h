@@ -16,6 +16,7 @@
 // Units:     base/time.h types.
 #pragma once
 
+#include <array>
 #include <cstdint>
 #include <map>
 #include <optional>
@@ -50,13 +51,12 @@ struct LoopOptions {
   Duration resume_grace = milliseconds(300);
 };
 
-// What the shell is asked to do. At most one Register, Acquire, Complete and Heartbeat is under way at a
-// time.
+// What the shell is asked to do. At most one Register, Complete, Release and Heartbeat, and one Acquire for
+// each pool, is under way at a time.
 struct DoRegister {};
 struct DoAcquire {
+  Pool pool = Pool::kLanes;  // whose tasks are wanted
   std::uint32_t max = 0;
-  std::uint32_t command_max = 0;  // of these
-  bool is_for_commands_only = false;
   Duration wait{};
 };
 struct DoStart {
@@ -78,7 +78,7 @@ struct DoHeartbeat {
   api::v1::HeartbeatRequest request;
 };
 struct DoCancelAcquire {
-};  // abandon the long-poll under way; on_acquired may still come, with leases or an error
+};  // abandon the long-polls under way; on_acquired may still come for each, with leases or an error
 struct DoNextManager {};  // the current one does not answer: use another for the calls to come
 struct DoExit {
   int code = 0;
@@ -98,7 +98,7 @@ class LeaseLoop {
   // tick() begins; after DoExit nothing more is returned.
   std::vector<Action> tick(Instant now);
   std::vector<Action> on_registered(Instant now, Result<api::v1::RegisterReply> reply);
-  std::vector<Action> on_acquired(Instant now, Result<api::v1::AcquireReply> reply);
+  std::vector<Action> on_acquired(Instant now, Result<api::v1::AcquireReply> reply, Pool pool = Pool::kLanes);
   std::vector<Action> on_finished(Instant now, api::v1::Outcome outcome);  // a started task ended
   // The answer to DoHandBack: whether it was started and how far it came.
   std::vector<Action> on_handed_back(Instant now, api::v1::ReleasedLease lease);
@@ -139,8 +139,10 @@ class LeaseLoop {
   void send_complete(Instant now, Actions& actions);
   void send_release(Instant now, Actions& actions);
   void send_acquire(Instant now, Actions& actions);
-  // Leases that there is room for; max is 0 if none are wanted now.
-  DoAcquire wanted(Instant now) const;
+  // Leases that there is room for.
+  std::uint32_t wanted(Pool pool, Instant now) const;
+  Call& acquire(Pool pool) { return acquires_[static_cast<std::size_t>(pool)]; }
+  bool is_acquiring() const { return acquires_[0].is_under_way || acquires_[1].is_under_way; }
   std::uint32_t prefetch_now(Instant now) const;
   Instant next_wake(Instant now) const;
 
@@ -184,7 +186,7 @@ class LeaseLoop {
   Instant finished_at_{};
 
   Call register_;
-  Call acquire_;
+  std::array<Call, 2> acquires_;  // by Pool
   Call complete_;
   Call release_;
   Call heartbeat_;

@@ -33,10 +33,12 @@ class LeaseLoopWithLanes : public LeaseLoopTest {
 
 TEST_F(LeaseLoopWithLanes, FirstAsksForItsLanesAndLittleMore) {
   const auto actions = begin();
-  ASSERT_TRUE(find<DoAcquire>(actions));
+  ASSERT_EQ(count<DoAcquire>(actions), 2u);
+  EXPECT_EQ(find<DoAcquire>(actions)->pool, Pool::kLanes);
   EXPECT_EQ(find<DoAcquire>(actions)->max, 34u);
-  EXPECT_EQ(find<DoAcquire>(actions)->command_max, 4u);
-  EXPECT_FALSE(find<DoAcquire>(actions)->is_for_commands_only);
+  const auto& other = std::get<DoAcquire>(actions.back());
+  EXPECT_EQ(other.pool, Pool::kCommands);
+  EXPECT_EQ(other.max, 4u);
 }
 
 TEST_F(LeaseLoopWithLanes, LongTasksAreNotHoarded) {
@@ -77,25 +79,26 @@ TEST_F(LeaseLoopWithLanes, ShortTasksAreFetchedAheadUpToThePrefetch) {
   EXPECT_EQ(asked, 32u + 128u - 1u);
 }
 
-TEST_F(LeaseLoopWithLanes, AsManyCommandsRunAsMayAndTheRestIsNotAskedFor) {
+TEST_F(LeaseLoopWithLanes, CommandsAreAskedForApart) {
   begin();
-  auto actions = loop.on_acquired(now, many(4, "command"));
+  auto actions = loop.on_acquired(now, many(4, "command"), Pool::kCommands);
   EXPECT_EQ(count<DoStart>(actions), 2u);
-  ASSERT_TRUE(find<DoAcquire>(actions));
-  EXPECT_EQ(find<DoAcquire>(actions)->max, 34u);
-  EXPECT_EQ(find<DoAcquire>(actions)->command_max, 0u);
-  actions = loop.on_acquired(now, many(34, "sha512"));
-  EXPECT_EQ(count<DoStart>(actions), 34u);
   EXPECT_FALSE(find<DoAcquire>(actions));
+  // The lanes' long-poll is another call, and full lanes do not hold up commands.
+  EXPECT_EQ(count<DoStart>(loop.on_acquired(now, many(34, "sha512"))), 34u);
+  loop.on_acquired(now, v1::AcquireReply{});  // and lets the lanes' call wait before the next
+  actions = loop.on_finished(now, outcome("command0"));
+  EXPECT_EQ(count<DoStart>(actions), 1u);
+  ASSERT_TRUE(find<DoAcquire>(actions));
+  EXPECT_EQ(find<DoAcquire>(actions)->pool, Pool::kCommands);
 }
 
-TEST_F(LeaseLoopWithLanes, FullLanesStillLetCommandsIn) {
-  begin();
-  const auto actions = loop.on_acquired(now, many(34, "sha512"));
-  ASSERT_TRUE(find<DoAcquire>(actions));
-  EXPECT_TRUE(find<DoAcquire>(actions)->is_for_commands_only);
-  EXPECT_EQ(find<DoAcquire>(actions)->max, 4u);
-  EXPECT_EQ(find<DoAcquire>(actions)->command_max, 4u);
+TEST_F(LeaseLoopWithLanes, WorkerWithoutProgramsAsksForNoCommands) {
+  LoopOptions none = with_lanes();
+  none.commands = 0;
+  LeaseLoop other(none, Random(1), now);
+  other.tick(now);
+  EXPECT_EQ(count<DoAcquire>(other.on_registered(now, registered())), 1u);
 }
 
 }  // namespace

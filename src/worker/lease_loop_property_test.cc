@@ -125,10 +125,9 @@ class World {
 
   void carry_out_one(const DoRegister&) { begin(registering_, "register"); }
   void carry_out_one(const DoAcquire& acquire) {
-    begin(acquiring_, "acquire");
+    begin(acquiring_[acquire.pool], "acquire");
     if (acquire.max == 0) complain("asks for nothing");
-    if (acquire.command_max > acquire.max) complain("asks for more commands than tasks");
-    asked_ = acquire;
+    asked_[acquire.pool] = acquire.max;
     if (loop_.is_draining()) complain("acquires while draining");
   }
   void carry_out_one(const DoStart& start) {
@@ -182,7 +181,7 @@ class World {
     }
   }
   void carry_out_one(const DoCancelAcquire&) {
-    if (!acquiring_) complain("cancels no acquire");
+    if (!acquiring_[Pool::kLanes] && !acquiring_[Pool::kCommands]) complain("cancels no acquire");
   }
   void carry_out_one(const DoNextManager&) {}
   void carry_out_one(const DoExit& exit) {
@@ -215,16 +214,14 @@ class World {
   }
 
   void answer_acquire() {
-    if (!acquiring_ || is_over_) return;
-    acquiring_ = false;
-    if (auto error = fault()) return carry_out(loop_.on_acquired(now_, *error));
+    const Pool pool = random_.chance(0.5) ? Pool::kLanes : Pool::kCommands;
+    if (!acquiring_[pool] || is_over_) return;
+    acquiring_[pool] = false;
+    if (auto error = fault()) return carry_out(loop_.on_acquired(now_, *error, pool));
     v1::AcquireReply reply;
-    const std::uint64_t count = random_.below(asked_.max + 1);
-    std::uint32_t commands = 0;
+    const bool is_command = pool == Pool::kCommands;
+    const std::uint64_t count = random_.below(asked_[pool] + 1);
     for (std::uint64_t i = 0; i < count; ++i) {
-      const bool is_command = commands < asked_.command_max && random_.chance(0.3);
-      if (asked_.is_for_commands_only && !is_command) continue;
-      commands += is_command ? 1 : 0;
       const std::string lease = (is_command ? "command" : "lease") + std::to_string(++number_);
       auto& item = *reply.add_leases();
       item.set_lease(lease);
@@ -236,7 +233,7 @@ class World {
     // One that is held already comes again.
     if (!places_.empty() && random_.chance(faults_)) reply.add_leases()->set_lease(places_.begin()->first);
     reply.set_drain(random_.chance(faults_ / 50));
-    carry_out(loop_.on_acquired(now_, reply));
+    carry_out(loop_.on_acquired(now_, reply, pool));
   }
 
   void answer_complete() {
@@ -341,12 +338,13 @@ class World {
   LeaseLoop loop_;
   double faults_ = 0.2;
   std::uint64_t number_ = 0;
-  DoAcquire asked_;
+  std::map<Pool, std::uint32_t> asked_;
   bool is_over_ = false;
   bool gave_up_ = false;
   std::string problem_;
 
-  bool registering_ = false, acquiring_ = false, completing_ = false, releasing_ = false, beating_ = false;
+  bool registering_ = false, completing_ = false, releasing_ = false, beating_ = false;
+  std::map<Pool, bool> acquiring_;
   std::map<std::string, Place> places_;  // open leases
   std::set<std::string> ended_;
   std::set<std::string> running_;  // in the shell

@@ -157,14 +157,16 @@ class Shell {
     request.set_worker(loop_.worker_id());
     request.set_max(acquire.max);
     request.set_wait_ms(static_cast<std::uint64_t>(acquire.wait / milliseconds(1)));
-    if (!acquire.is_for_commands_only) request.add_kinds("sha512");
-    if (!options_.programs.empty()) request.add_kinds("command");
-    request.set_command_max(acquire.command_max);
-    for (const auto& [name, argv] : options_.programs) request.add_programs(name);
+    if (acquire.pool == Pool::kLanes) {
+      request.add_kinds("sha512");
+    } else {
+      request.add_kinds("command");
+      for (const auto& [name, argv] : options_.programs) request.add_programs(name);
+    }
     long_polls_->client().acquire(std::move(request), within(acquire.wait + kAcquireSlack),
-                                  [this](Result<v1::AcquireReply> reply) {
+                                  [this, pool = acquire.pool](Result<v1::AcquireReply> reply) {
                                     note_failure("acquire", reply);
-                                    carry_out(loop_.on_acquired(executor_.now(), std::move(reply)));
+                                    carry_out(loop_.on_acquired(executor_.now(), std::move(reply), pool));
                                   });
   }
 

@@ -103,8 +103,8 @@ Result<std::unique_ptr<manager::Manager>> start_manager(const ServeOptions& opti
   manager::ManagerOptions manager = manager_options(options);
   manager.random_seed = static_cast<std::uint64_t>(clock.now().time_since_epoch().count());
   manager.begin_chain = [](manager::Blob body, std::uint64_t iterations) -> manager::DigestMatcher::Chain {
-    auto engine = compute::make_scalar_engine();
-    engine->add({0, std::move(body), iterations});
+    auto engine = compute::make_engine(compute::widest_plan(compute::Target::kScalar));
+    engine->add({0, std::move(body), iterations, {}});
     return [engine = std::move(engine)]() -> std::optional<std::string> {
       std::vector<compute::JobDone> done;
       engine->run(kHashesAtOnce, done);

@@ -164,13 +164,21 @@ def commit():
     return done.stdout.strip() or "unknown"
 
 
+def command(options):
+    words = ["./dev bench compute"]
+    if options.short:
+        words.append("--short")
+    if set(options.only) != set(report.SECTIONS):
+        words.append("--only " + ",".join(options.only))
+    return " ".join(words)
+
+
 def measure(options):
     cores = os.sched_getaffinity(0)
     os.sched_setaffinity(0, {max(cores)})  # the program inherits it: one core for all
     program = Program()
     os.sched_setaffinity(0, cores)
-    out = {"command": "./dev bench compute" + (" --short" if options.short else ""), "commit": commit(),
-           "load": round(os.getloadavg()[0], 2), "machine": machine(program)}
+    out = {"command": command(options), "commit": commit(), "load": round(os.getloadavg()[0], 2), "machine": machine(program)}
     repeats, slice_ms = (3, 50) if options.short else (11, 150)
     os.sched_setaffinity(0, {max(cores)})
     for name in ("chains", "bulk", "few"):

@@ -136,14 +136,18 @@ def contenders_of(program, section):
 
 
 def measure_limits(program, repeats, slice_ms):
-    section = interleaved(contenders_of(program, "kernels"), repeats, slice_ms)
-    kernels = [row for row in section["rows"] if row["name"] != "clock"]
-    out = kernel_limits.measure(PROGRAM, [report.BASELINE, *[row["name"] for row in kernels]])
-    if len(kernels) < len(section["rows"]):
-        clock = report.row_named(section["rows"], "clock")
-        for row in kernels:
-            row_out = report.row_named(out["kernels"], row["name"])
-            row_out.update(lanes=row["units"] // row["rounds"], cycles=report.cycles_a_step(row, clock))
+    kernels = contenders_of(program, "kernels")
+    clock = next((each for each in kernels if each.name == "clock"), None)
+    if clock is not None:  # once before each kernel, so that both see the same moment
+        kernels.remove(clock)
+        kernels = [each for kernel in kernels for each in (clock, kernel)]
+    section = interleaved(kernels, repeats, slice_ms)
+    rows = section["rows"]
+    out = kernel_limits.measure(PROGRAM, [report.BASELINE, *[row["name"] for row in rows if row["name"] != "clock"]])
+    for before, row in zip(rows, rows[1:]):
+        if before["name"] == "clock":
+            report.row_named(out["kernels"], row["name"]).update(lanes=row["units"] // row["rounds"],
+                                                                 cycles=report.cycles_a_step(row, before))
     return {**out, **section}
 
 

@@ -15,7 +15,8 @@ using compute::Digest;
 constexpr std::uint64_t kSlice = 20'000;  // compressions between two looks, some milliseconds at most
 
 std::string said(const compute::Plan& plan) {
-  return "the engine as a worker makes it, " + std::to_string(plan.lanes()) + " lanes full; its plan chose " +
+  return "the engine as a worker makes it, " + std::to_string(plan.lanes()) +
+         (plan.lanes() == 1 ? " lane" : " lanes") + " full; its plan chose " +
          std::string(plan.kernel_for(plan.lanes()).kernel.name);
 }
 

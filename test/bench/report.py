@@ -5,6 +5,7 @@ The input is what compute.py wrote: for each contender the seconds of each round
 where both saw the same machine, and only then the median over the rounds.
 """
 import statistics
+import textwrap
 
 BASELINE = "openssl evp"
 SECTIONS = ("chains", "bulk", "few", "limits", "worker")
@@ -64,11 +65,15 @@ def rate_rows(section, scale):
             for row in section["rows"]]
 
 
+def paragraph(text):
+    return textwrap.wrap(text, 124, break_on_hyphens=False, break_long_words=False)
+
+
 def machine_lines(report):
     machine = report["machine"]
-    return [f"`{report['command']}` on {machine['cpu']}, {machine['cores']} cores, load {report['load']} at the start.",
-            f"{machine['compiler']}, {machine['openssl']}, ipsec-mb {machine['ipsec-mb']}, Python {machine['python']} "
-            f"(its hashlib: {machine['python openssl']}). Commit {report['commit']}."]
+    return paragraph(f"`{report['command']}` on {machine['cpu']}, {machine['cores']} cores, load {report['load']} at the start. "
+                     f"{machine['compiler']}, {machine['openssl']}, ipsec-mb {machine['ipsec-mb']}, Python {machine['python']} "
+                     f"(its hashlib: {machine['python openssl']}). Commit {report['commit']}.")
 
 
 def chains_lines(section):
@@ -85,8 +90,8 @@ def bulk_lines(section):
 
 def few_lines(section):
     head = ["jobs in the engine", "M hashes/s, one core: median (range)", "times EVP, paired", "kernel"]
-    return ["### Few jobs", "", "Chains in an engine of the best target as a worker makes it, with so many jobs, up to all "
-            f"its lanes; {rounds_of(section)}.", "", *table(head, rate_rows(section, 1e6)), ""]
+    return ["### Few jobs", "", *paragraph("Chains in an engine of the best target as a worker makes it, with so many jobs, up "
+                                           f"to all its lanes; {rounds_of(section)}."), "", *table(head, rate_rows(section, 1e6)), ""]
 
 
 def rounds_of(section):
@@ -116,15 +121,16 @@ def limits_lines(section):
 def reached_lines(section):
     """The kernels against the model of the processor that they ran on, if there is one."""
     if section["host"] not in section["models"]:
-        return [f"This processor is a {section['host']}, of which llvm-mca has no tables of its own.", ""]
+        return [*paragraph(f"This processor is a {section['host']}, of which llvm-mca has no tables of its own."), ""]
     at = section["models"].index(section["host"])
     parts = []
     for kernel in section["kernels"]:
         if "cycles" in kernel and "mca" in kernel:
             cycles, model = statistics.median(kernel["cycles"]), kernel["mca"][at]
-            parts.append(f"{kernel['name']} {100 * model['bound'] / cycles:.0f} % of the bound by its execution units alone, "
-                         f"{100 * model['simulated'] / cycles:.0f} % of what is simulated with all dependencies")
-    return [f"By the model of this processor ({section['host']}) the kernels reach: {'; '.join(parts)}.", ""]
+            parts.append(f"{kernel['name']} {100 * model['bound'] / cycles:.0f} % and {100 * model['simulated'] / cycles:.0f} %")
+    return [*paragraph(f"By the model of this processor ({section['host']}), what part of the bound by the execution units alone, "
+                       "and of the speed that is simulated with all dependencies, the kernels reach: "
+                       f"{'; '.join(parts)}."), ""]
 
 
 def counts_of(kernel):
@@ -143,9 +149,9 @@ def worker_lines(section):
             ["processor seconds of the manager meanwhile", with_range([each["manager_cpu_s"] for each in repeats])],
             ["processor seconds of the worker", with_range([each["worker_cpu_s"] for each in repeats])]]
     return ["### A whole worker", "",
-            f"{section['tasks']:,} tasks, bodies of 16-256 KiB (uniform), 10-10^6 iterations (log-uniform), "
-            f"{section['hashes']:,} hashes in all, {section['cores']} cores, kernel {section['kernel']}; "
-            f"{len(repeats)} repeats.", "", *table(head, rows), ""]
+            *paragraph(f"{section['tasks']:,} tasks, bodies of 16-256 KiB (uniform), 10-10^6 iterations (log-uniform), "
+                       f"{section['hashes']:,} hashes in all, {section['cores']} cores, kernel {section['kernel']}; "
+                       f"{len(repeats)} repeats."), "", *table(head, rows), ""]
 
 
 def lines_of(report):

@@ -17,7 +17,8 @@ LIBRARIES = {
     "RocksDB": (r"<rocksdb/|\brocksdb::", ["src/store/*"]),
     "prometheus-cpp": (r"<prometheus/|\bprometheus::", ["src/base/metrics.cc", "src/base/metrics.h"]),
     "spdlog": (r"<spdlog/|\bspdlog::", ["src/base/log.cc"]),
-    "OpenSSL": (r"<openssl/|\bEVP_\w+", ["src/compute/*.cc"]),
+    "OpenSSL": (r"<openssl/|\bEVP_\w+", ["src/compute/*.cc", "test/bench/openssl_contenders.cc", "test/bench/compute_bench.cc"]),
+    "ipsec-mb": (r"<intel-ipsec-mb\.h>|\bIMB_\w+", ["test/bench/ipsec_mb_contenders.cc"]),
     "CLI11": (r"<CLI/|\bCLI::", ["src/cli/*"]),
 }
 

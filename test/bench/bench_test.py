@@ -1,0 +1,134 @@
+#!/usr/bin/env python3
+# SPDX-License-Identifier: Apache-2.0
+"""Goal: the arithmetic of `./dev bench compute` is right: medians, paired ratios, the list of tasks, what is read and written.
+
+Method: made-up measurements and disassembly; nothing is timed and nothing needs a build.
+"""
+import math
+import statistics
+import tempfile
+import unittest
+
+import kernel_limits
+import report
+from task_list import BODY_BYTES, ITERATIONS, POOL_BYTES, TaskList
+
+
+def row(name, units, seconds):
+    return {"name": name, "what": "words", "rounds": 1, "units": units, "seconds": seconds}
+
+
+class Arithmetic(unittest.TestCase):
+    def test_spread_is_median_and_range(self):
+        self.assertEqual(report.spread([5, 1, 9]), (5, 1, 9))
+        self.assertEqual(report.spread([1, 2, 3, 10]), (2.5, 1, 10))
+
+    def test_ratios_are_taken_within_a_round(self):
+        # The machine is twice as slow in the second round: the ratio of medians would be disturbed, these are not.
+        baseline = row("base", 100, [1.0, 2.0, 1.0])
+        self.assertEqual(report.paired_ratios(row("x", 300, [1.0, 2.0, 1.0]), baseline), [3.0, 3.0, 3.0])
+        self.assertEqual(report.paired_ratios(baseline, baseline), [1.0, 1.0, 1.0])
+        self.assertEqual(report.rates(baseline), [100.0, 50.0, 100.0])
+
+    def test_rows_of_different_rounds_have_no_ratio(self):
+        with self.assertRaises(ValueError):
+            report.paired_ratios(row("x", 1, [1.0]), row("base", 1, [1.0, 1.0]))
+
+    def test_cycles_are_of_the_clock_of_the_same_round(self):
+        clock = row("clock", 3_000, [1.0, 2.0])  # 3,000 and 1,500 cycles a second
+        kernel = {**row("kernel", 40, [1.0, 2.0]), "rounds": 10}
+        self.assertEqual(report.cycles_a_step(kernel, clock), [300.0, 300.0])
+
+    def test_share_holds_the_worker_against_the_bounds_around_it(self):
+        self.assertEqual(report.shares([{"bound_before_s": 9.0, "bound_after_s": 11.0, "worker_s": 12.5}]), [0.8])
+
+
+class ListOfTasks(unittest.TestCase):
+    def test_the_same_seed_gives_the_same_list(self):
+        one, two, other = TaskList(50, seed=7), TaskList(50, seed=7), TaskList(50, seed=8)
+        self.assertEqual((one.tasks, one.pool), (two.tasks, two.pool))
+        self.assertNotEqual(one.tasks, other.tasks)
+
+    def test_sizes_are_uniform_and_iterations_log_uniform(self):
+        tasks = TaskList(20_000).tasks
+        sizes, iterations = [size for _, size, _ in tasks], [count for _, _, count in tasks]
+        self.assertTrue(all(BODY_BYTES[0] <= size <= BODY_BYTES[1] for size in sizes))
+        self.assertTrue(all(ITERATIONS[0] <= count <= ITERATIONS[1] for count in iterations))
+        self.assertAlmostEqual(statistics.mean(sizes) / statistics.mean(BODY_BYTES), 1, delta=0.02)
+        logs = [math.log10(count) for count in iterations]
+        for quarter, expected in zip(statistics.quantiles(logs, n=4), (2.25, 3.5, 4.75)):
+            self.assertAlmostEqual(quarter, expected, delta=0.05)
+
+    def test_a_body_is_where_the_written_list_says(self):
+        tasks = TaskList(20)
+        with tempfile.TemporaryDirectory() as directory:
+            listed, pool = tasks.write(directory)
+            with open(pool, "rb") as file:
+                data = file.read()
+            with open(listed, encoding="ascii") as file:
+                lines = [tuple(map(int, line.split())) for line in file]
+        self.assertEqual(len(data), POOL_BYTES)
+        self.assertEqual(lines, tasks.tasks)
+        for (begin, size, _), task in zip(lines, tasks.tasks):
+            self.assertEqual(data[begin:begin + size], tasks.body(task))
+            self.assertEqual(len(tasks.body(task)), size)
+
+    def test_batches_keep_order_and_limits(self):
+        tasks = TaskList(300)
+        groups = list(tasks.batches(1_000_000, 7))
+        self.assertEqual([task for group in groups for task in group], tasks.tasks)
+        for group in groups:
+            self.assertLessEqual(len(group), 7)
+            self.assertLessEqual(sum(size for _, size, _ in group), 1_000_000)
+        self.assertEqual(max(map(len, groups)), 7)
+
+
+DISASSEMBLY = """
+0000000000001000 <void skep::compute::N_AVX3::chain_kernel<skep::compute::N_AVX3::Pair<skep::compute::N_AVX3::Vector, \
+skep::compute::N_AVX3::Scalar> >(skep::compute::LaneState&, unsigned long)>:
+    1000:\tpush   %rbp
+    1001:\tje     1010 <void skep::compute::N_AVX3::chain_kernel<X>(skep::compute::LaneState&, unsigned long)+0x10>
+    1002:\tvpaddq 0x10(%rip),%zmm1,%zmm2        # 2000 <skep::compute::kRound>
+    1003:\tadd    %rax,%rbx
+    1004:\tjne    1003 <void skep::compute::N_AVX3::chain_kernel<X>(skep::compute::LaneState&, unsigned long)+0x3>
+    1005:\tsub    $0x1,%rsi
+    1006:\tjne    1002 <void skep::compute::N_AVX3::chain_kernel<X>(skep::compute::LaneState&, unsigned long)+0x2>
+    1010:\tret
+    1011:\tjmp    1010 <void skep::compute::N_AVX3::chain_kernel<X>(skep::compute::LaneState&, unsigned long)+0x10>
+
+0000000000003000 <main>:
+    3000:\tret
+"""
+
+
+class KernelsLoop(unittest.TestCase):
+    def test_one_step_writes_out_the_inner_loop(self):
+        found = kernel_limits.functions_in(DISASSEMBLY)
+        self.assertEqual(list(found), ["avx512 8+1"])
+        step = kernel_limits.one_step(found["avx512 8+1"])
+        self.assertEqual([line.split()[0] for line in step], ["vpaddq"] + 3 * ["add", "jne"] + ["sub", "jne"])
+        self.assertEqual([kernel_limits.is_vector(line) for line in step], [True] + 8 * [False])
+        self.assertEqual(step[0], "vpaddq 0x10(%rip),%zmm1,%zmm2")
+
+    def test_loops_of_another_form_are_refused(self):
+        self.assertIsNone(kernel_limits.one_step([(1, "add %rax,%rbx"), (2, "jne 1"), (3, "ret")]))
+        self.assertIsNone(kernel_limits.one_step([(1, "ret")]))
+
+
+class Page(unittest.TestCase):
+    def test_only_what_is_between_the_markers_is_replaced(self):
+        page = f"above\n{report.BEGIN}\nold\n{report.END}\nbelow\n"
+        self.assertEqual(report.with_section(page, ["new", ""]),
+                         f"above\n{report.BEGIN}\n\nnew\n\n{report.END}\nbelow\n")
+        with self.assertRaises(ValueError):
+            report.with_section("no markers", ["new"])
+
+    def test_a_table_shows_medians_ranges_and_paired_ratios(self):
+        rows = [row(report.BASELINE, 5_000_000, [1.0, 2.0, 1.0]), row("x", 50_000_000, [1.0, 2.0, 2.0])]
+        lines = report.chains_lines({"slice_ms": 100, "rows": rows})
+        self.assertIn("3 rounds of 100 ms", lines[2])
+        self.assertEqual(lines[-2], "| x | 25.00 (25.00-50.00) | 10.00 (5.00-10.00) | words |")
+
+
+if __name__ == "__main__":
+    unittest.main()

@@ -28,8 +28,9 @@ void add_options(CLI::App& command, ServeOptions& options) {
   command.add_option("--min-workers", options.workers_min, "Workers that always run");
   command.add_option("--max-workers", options.workers_max, "Workers that run at most");
   command
-      .add_option("--slots", options.slots, "Tasks that each worker computes at once [the lanes of a core]")
-      ->check(CLI::Range(1, 1024));
+      .add_option("--slots", options.slots,
+                  "Tasks that each worker computes at once; 0 is as many as a core has lanes")
+      ->check(CLI::Range(0, 1000));
   add_programs(command, options.commands);
   add_log_level(command, "--worker-log-level", options.worker_log_level,
                 "Log level of the workers that it starts");

@@ -60,12 +60,15 @@ void add_worker_command(CLI::App& app, Context& context) {
   auto* command = app.add_subcommand("worker", "Compute tasks for a manager");
   command->footer("Example: skep worker --manager http://10.0.0.1:8080,http://10.0.0.2:8080");
   add_managers(*command, options->managers);
-  command->add_option("--cores", options->worker.cores, "Threads that compute [the cores that it may use]")
-      ->check(CLI::Range(1, 1024));
   command
-      ->add_option("--slots", options->worker.slots,
-                   "Tasks computed at once [as many as the cores have lanes; of commands one for each core]")
-      ->check(CLI::Range(1, 1000));
+      ->add_option("--cores", options->worker.cores,
+                   "Threads that compute; 0 is one for each core that it may use")
+      ->check(CLI::Range(0, 1024));
+  command
+      ->add_option(
+          "--slots", options->worker.slots,
+          "Tasks computed at once; 0 is as many as the cores have lanes, and one command for each core")
+      ->check(CLI::Range(0, 1000));
   command->add_option(
       "--compute", options->compute,
       "What computes: avx512, avx2, sse4, neon, sve or scalar [the best that the processor has]");

@@ -92,7 +92,7 @@ class Settings(Files):
     def test_a_section_is_of_its_command_alone(self):
         text = "[up]\nmax-workers = 2\n[worker]\nslots = 4\n"
         self.assertEqual(settings(self.checked(text).stdout)["max-workers"], "2")
-        self.assertEqual(settings(self.checked(text).stdout)["slots"], "1")
+        self.assertEqual(settings(self.checked(text).stdout)["slots"], "0")
         self.assertEqual(settings(self.checked(text, command="worker").stdout)["slots"], "4")
 
     def test_another_commands_limits_do_not_matter(self):

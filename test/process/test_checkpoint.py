@@ -1,7 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
-"""A chain that is begun by one worker and ended by another, with a manager that is killed in between.
+"""A chain that is begun by one worker and ended by another, with managers and workers that are killed in between.
 
-The workers are written here from docs/protocol.md, so that what a stranger's worker does is what is tested.
+Strangers' workers are written here from docs/protocol.md; skep's own are real processes. What one leaves the other must
+be able to go on from.
 """
 import base64
 import hashlib
@@ -18,7 +19,9 @@ def go_on(digest, iterations):
     return digest
 
 
-class Checkpoint(ProcessTest):
+class Strangers(ProcessTest):
+    """Workers that are not skep's."""
+
     def register(self, http):
         answer = http.post("/v1/workers", {"name": "stranger", "slots": 1, "kinds": ["sha512"]})
         self.assertEqual(answer.status, 200, answer)
@@ -32,6 +35,8 @@ class Checkpoint(ProcessTest):
             return answer.json().get("leases", [])
         return wait_until(leases, "there is a lease")[0]
 
+
+class Checkpoint(Strangers):
     def test_the_next_worker_goes_on_where_the_killed_manager_knew_the_last_one_to_be(self):
         manager = self.lab.manager(QUICK)
         http = manager.http()
@@ -81,6 +86,53 @@ class Checkpoint(ProcessTest):
         self.assertEqual(answer.json()["released"], 1, answer)
         self.assertNotIn("checkpoint_base64", self.acquire(http, worker))
         self.assertIn("skep_checkpoints_refused_total 1\n", http.get("/metrics").body.decode())
+
+
+class SkepsOwnWorker(Strangers):
+    HOURS = 10 ** 12
+
+    def lease_of_a_stranger(self, http):
+        """The lease that is there, and the worker that has it."""
+        worker = self.register(http)
+        return self.acquire(http, worker), worker
+
+    def give_back(self, http, lease, worker):
+        held = {"lease": lease["lease"], "started": False}
+        self.assertEqual(http.post("/v1/leases:release", {"worker": worker, "leases": [held]}).status, 200)
+        self.assertEqual(http.delete(f"/v1/workers/{worker}").status, 200)
+
+    def test_a_drain_leaves_all_that_is_done(self):
+        manager = self.lab.manager(QUICK)
+        http = manager.http()
+        task = self.enqueue(http, BODY, self.HOURS)
+        worker = self.lab.worker(manager)
+        wait_until(lambda: self.task(http, task).get("started_at_ms"), "it runs")
+        code, seconds = worker.terminate()
+        print(f"\nworker drained in {seconds:.2f} s in the middle of a chain")
+        self.assertEqual(code, 0, worker.log())
+        seen = self.task(http, task)
+        self.assertEqual((seen["state"], seen.get("workers_lost", 0)), ("queued", 0), seen)
+        lease, stranger = self.lease_of_a_stranger(http)
+        self.assertGreater(lease["iterations_done"], 0)
+        self.assertEqual(base64.b64decode(lease["checkpoint_base64"]), go_on(BODY, lease["iterations_done"]))
+        self.give_back(http, lease, stranger)
+
+    def test_a_kill_leaves_the_last_checkpoint_and_the_next_worker_goes_on_from_there(self):
+        manager = self.lab.manager(QUICK)
+        http = manager.http()
+        task = self.enqueue(http, BODY, self.HOURS)
+        digest, done = BODY, 0
+        for _ in range(2):
+            worker = self.lab.worker(manager, ["--checkpoint-interval", "100ms"])
+            wait_until(lambda: self.task(http, task).get("checkpoint_iterations", 0) > done, "it leaves a checkpoint")
+            worker.kill()
+            wait_until(lambda: self.task(http, task)["state"] == "queued", "the manager has noticed")
+            lease, stranger = self.lease_of_a_stranger(http)
+            digest = go_on(digest, lease["iterations_done"] - done)
+            done = lease["iterations_done"]
+            self.assertEqual(base64.b64decode(lease["checkpoint_base64"]), digest)
+            self.give_back(http, lease, stranger)
+        self.assertEqual(self.task(http, task).get("workers_lost", 0), 0)
 
 
 if __name__ == "__main__":

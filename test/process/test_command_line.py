@@ -56,7 +56,7 @@ class Words(Cli):
         for arguments, named in [(["nonsense"], "nonsense"), ([], "--help"), (["up", "--colour"], "--colour"),
                                  (["up", "extra"], "extra"), (["get"], "ID"), (["explain", "weather"], "weather"),
                                  (["explain", "task"], "ID"), (["up", "--heartbeat", "5x"], "5x"),
-                                 (["up", "--max-workers", "many"], "many"), (["up", "--slots", "0"], "--slots"),
+                                 (["up", "--max-workers", "many"], "many"), (["up", "--slots", "1001"], "--slots"),
                                  (["up", "--store", "floppy:A"], "floppy:A"), (["worker", "--command", "x"], "x"),
                                  (["worker", "--manager", "ftp://a"], "ftp"), (["get", "x", "--manager", ""], ""),
                                  (["up", "--log-level", "loud"], "loud"),

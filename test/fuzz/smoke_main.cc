@@ -4,6 +4,7 @@
 #include <cstddef>
 #include <cstdint>
 #include <cstdio>
+#include <cstdlib>
 #include <string>
 #include <vector>
 
@@ -13,7 +14,7 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
 
 namespace {
 
-constexpr int kInputs = 200'000;
+constexpr int kInputs = 200'000;  // when no other number is the argument
 constexpr std::size_t kSizeMax = 512;
 constexpr std::size_t kPoolMax = 64;
 
@@ -50,10 +51,11 @@ void mutate(skep::Random& random, std::string& input) {
 
 }  // namespace
 
-int main() {
+int main(int argc, char** argv) {
+  const int inputs = argc > 1 ? std::atoi(argv[1]) : kInputs;
   skep::Random random(1);
   std::vector<std::string> pool;
-  for (int i = 0; i < kInputs; ++i) {
+  for (int i = 0; i < inputs; ++i) {
     std::string input =
         pool.empty() || random.chance(0.3) ? random_input(random) : pool[random.below(pool.size())];
     if (random.chance(0.7)) mutate(random, input);
@@ -64,5 +66,5 @@ int main() {
       pool[random.below(kPoolMax)] = std::move(input);
     }
   }
-  std::printf("%d inputs\n", kInputs);
+  std::printf("%d inputs\n", inputs);
 }

@@ -38,7 +38,7 @@ double time_step(const Kernel& kernel, const Clock& clock) {
 
 Plan::Plan(std::vector<TimedKernel> kernels) {
   SKEP_CHECK(!kernels.empty(), "a plan needs a kernel");
-  std::stable_sort(kernels.begin(), kernels.end(), [](const TimedKernel& a, const TimedKernel& b) {
+  std::sort(kernels.begin(), kernels.end(), [](const TimedKernel& a, const TimedKernel& b) {
     return a.kernel.lanes < b.kernel.lanes;
   });
   const TimedKernel* best = &kernels.front();

@@ -38,9 +38,8 @@ double time_step(const Kernel& kernel, const Clock& clock) {
 
 Plan::Plan(std::vector<TimedKernel> kernels) {
   SKEP_CHECK(!kernels.empty(), "a plan needs a kernel");
-  std::sort(kernels.begin(), kernels.end(), [](const TimedKernel& a, const TimedKernel& b) {
-    return a.kernel.lanes < b.kernel.lanes;
-  });
+  std::sort(kernels.begin(), kernels.end(),
+            [](const TimedKernel& a, const TimedKernel& b) { return a.kernel.lanes < b.kernel.lanes; });
   const TimedKernel* best = &kernels.front();
   for (const auto& timed : kernels) {
     if (rate_when_full(timed) > kClearlyFaster * rate_when_full(*best)) best = &timed;

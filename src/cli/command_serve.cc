@@ -3,6 +3,7 @@
 #include <cstdio>
 
 #include "api/errors.h"
+#include "base/allocator.h"
 #include "base/limits_os.h"
 #include "base/signals.h"
 #include "cli/context.h"
@@ -46,7 +47,8 @@ void add_options(CLI::App& command, ServeOptions& options) {
 }
 
 int serve(const Context& context, const ServeOptions& options) {
-  SignalWaiter signals;  // before any thread
+  keep_freed_memory();   // before any thread
+  SignalWaiter signals;  // the same
   const Logger log = context.logger("manager");
   if (auto raised = raise_open_files_limit(); !raised)
     log.warn("open files stay limited", {{"problem", raised.error().message}});

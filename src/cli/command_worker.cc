@@ -4,6 +4,7 @@
 #include <thread>
 
 #include "api/errors.h"
+#include "base/allocator.h"
 #include "base/limits_os.h"
 #include "base/signals.h"
 #include "cli/context.h"
@@ -21,7 +22,8 @@ struct WorkerCommand {
 };
 
 int run(const Context& context, const WorkerCommand& command) {
-  SignalWaiter signals;  // before any thread
+  keep_freed_memory();   // before any thread
+  SignalWaiter signals;  // the same
   const Logger log = context.logger("worker");
   (void)raise_open_files_limit();  // a worker needs few
   worker::WorkerOptions options = command.worker;

@@ -229,7 +229,7 @@ class LaneEngine final : public Engine {
     if (active_[i].stage != Lane::Stage::kChain) --bodies_;
     if (i != last) {
       const bool is_in_tail = active_[last].stage == Lane::Stage::kTail;
-      const auto tail_offset = state_.blocks[last] - active_[last].tail.data();
+      const auto tail_offset = is_in_tail ? state_.blocks[last] - active_[last].tail.data() : 0;
       active_[i] = std::move(active_[last]);
       for (auto& row : state_.words) row[i] = row[last];
       state_.phase[i] = state_.phase[last];

@@ -197,9 +197,11 @@ scaler::Observation Service::observe() {
   scaler::Observation seen;
   seen.now = executor_.now();
   Instant oldest = kNever;
+  std::uint64_t others = 0;
   for (const auto& shard : host_.shards()) {
     seen.queued += shard->queued_work().tasks;
     seen.leased += shard->leased_work().tasks;
+    others += shard->queued_work().others + shard->leased_work().others;
     seen.queued_seconds += speed_.seconds(shard->queued_work());
     seen.leased_seconds += speed_.seconds(shard->leased_work());
     if (const Instant at = shard->oldest_queued_at(); at != kNoInstant) oldest = std::min(oldest, at);
@@ -215,7 +217,8 @@ scaler::Observation Service::observe() {
     }
     if (!is_fit(worker)) continue;
     ++seen.running;
-    slots += worker.slots;
+    // A worker has many lanes and few places for commands: with both kinds of work the scarcer decides.
+    slots += others > 0 ? std::min(worker.slots, worker.commands) : worker.slots;
     if (worker.idle_since != kNoInstant) ++seen.idle;
   }
   if (seen.running > 0) seen.slots_per_worker = std::max(1u, slots / seen.running);

@@ -11,6 +11,7 @@ WorkerInfo& WorkerRegistry::add(const api::v1::RegisterRequest& request, Epoch e
   worker.id = id;
   worker.name = request.name();
   worker.slots = request.slots() == 0 ? 1 : request.slots();
+  worker.commands = request.commands() == 0 ? worker.slots : request.commands();
   worker.kinds.assign(request.kinds().begin(), request.kinds().end());
   worker.programs.assign(request.programs().begin(), request.programs().end());
   worker.host = request.host();

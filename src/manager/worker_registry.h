@@ -23,6 +23,7 @@ struct WorkerInfo {
   std::string id;
   std::string name;
   std::uint32_t slots = 1;
+  std::uint32_t commands = 1;  // at once
   std::vector<std::string> kinds;
   std::vector<std::string> programs;
   std::string host;

@@ -165,8 +165,8 @@ void ComputeThreads::Impl::carry_out(Core& core, HashCore& hash, StopOrder order
     const auto place = places.find(order.lease);
     if (place == places.end()) return;  // it has ended
     if (!is_here) {
-      // It was given to another core in the meantime.
-      if (place->second != &core) send(*place->second, std::move(order));
+      // It was given to another core in the meantime, or is on its way back.
+      send(*place->second, std::move(order));
       return;
     }
     places.erase(place);
@@ -197,20 +197,19 @@ void ComputeThreads::Impl::measure(Core& core, const HashSlice& slice) {
   executor.post([replies = replies, sample = std::exchange(core.sample, {})] { replies->measured(sample); });
 }
 
-// Gives a task to a core that has a lane free and at least two tasks less.
+// Gives a task to a core that has a lane free, if this one has none for it or at least two tasks more.
 void ComputeThreads::Impl::share_out(Core& core, HashCore& hash) {
+  const MutexLock lock(mutex);
   Core* poor = nullptr;
-  {
-    const MutexLock lock(mutex);
-    for (const auto& other : cores) {
-      if (other->tasks >= other->lanes || other->tasks + 2 > core.tasks) continue;
-      if (poor == nullptr || other->tasks < poor->tasks) poor = other.get();
-    }
+  for (const auto& other : cores) {
+    const bool has_lane = other->tasks < other->lanes;
+    const bool is_poorer = core.tasks > core.lanes || other->tasks + 2 <= core.tasks;
+    if (!has_lane || !is_poorer || other.get() == &core) continue;
+    if (poor == nullptr || other->tasks < poor->tasks) poor = other.get();
   }
   if (poor == nullptr) return;
   auto task = hash.give_away();
   if (!task) return;  // all of its tasks are in the inbox
-  const MutexLock lock(mutex);
   places[task->lease.lease()] = poor;
   --core.tasks;
   ++poor->tasks;

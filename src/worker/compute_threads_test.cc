@@ -150,20 +150,28 @@ TEST_F(ComputeThreadsTest, LongTasksTellHowFarTheyAreAndHowFastALaneIs) {
   EXPECT_GT(samples.front().busy, Duration::zero());
 }
 
-TEST_F(ComputeThreadsTest, TasksThatRunAreSharedAmongTheCores) {
-  // All of them have begun on two cores; those of one are given up, and it takes over some of the other's.
-  make({4, 4}, 1);
-  for (int i = 0; i < 8; ++i) start(hash(std::to_string(i), kForEver));
+TEST_F(ComputeThreadsTest, CoreThatRunsDryTakesOverAnothersTasks) {
+  make({1, 1}, 1);
+  for (const auto* name : {"a", "b", "c", "d"}) start(hash(name, kForEver));
   const auto begun = [&] { return threads->progress().size(); };
-  EXPECT_TRUE(eventually([&] { return begun() == 8; }));
-  for (const auto* name : {"0", "2", "4", "6"}) stop(name);
-  EXPECT_TRUE(eventually([&] { return begun() == 4; }));
-  const auto done = iterations_done("1");
-  EXPECT_TRUE(eventually([&] { return iterations_done("1") > done; }));  // wherever it is now
-  for (const auto* name : {"1", "3", "5", "7"}) hand_back(name);
-  for (const auto* name : {"1", "3", "5", "7"})
-    EXPECT_TRUE(eventually([&] { return is_returned(name); })) << name;
+  EXPECT_TRUE(eventually([&] { return begun() == 2; }));
+  // Tasks go to the cores in turn. Both of one core are given up; only the other's second one can fill it.
+  stop("a");
+  stop("c");
+  EXPECT_TRUE(eventually([&] { return iterations_done("b") > 0 && iterations_done("d") > 0; }));
+  for (const auto* name : {"b", "d"}) hand_back(name);
+  for (const auto* name : {"b", "d"}) EXPECT_TRUE(eventually([&] { return is_returned(name); })) << name;
   EXPECT_TRUE(eventually([&] { return begun() == 0; }));
+}
+
+TEST_F(ComputeThreadsTest, TaskThatWaitsFindsTheLaneThatIsFreeElsewhere) {
+  make({2, 1}, 1);
+  for (const auto* name : {"1", "2", "3", "4", "5"}) start(hash(name, kForEver));
+  EXPECT_TRUE(eventually([&] { return threads->progress().size() == 3; }));
+  stop("1");
+  stop("3");
+  for (const auto* name : {"2", "4", "5"})
+    EXPECT_TRUE(eventually([&] { return iterations_done(name) > 0; })) << name;
 }
 
 TEST_F(ComputeThreadsTest, HandedBackTaskTellsWhatTheNextAttemptNeeds) {

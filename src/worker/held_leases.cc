@@ -66,15 +66,15 @@ bool HeldLeases::is_asked_back(const std::string& lease) const {
   return place != held_.end() && place->second.stage == Stage::kRunning && place->second.is_asked_back;
 }
 
-bool HeldLeases::finish(api::v1::Outcome outcome) {
+std::optional<Pool> HeldLeases::finish(api::v1::Outcome outcome) {
   const auto place = held_.find(outcome.lease());
-  if (place == held_.end() || place->second.stage != Stage::kRunning) return false;
+  if (place == held_.end() || place->second.stage != Stage::kRunning) return std::nullopt;
   --part(place->second.pool).running;
   outcome_bytes_ += size_of(outcome);
   place->second.stage = Stage::kFinished;
   finished_.push_back(outcome.lease());
   place->second.outcome = std::move(outcome);
-  return true;
+  return place->second.pool;
 }
 
 std::vector<api::v1::Outcome> HeldLeases::take_batch(std::size_t count_max, std::size_t bytes_max) {

@@ -49,8 +49,8 @@ class HeldLeases {
   std::vector<std::string> ask_back(bool is_resumable_only);
   bool is_asked_back(const std::string& lease) const;
 
-  // Keeps the outcome of a running lease. False: it does not run here (any more).
-  bool finish(api::v1::Outcome outcome);
+  // Keeps the outcome of a running lease; what ran it. Nothing: it does not run here (any more).
+  std::optional<Pool> finish(api::v1::Outcome outcome);
 
   // Copies of the oldest outcomes, which count as under way from now on: at most `count_max` of about
   // `bytes_max` in all, but one at least.

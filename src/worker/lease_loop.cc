@@ -106,9 +106,9 @@ std::vector<Action> LeaseLoop::on_acquired(Instant now, Result<api::v1::AcquireR
 }
 
 std::vector<Action> LeaseLoop::on_finished(Instant now, api::v1::Outcome outcome) {
-  if (held_.finish(std::move(outcome))) {
-    finished_lately_ = faded(finished_lately_, now - finished_at_) + 1;
-    finished_at_ = now;
+  if (const auto pool = held_.finish(std::move(outcome))) {
+    Pace& pace = paces_[static_cast<std::size_t>(*pool)];
+    pace = {faded(pace.finished, now - pace.at) + 1, now};
   }
   return proceed(now, {});
 }
@@ -281,24 +281,24 @@ void LeaseLoop::send_acquire(Instant now, Actions& actions) {
   }
 }
 
-std::uint32_t LeaseLoop::prefetch_now(Instant now) const {
+std::uint32_t LeaseLoop::prefetch_now(Pool pool, Instant now) const {
+  const Pace& pace = paces_[static_cast<std::size_t>(pool)];
   const double each_second =
-      faded(finished_lately_, now - finished_at_) / std::chrono::duration<double>(kPrefetchMemory).count();
+      faded(pace.finished, now - pace.at) / std::chrono::duration<double>(kPrefetchMemory).count();
   const double lately = each_second * std::chrono::duration<double>(kPrefetchFor).count();
-  const std::uint32_t least = std::min(options_.prefetch, std::max(1u, options_.slots / 16));
+  const std::uint32_t least = std::min(options_.prefetch, std::max(1u, places(pool) / 16));
   return static_cast<std::uint32_t>(std::clamp<double>(lately, least, options_.prefetch));
 }
 
 std::uint32_t LeaseLoop::wanted(Pool pool, Instant now) const {
-  const std::uint32_t places = pool == Pool::kLanes ? options_.slots : options_.commands;
-  if (is_draining() || places == 0) return 0;
+  if (is_draining() || places(pool) == 0) return 0;
   if (held_.outcome_bytes() > kKeptBytesMax || finished() > kKeptBatchesMax * options_.complete_max) return 0;
-  const std::uint32_t prefetch = prefetch_now(now);
+  const std::uint32_t prefetch = prefetch_now(pool, now);
   const std::uint32_t taken = held_.running(pool) + held_.waiting(pool);
-  const std::uint32_t beyond = taken > places ? taken - places : 0;
+  const std::uint32_t beyond = taken > places(pool) ? taken - places(pool) : 0;
   // Half of the prefetch is used up before more is asked for, so that fast tasks come in batches.
   if (beyond * 2 > prefetch) return 0;
-  return std::min<std::uint32_t>(places + prefetch - taken, limits::kLeaseMax);
+  return std::min<std::uint32_t>(places(pool) + prefetch - taken, limits::kLeaseMax);
 }
 
 Instant LeaseLoop::next_wake(Instant now) const {

@@ -143,7 +143,8 @@ class LeaseLoop {
   std::uint32_t wanted(Pool pool, Instant now) const;
   Call& acquire(Pool pool) { return acquires_[static_cast<std::size_t>(pool)]; }
   bool is_acquiring() const { return acquires_[0].is_under_way || acquires_[1].is_under_way; }
-  std::uint32_t prefetch_now(Instant now) const;
+  std::uint32_t prefetch_now(Pool pool, Instant now) const;
+  std::uint32_t places(Pool pool) const { return pool == Pool::kLanes ? options_.slots : options_.commands; }
   Instant next_wake(Instant now) const;
 
   bool can_send(const Call& call, Instant now) const;
@@ -182,8 +183,11 @@ class LeaseLoop {
   std::uint32_t batch_max_;  // outcomes in the next call; small while one is to be found out
 
   // How many tasks finished of late: fades with kPrefetchMemory.
-  double finished_lately_ = 0;
-  Instant finished_at_{};
+  struct Pace {
+    double finished = 0;
+    Instant at{};
+  };
+  std::array<Pace, 2> paces_;  // by Pool
 
   Call register_;
   std::array<Call, 2> acquires_;  // by Pool

@@ -38,7 +38,7 @@ TEST_F(LeaseLoopWithLanes, FirstAsksForItsLanesAndLittleMore) {
   EXPECT_EQ(find<DoAcquire>(actions)->max, 34u);
   const auto& other = std::get<DoAcquire>(actions.back());
   EXPECT_EQ(other.pool, Pool::kCommands);
-  EXPECT_EQ(other.max, 4u);
+  EXPECT_EQ(other.max, 3u);
 }
 
 TEST_F(LeaseLoopWithLanes, LongTasksAreNotHoarded) {
@@ -77,6 +77,21 @@ TEST_F(LeaseLoopWithLanes, ShortTasksAreFetchedAheadUpToThePrefetch) {
     loop.on_acquired(now, many(asked, "sha512"));
   }
   EXPECT_EQ(asked, 32u + 128u - 1u);
+}
+
+TEST_F(LeaseLoopWithLanes, BurstOfHashesDoesNotHoardCommands) {
+  begin();
+  loop.on_acquired(now, many(34, "sha512"));
+  for (int i = 0; i < 34; ++i) loop.on_finished(now, outcome("sha512" + std::to_string(i)));
+  const auto actions = loop.on_acquired(now, v1::AcquireReply{}, Pool::kCommands);
+  const auto more = later(milliseconds(200));  // an empty answer that came soon is paid with a pause
+  for (const auto& all : {actions, more}) {
+    for (const auto& action : all) {
+      const auto* acquire = std::get_if<DoAcquire>(&action);
+      const bool is_for_commands = acquire != nullptr && acquire->pool == Pool::kCommands;
+      EXPECT_TRUE(!is_for_commands || acquire->max == 3u);
+    }
+  }
 }
 
 TEST_F(LeaseLoopWithLanes, CommandsAreAskedForApart) {

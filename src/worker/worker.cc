@@ -87,6 +87,7 @@ class Shell {
         calls_(executor, clock, managers_.urls(), random.split()),
         heartbeats_(executor, clock, managers_.urls(), random.split()),
         long_polls_(std::make_unique<client::Link>(executor, clock, managers_.urls(), random.split())),
+        commands_(compute.commands),
         checkpoints_(options_.checkpoint_interval),
         threads_(std::move(compute), clock, executor,
                  {.finished = [this](v1::Outcome outcome) { on_finished(std::move(outcome)); },
@@ -141,6 +142,7 @@ class Shell {
     v1::RegisterRequest request;
     request.set_name(options_.name);
     request.set_slots(options_.slots);
+    request.set_commands(commands_);
     for (auto& kind : kinds()) request.add_kinds(kind);
     for (const auto& [name, argv] : options_.programs) request.add_programs(name);
     request.set_host(host_name());
@@ -308,6 +310,7 @@ class Shell {
   client::Link heartbeats_;
   std::unique_ptr<client::Link> long_polls_;  // none once abandoned
   SpeedMeter speed_;
+  const std::uint32_t commands_;  // at once
   CheckpointBook checkpoints_;
   TimerId timer_ = 0;
   ComputeThreads threads_;
@@ -340,11 +343,11 @@ Result<Prepared> prepare(WorkerOptions options, const Clock& clock) {
   compute::Plan plan = compute::measure_plan(target, clock);
   if (options.cores == 0) options.cores = static_cast<std::uint32_t>(usable_cores());
   const std::uint32_t commands = options.slots == 0 ? options.cores : options.slots;
-  if (options.slots == 0) {
-    options.slots =
-        std::min<std::uint32_t>(options.cores * static_cast<std::uint32_t>(plan.lanes()), limits::kLeaseMax);
-  }
   if (options.slots > limits::kLeaseMax) return fail(Code::kInvalid, "slots: at most 1000");
+  // A slot without a lane would only keep a task from other workers.
+  const std::uint32_t lanes = options.cores * static_cast<std::uint32_t>(plan.lanes());
+  options.slots =
+      std::min<std::uint32_t>({options.slots == 0 ? lanes : options.slots, lanes, limits::kLeaseMax});
   if (options.prefetch == 0) options.prefetch = std::min<std::uint32_t>(4 * options.slots, limits::kLeaseMax);
   if (options.name.empty()) options.name = Shell::host_name();
   if (options.command_directory.empty()) {

@@ -305,6 +305,19 @@ TEST_P(EngineTest, ShareGrowsToOne) {
   EXPECT_LE(engine_->share(1), 1.0);
 }
 
+TEST(EngineTurns, JobsOfAOneLaneKernelTakeTurns) {
+  const Kernel wide = kernels(targets_here().front()).back();
+  if (wide.lanes < 4) GTEST_SKIP() << "this processor has no vector kernel";
+  // Worth filling, but slower than the single lane for up to three.
+  const Plan plan({{kernels(Target::kScalar).front(), 1.0}, {wide, 0.9 * static_cast<double>(wide.lanes)}});
+  ASSERT_EQ(plan.kernel_for(3).kernel.lanes, 1u);
+  const auto engine = make_engine(plan);
+  for (std::uint64_t key = 0; key < 3; ++key) engine->add(job(key, std::string(1'000, 'x'), 1'000'000));
+  std::vector<JobDone> done;
+  EXPECT_EQ(engine->run(30'000, done), 30'000u);
+  for (const auto& running : engine->running()) EXPECT_GT(running.at.iterations_done, 5'000u) << running.key;
+}
+
 using EngineDeathTest = EngineTest;
 INSTANTIATE_TEST_SUITE_P(Plans, EngineDeathTest, testing::Values(plans_here().front()), plan_name);
 

@@ -20,6 +20,7 @@ namespace skep::compute {
 namespace {
 
 constexpr std::size_t kBlockBytes = 128;
+constexpr std::uint64_t kTurn = 1'000;  // steps that a job has when several take turns, some 0.2 ms
 // What a lane without a body points at.
 alignas(64) constexpr std::uint8_t kNoBlock[kBlockBytes] = {};
 
@@ -87,9 +88,11 @@ class LaneEngine final : public Engine {
       fill();
       if (active_.empty()) break;
       const std::uint64_t budget = std::max<std::uint64_t>((compressions_max - spent) / active_.size(), 1);
-      const std::uint64_t steps = step(budget);
-      spent += steps * active_.size();
+      const std::size_t used = std::min(active_.size(), plan_.kernel_for(active_.size()).kernel.lanes);
+      const std::uint64_t steps = step(used, budget);
+      spent += steps * used;
       settle(done);
+      take_turns(used);
     }
     return spent;
   }
@@ -174,13 +177,13 @@ class LaneEngine final : public Engine {
     state_.stride[i] = 0;
   }
 
-  // Runs every lane until the first event or the end of the budget. Returns the steps.
-  std::uint64_t step(std::uint64_t steps_max) {
-    std::uint64_t steps = steps_max;
-    for (const auto& lane : active_) steps = std::min(steps, lane.steps_left);
+  // Runs the first `used` lanes until the first event or the end of the budget. Returns the steps.
+  std::uint64_t step(std::size_t used, std::uint64_t steps_max) {
+    std::uint64_t steps = used < active_.size() ? std::min(steps_max, kTurn) : steps_max;
+    for (std::size_t i = 0; i < used; ++i) steps = std::min(steps, active_[i].steps_left);
     const Kernel& kernel = plan_.kernel_for(active_.size()).kernel;
     (bodies_ > 0 ? kernel.mixed : kernel.chain)(state_, steps);
-    for (std::size_t i = 0; i < active_.size(); ++i) {
+    for (std::size_t i = 0; i < used; ++i) {
       Lane& lane = active_[i];
       lane.steps_left -= steps;
       if (lane.stage == Lane::Stage::kChain) {
@@ -223,17 +226,38 @@ class LaneEngine final : public Engine {
     return true;
   }
 
+  // A kernel of one lane serves several jobs: another one comes to the front, so that none waits for the end
+  // of a long one.
+  void take_turns(std::size_t used) {
+    if (used >= active_.size()) return;
+    turn_ = turn_ % (active_.size() - 1) + 1;
+    const auto first = tail_offset(0);
+    const auto other = tail_offset(turn_);
+    std::swap(active_[0], active_[turn_]);
+    for (auto& row : state_.words) std::swap(row[0], row[turn_]);
+    std::swap(state_.phase[0], state_.phase[turn_]);
+    std::swap(state_.blocks[0], state_.blocks[turn_]);
+    std::swap(state_.stride[0], state_.stride[turn_]);
+    if (active_[0].stage == Lane::Stage::kTail) state_.blocks[0] = active_[0].tail.data() + other;
+    if (active_[turn_].stage == Lane::Stage::kTail) state_.blocks[turn_] = active_[turn_].tail.data() + first;
+  }
+
+  // How far a lane has read its padded end; 0 if it reads something else.
+  std::ptrdiff_t tail_offset(std::size_t i) const {
+    return active_[i].stage == Lane::Stage::kTail ? state_.blocks[i] - active_[i].tail.data() : 0;
+  }
+
   // Takes the last lane's job to lane i.
   void vacate(std::size_t i) {
     const std::size_t last = active_.size() - 1;
     if (active_[i].stage != Lane::Stage::kChain) --bodies_;
     if (i != last) {
       const bool is_in_tail = active_[last].stage == Lane::Stage::kTail;
-      const auto tail_offset = is_in_tail ? state_.blocks[last] - active_[last].tail.data() : 0;
+      const auto offset = tail_offset(last);
       active_[i] = std::move(active_[last]);
       for (auto& row : state_.words) row[i] = row[last];
       state_.phase[i] = state_.phase[last];
-      state_.blocks[i] = is_in_tail ? active_[i].tail.data() + tail_offset : state_.blocks[last];
+      state_.blocks[i] = is_in_tail ? active_[i].tail.data() + offset : state_.blocks[last];
       state_.stride[i] = state_.stride[last];
     }
     rest(last);
@@ -257,6 +281,7 @@ class LaneEngine final : public Engine {
   const Plan plan_;
   LaneState state_{};
   std::vector<Lane> active_;  // by lane; never grows beyond what is reserved, as `blocks` may point into it
+  std::size_t turn_ = 0;      // the lane that last came to the front
   std::size_t bodies_ = 0;    // lanes that are not in a chain
   std::deque<Job> waiting_;
   std::unordered_set<std::uint64_t> keys_;  // of all jobs here

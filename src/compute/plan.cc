@@ -45,9 +45,13 @@ Plan::Plan(std::vector<TimedKernel> kernels) {
     if (rate_when_full(timed) > kClearlyFaster * rate_when_full(*best)) best = &timed;
   }
   for (std::size_t jobs = 1; jobs <= best->kernel.lanes; ++jobs) {
+    const auto rate = [jobs](const TimedKernel& timed) {
+      return static_cast<double>(std::min(jobs, timed.kernel.lanes)) / timed.step_seconds;
+    };
     const TimedKernel* fastest = best;
     for (const auto& timed : kernels) {
-      if (timed.kernel.lanes >= jobs && timed.step_seconds < fastest->step_seconds) fastest = &timed;
+      const bool can_serve = timed.kernel.lanes >= jobs || timed.kernel.lanes == 1;
+      if (can_serve && rate(timed) > rate(*fastest)) fastest = &timed;
     }
     by_jobs_.push_back(*fastest);
   }

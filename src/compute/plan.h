@@ -8,6 +8,7 @@
 // Units:     seconds for one step, a compression in every lane.
 #pragma once
 
+#include <algorithm>
 #include <cstddef>
 #include <vector>
 
@@ -29,12 +30,16 @@ class Plan {
   // The lanes that are worth filling: those of the kernel with the highest rate, the narrower one where two
   // differ by less than measurements do.
   std::size_t lanes() const { return by_jobs_.size(); }
-  // The fastest that has a lane for each of 1 to lanes() jobs.
+  // The fastest for 1 to lanes() jobs: one that has a lane for each, or the one of a single lane, which then
+  // takes them in turn.
   const TimedKernel& kernel_for(std::size_t jobs) const { return by_jobs_[jobs - 1]; }
   // The same with fewer lanes; more than there are changes nothing.
   Plan limited_to(std::size_t lanes) const;
   // Compressions a second of `jobs` jobs, by the measured times.
-  double rate(std::size_t jobs) const { return static_cast<double>(jobs) / kernel_for(jobs).step_seconds; }
+  double rate(std::size_t jobs) const {
+    const TimedKernel& timed = kernel_for(jobs);
+    return static_cast<double>(std::min(jobs, timed.kernel.lanes)) / timed.step_seconds;
+  }
 
  private:
   std::vector<TimedKernel> by_jobs_;

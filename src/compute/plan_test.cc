@@ -18,7 +18,9 @@ TEST(Plan, FewJobsGoToTheNarrowKernel) {
   const Plan plan({timed("one", 1, 1.0), timed("nine", 9, 2.5), timed("sixteen", 16, 4.0)});
   EXPECT_EQ(plan.lanes(), 16u);
   EXPECT_EQ(plan.kernel_for(1).kernel.name, "one");
-  EXPECT_EQ(plan.kernel_for(2).kernel.name, "nine");
+  EXPECT_EQ(plan.kernel_for(2).kernel.name, "one");  // in turn: 1 a second, where "nine" does 0.8
+  EXPECT_EQ(plan.kernel_for(3).kernel.name, "nine");
+  EXPECT_DOUBLE_EQ(plan.rate(2), 1.0);
   EXPECT_EQ(plan.kernel_for(9).kernel.name, "nine");
   EXPECT_EQ(plan.kernel_for(10).kernel.name, "sixteen");
   EXPECT_DOUBLE_EQ(plan.rate(16), 4.0);
@@ -44,7 +46,7 @@ TEST(Plan, FasterWideKernelAlsoServesFewJobs) {
 TEST(Plan, FewerLanesKeepTheirKernels) {
   const Plan plan({timed("one", 1, 1.0), timed("nine", 9, 2.5), timed("sixteen", 16, 4.0)});
   EXPECT_EQ(plan.limited_to(2).lanes(), 2u);
-  EXPECT_EQ(plan.limited_to(2).kernel_for(2).kernel.name, "nine");
+  EXPECT_EQ(plan.limited_to(2).kernel_for(2).kernel.name, "one");
   EXPECT_EQ(plan.limited_to(99).lanes(), 16u);
 }
 

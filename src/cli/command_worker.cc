@@ -31,13 +31,7 @@ int run(const Context& context, const WorkerCommand& command) {
   if (!managers) return report(with_context(managers.error(), "--manager"));
   std::istringstream list(command.managers);
   for (std::string url; std::getline(list, url, ',');) options.managers.push_back(url);
-  if (!command.compute.empty()) {
-    options.target = compute::parse_target(command.compute);
-    if (!options.target) {
-      return report(fail(Code::kInvalid, "--compute '" + command.compute +
-                                             "' is not known: use avx512, avx2, sse4, neon, sve or scalar"));
-    }
-  }
+  if (!command.compute.empty()) options.target = compute::parse_target(command.compute);
   for (const auto& text : command.commands) {
     auto program = parse_program(text);
     if (!program) return report(program.error());
@@ -67,13 +61,19 @@ void add_worker_command(CLI::App& app, Context& context) {
                    "Threads that compute; 0 is one for each core that it may use")
       ->check(CLI::Range(0, 1024));
   command
-      ->add_option(
-          "--slots", options->worker.slots,
-          "Tasks computed at once; 0 is as many as the cores have lanes, and one command for each core")
+      ->add_option("--slots", options->worker.slots,
+                   "sha512 tasks at once, no more than there are lanes, and commands; 0 is all lanes, a "
+                   "command a core")
       ->check(CLI::Range(0, 1000));
-  command->add_option(
-      "--compute", options->compute,
-      "What computes: avx512, avx2, sse4, neon, sve or scalar [the best that the processor has]");
+  command
+      ->add_option("--compute", options->compute,
+                   "What computes: avx512, avx2, sse4, neon, sve or scalar [the best that the processor has]")
+      ->check(CLI::Validator(
+          [](const std::string& name) {
+            if (name.empty() || compute::parse_target(name)) return std::string();
+            return "'" + name + "' is not known: use avx512, avx2, sse4, neon, sve or scalar";
+          },
+          ""));
   add_duration(*command, "--checkpoint-interval", options->worker.checkpoint_interval,
                "How often a long task's progress is made safe at the manager");
   command->add_option("--name", options->worker.name, "What people call it [the host's name]");

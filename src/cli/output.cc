@@ -5,6 +5,7 @@
 #include <cctype>
 
 #include "base/time.h"
+#include "task/limits.h"
 
 namespace skep::cli {
 
@@ -75,7 +76,8 @@ std::string describe_task(const api::v1::Task& task, Instant now) {
       {"enqueued", format_instant(from_unix_ms(task.enqueued_at_ms()))},
       {"attempts", std::to_string(task.leases()) + " begun, " + std::to_string(task.attempts_failed()) +
                        " of " + std::to_string(options.max_attempts()) + " failed, " +
-                       std::to_string(task.workers_lost()) + " lost with their worker"}};
+                       std::to_string(task.workers_lost()) + " of " +
+                       std::to_string(limits::kWorkersLostMax) + " losses counted"}};
   if (!task.worker().empty()) rows.push_back({"worker", task.worker()});
   add_progress(task, now, rows);
   if (task.finished_at_ms() != 0)

@@ -43,7 +43,7 @@ std::string explain_queued(const ExplainInput& input) {
            " at once, and as many are.";
   }
   if (input.workers == 0) {
-    return text + "No worker is there." + (input.scaling.empty() ? "" : " Scaling: " + input.scaling);
+    return text + "No worker is there." + (input.scaling.empty() ? "" : " Scaling: " + input.scaling + ".");
   }
   if (input.workers_fit == 0) {
     const std::string what = record.spec.kind == "command" ? "program '" + record.spec.program + "'"

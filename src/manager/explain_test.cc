@@ -35,7 +35,7 @@ TEST_F(Explain, QueuedSaysWhatIsMissing) {
   expect("2 workers are there");
   input.workers = 0;
   input.scaling = "one is booting";
-  expect("No worker is there. Scaling: one is booting");
+  expect("No worker is there. Scaling: one is booting.");
   input.queue.settings.leased_max = 1;
   input.queue.counts.by_state[static_cast<std::size_t>(TaskState::kLeased)] = 1;
   expect("allows 1 leased task at once");

@@ -397,6 +397,23 @@ TEST_F(ServiceTest, ExtensionThatArrivedInTimeCountsHoweverLateItIsApplied) {
   EXPECT_EQ(get(id).state(), "leased");
 }
 
+TEST_F(ServiceTest, ScalerCountsAWorkersPlacesForCommandsWhileThereAreCommands) {
+  v1::RegisterRequest request;
+  request.set_slots(16);
+  request.set_commands(2);
+  request.add_kinds("sha512");
+  request.add_kinds("command");
+  request.add_programs("program");
+  call<v1::RegisterReply>([&](auto done) { service->register_worker(request, std::move(done)); }).value();
+  enqueue();
+  EXPECT_EQ(service->observe().slots_per_worker, 16u);
+  TaskSpec spec;
+  spec.kind = "command";
+  spec.program = "program";
+  enqueue(spec);
+  EXPECT_EQ(service->observe().slots_per_worker, 2u);
+}
+
 TEST_F(ServiceTest, ScalerDoesNotCountAWorkerThatCanTakeNothingOfWhatWaits) {
   call<Service::SeedWork>([&](auto done) { service->seed_get_work("10.0.0.7", 1, std::move(done)); }).value();
   EXPECT_EQ(service->observe().running, 1u);

@@ -1,9 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // command_threads.h - the threads that run tasks of kind command, one program each.
 //
-// Threads:   start, stop and hand_back from one executor; `finished` is called on the threads themselves.
-// Owns
-//            its threads.
+// Threads:   start and stop from one executor; `finished` is called on its own threads.
 // Ownership: borrows the clock. The destructor stops what runs and joins.
 #pragma once
 

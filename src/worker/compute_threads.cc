@@ -29,9 +29,10 @@ struct AddOrder {
 struct AdoptOrder {
   HashTask task;
 };
+enum class StopKind : std::uint8_t { kGiveUp, kHandBack, kHandBackWaiting };
 struct StopOrder {
   std::string lease;
-  bool is_hand_back = false;
+  StopKind kind = StopKind::kGiveUp;
 };
 using Order = std::variant<AddOrder, AdoptOrder, StopOrder>;
 
@@ -151,20 +152,16 @@ void ComputeThreads::Impl::carry_out(Core&, HashCore& hash, AdoptOrder order) {
 }
 
 void ComputeThreads::Impl::carry_out(Core& core, HashCore& hash, StopOrder order) {
-  api::v1::ReleasedLease released;
-  bool is_here = false;
-  if (order.is_hand_back) {
-    auto found = hash.hand_back(order.lease);
-    is_here = found.has_value();
-    if (found) released = std::move(*found);
-  } else {
-    is_here = hash.stop(order.lease);
-  }
+  std::optional<api::v1::ReleasedLease> released;
+  if (order.kind == StopKind::kHandBack) released = hash.hand_back(order.lease);
+  if (order.kind == StopKind::kHandBackWaiting) released = hash.hand_back_waiting(order.lease);
+  const bool is_stopped = order.kind == StopKind::kGiveUp ? hash.stop(order.lease) : released.has_value();
   {
     const MutexLock lock(mutex);
     const auto place = places.find(order.lease);
     if (place == places.end()) return;  // it has ended
-    if (!is_here) {
+    if (!is_stopped) {
+      if (order.kind == StopKind::kHandBackWaiting && place->second == &core) return;  // it has begun
       // It was given to another core in the meantime, or is on its way back.
       send(*place->second, std::move(order));
       return;
@@ -172,7 +169,7 @@ void ComputeThreads::Impl::carry_out(Core& core, HashCore& hash, StopOrder order
     places.erase(place);
     --core.tasks;
   }
-  if (order.is_hand_back) hand_back(std::move(released));
+  if (released) hand_back(std::move(*released));
 }
 
 void ComputeThreads::Impl::settle(Core& core, const std::vector<api::v1::Outcome>& outcomes) {
@@ -272,16 +269,20 @@ void ComputeThreads::start(api::v1::Lease lease) {
 
 void ComputeThreads::stop(const std::string& lease) {
   if (impl_->commands && impl_->commands->stop(lease)) return;
-  impl_->order(lease, {lease, false});
+  impl_->order(lease, {lease, StopKind::kGiveUp});
 }
 
 void ComputeThreads::hand_back(const std::string& lease) {
   const auto was_running = impl_->commands ? impl_->commands->stop(lease) : std::nullopt;
-  if (!was_running) return impl_->order(lease, {lease, true});
+  if (!was_running) return impl_->order(lease, {lease, StopKind::kHandBack});
   api::v1::ReleasedLease released;
   released.set_lease(lease);
   released.set_started(*was_running);
   impl_->hand_back(std::move(released));
+}
+
+void ComputeThreads::hand_back_waiting(const std::string& lease) {
+  impl_->order(lease, {lease, StopKind::kHandBackWaiting});
 }
 
 std::vector<HashProgress> ComputeThreads::progress() const {

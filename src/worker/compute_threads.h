@@ -60,6 +60,8 @@ class ComputeThreads {
   void stop(const std::string& lease);
   // Gives the task up and tells how far it came.
   void hand_back(const std::string& lease);
+  // The same for a sha512 task that has had no lane yet; one that has goes on, and nothing is told.
+  void hand_back_waiting(const std::string& lease);
 
   // Every task that has begun, as of some ten milliseconds ago.
   std::vector<HashProgress> progress() const;

@@ -192,6 +192,23 @@ TEST_F(ComputeThreadsTest, HandedBackTaskTellsWhatTheNextAttemptNeeds) {
             compute::to_hex(compute::reference_digest("a", released.iterations_done() + 10)));
 }
 
+TEST_F(ComputeThreadsTest, TaskWithoutALaneIsHandedBackAndOneThatRunsGoesOn) {
+  make({1}, 1);
+  start(hash("runs", kForEver));
+  EXPECT_TRUE(eventually([&] { return iterations_done("runs") > 0; }));
+  start(hash("waits", kForEver));
+  on_runner([&] {
+    threads->hand_back_waiting("runs");
+    threads->hand_back_waiting("waits");
+    return 0;
+  });
+  EXPECT_TRUE(eventually([&] { return is_returned("waits"); }));
+  EXPECT_FALSE(returned.at("waits").started());
+  EXPECT_FALSE(is_returned("runs"));
+  const auto done = iterations_done("runs");
+  EXPECT_TRUE(eventually([&] { return iterations_done("runs") > done; }));
+}
+
 TEST_F(ComputeThreadsTest, HandedBackCommandIsStoppedAndHasNoCheckpoint) {
   make({1}, 1);
   start(gate("runs"));

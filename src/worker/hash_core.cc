@@ -85,6 +85,12 @@ std::optional<api::v1::ReleasedLease> HashCore::hand_back(const std::string& lea
   return released;
 }
 
+std::optional<api::v1::ReleasedLease> HashCore::hand_back_waiting(const std::string& lease) {
+  const auto place = find(lease);
+  if (place == tasks_.end() || place->second.run) return std::nullopt;
+  return hand_back(lease);
+}
+
 HashSlice HashCore::run() {
   HashSlice slice;
   if (tasks_.empty()) return slice;

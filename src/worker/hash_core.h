@@ -58,6 +58,9 @@ class HashCore {
   // The same, with what the next attempt may go on from. Nothing: it is not here (any more).
   std::optional<api::v1::ReleasedLease> hand_back(const std::string& lease);
 
+  // The same for a task that has had no lane yet. Nothing: it has, or is not here.
+  std::optional<api::v1::ReleasedLease> hand_back_waiting(const std::string& lease);
+
   // Computes for a few milliseconds, or until nothing is left.
   HashSlice run();
 

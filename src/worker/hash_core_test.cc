@@ -172,6 +172,19 @@ TEST_F(HashCoreTest, HandedBackBeforeItBeganIsNotStarted) {
   EXPECT_TRUE(released->checkpoint().empty());
 }
 
+TEST_F(HashCoreTest, OnlyATaskThatHasHadNoLaneIsHandedBackAsWaiting) {
+  HashCore one = make(time, 1);
+  one.add(lease("runs", "body", kForEver));
+  one.add(lease("waits", "body", kForEver));
+  one.run();
+  EXPECT_FALSE(one.hand_back_waiting("runs").has_value());
+  EXPECT_FALSE(one.hand_back_waiting("unknown").has_value());
+  const auto released = one.hand_back_waiting("waits");
+  ASSERT_TRUE(released.has_value());
+  EXPECT_FALSE(released->started());
+  EXPECT_EQ(one.tasks(), 1u);
+}
+
 TEST_F(HashCoreTest, CheckpointThatMakesNoSenseIsNotUsed) {
   const std::string digest_of_one(64, 'x');
   for (const auto& [done, checkpoint] : {std::pair{0u, digest_of_one},

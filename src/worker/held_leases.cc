@@ -61,6 +61,14 @@ bool HeldLeases::can_ask_back(bool is_resumable_only) const {
                      [&](const auto& item) { return item.second.is_returnable(is_resumable_only); });
 }
 
+std::vector<std::string> HeldLeases::running_leases(Pool pool) const {
+  std::vector<std::string> names;
+  for (const auto& [lease, held] : held_) {
+    if (held.stage == Stage::kRunning && held.pool == pool) names.push_back(lease);
+  }
+  return names;
+}
+
 bool HeldLeases::is_asked_back(const std::string& lease) const {
   const auto place = held_.find(lease);
   return place != held_.end() && place->second.stage == Stage::kRunning && place->second.is_asked_back;

@@ -48,6 +48,7 @@ class HeldLeases {
   // that can go on elsewhere from a checkpoint. Each is named once.
   std::vector<std::string> ask_back(bool is_resumable_only);
   bool is_asked_back(const std::string& lease) const;
+  std::vector<std::string> running_leases(Pool pool) const;
 
   // Keeps the outcome of a running lease; what ran it. Nothing: it does not run here (any more).
   std::optional<Pool> finish(api::v1::Outcome outcome);

@@ -115,7 +115,9 @@ std::vector<Action> LeaseLoop::on_finished(Instant now, api::v1::Outcome outcome
 
 std::vector<Action> LeaseLoop::on_handed_back(Instant now, api::v1::ReleasedLease lease) {
   // Lost or cancelled in the meantime: it is nobody's to hand back.
-  if (held_.is_asked_back(lease.lease())) {
+  const bool was_waiting =
+      !lease.started() && is_draining() && held_.stage(lease.lease()) == HeldLeases::Stage::kRunning;
+  if (was_waiting || held_.is_asked_back(lease.lease())) {
     held_.forget(lease.lease());
     const std::string name = lease.lease();
     releasing_.emplace(name, std::move(lease));
@@ -419,6 +421,10 @@ void LeaseLoop::begin_drain(Instant now, DrainCause cause, Actions& actions) {
   drain_cause_ = cause;
   drain_began_ = now;
   if (is_acquiring()) actions.emplace_back(DoCancelAcquire{});
+  // What the threads were given ahead of their lanes is not to begin now.
+  if (options_.ahead == 0) return;
+  for (auto& lease : held_.running_leases(Pool::kLanes))
+    actions.emplace_back(DoHandBack{std::move(lease), true});
 }
 
 Instant LeaseLoop::forsaken_at() const {
@@ -427,7 +433,8 @@ Instant LeaseLoop::forsaken_at() const {
 }
 
 void LeaseLoop::ask_back(bool is_resumable_only, Actions& actions) {
-  for (auto& lease : held_.ask_back(is_resumable_only)) actions.emplace_back(DoHandBack{std::move(lease)});
+  for (auto& lease : held_.ask_back(is_resumable_only))
+    actions.emplace_back(DoHandBack{std::move(lease), false});
 }
 
 bool LeaseLoop::is_drained(Instant now) const {

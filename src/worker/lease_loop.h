@@ -67,6 +67,7 @@ struct DoStop {  // abort the running task; no on_finished is expected, and one 
 };
 struct DoHandBack {  // stop it and call on_handed_back, unless it finishes first
   std::string lease;
+  bool is_only_if_waiting = false;  // no lane has it yet; else leave it alone, and no call is expected
 };
 struct DoComplete {
   std::vector<api::v1::Outcome> outcomes;

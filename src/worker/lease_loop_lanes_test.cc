@@ -108,6 +108,23 @@ TEST_F(LeaseLoopWithLanes, CommandsAreAskedForApart) {
   EXPECT_EQ(find<DoAcquire>(actions)->pool, Pool::kCommands);
 }
 
+TEST_F(LeaseLoopWithLanes, DrainTakesBackAtOnceWhatHasNoLane) {
+  begin();
+  loop.on_acquired(now, many(34, "sha512"));
+  const auto actions = loop.drain(now, DrainCause::kSignal);
+  EXPECT_EQ(count<DoHandBack>(actions), 34u);  // the threads know which of them have no lane
+  ASSERT_TRUE(find<DoHandBack>(actions));
+  EXPECT_TRUE(find<DoHandBack>(actions)->is_only_if_waiting);
+  v1::ReleasedLease waiting;
+  waiting.set_lease("sha51233");
+  const auto released = loop.on_handed_back(now, waiting);
+  ASSERT_TRUE(find<DoRelease>(released));
+  EXPECT_FALSE(find<DoRelease>(released)->leases[0].started());
+  // The others run on, and are asked back for good when the drain's time is over.
+  EXPECT_EQ(loop.running(), 33u);
+  EXPECT_EQ(count<DoHandBack>(later(seconds(20))), 33u);
+}
+
 TEST_F(LeaseLoopWithLanes, WorkerWithoutProgramsAsksForNoCommands) {
   LoopOptions none = with_lanes();
   none.commands = 0;

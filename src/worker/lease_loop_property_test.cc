@@ -48,6 +48,7 @@ class World {
       case 7:
         return finish_one();
       case 8:
+        answer_waiting();
         return answer_hand_back();
       default:
         return carry_out(loop_.tick(now_));
@@ -64,6 +65,7 @@ class World {
       answer_release();
       answer_heartbeat();
       answer_acquire();
+      answer_waiting();
       answer_hand_back();
       finish_one();
       pass_time();
@@ -144,7 +146,11 @@ class World {
   void carry_out_one(const DoHandBack& hand_back) {
     if (!running_.contains(hand_back.lease)) complain("asked back but not running: " + hand_back.lease);
     if (!loop_.is_draining()) complain("asked back without a drain: " + hand_back.lease);
-    asked_back_.push_back(hand_back.lease);
+    if (!hand_back.is_only_if_waiting) {
+      asked_back_.push_back(hand_back.lease);
+    } else if (random_.chance(0.5)) {
+      waiting_back_.push_back(hand_back.lease);  // it has no lane yet; the others have begun
+    }
   }
   void carry_out_one(const DoComplete& complete) {
     begin(completing_, "complete");
@@ -296,6 +302,17 @@ class World {
     return is_at(lease, Place::kWaiting) || (is_at(lease, Place::kRunning) && !running_.contains(lease));
   }
 
+  void answer_waiting() {
+    if (waiting_back_.empty() || is_over_) return;
+    v1::ReleasedLease released;
+    released.set_lease(waiting_back_.back());
+    waiting_back_.pop_back();
+    // It has finished, was stopped or handed back for good in the meantime.
+    if (running_.erase(released.lease()) == 0) return;
+    places_[released.lease()] = Place::kWaiting;
+    carry_out(loop_.on_handed_back(now_, released));
+  }
+
   void answer_hand_back() {
     if (asked_back_.empty() || is_over_) return;
     const std::string lease = asked_back_.back();
@@ -350,6 +367,7 @@ class World {
   std::set<std::string> running_;  // in the shell
   std::vector<std::string> stopped_;
   std::vector<std::string> asked_back_;
+  std::vector<std::string> waiting_back_;
   std::vector<std::string> sent_;      // in the Complete under way
   std::vector<std::string> released_;  // in the Release under way
   std::vector<std::string> listed_;    // in the last heartbeat

@@ -167,7 +167,8 @@ class Shell {
     }
     long_polls_->client().acquire(std::move(request), within(acquire.wait + kAcquireSlack),
                                   [this, pool = acquire.pool](Result<v1::AcquireReply> reply) {
-                                    note_failure("acquire", reply);
+                                    // A drain abandons it: that is no failure.
+                                    if (!loop_.is_draining()) note_failure("acquire", reply);
                                     carry_out(loop_.on_acquired(executor_.now(), std::move(reply), pool));
                                   });
   }
@@ -183,7 +184,10 @@ class Shell {
     threads_.stop(stop.lease);
   }
 
-  void carry_out_one(DoHandBack hand_back) { threads_.hand_back(hand_back.lease); }
+  void carry_out_one(DoHandBack hand_back) {
+    hand_back.is_only_if_waiting ? threads_.hand_back_waiting(hand_back.lease)
+                                 : threads_.hand_back(hand_back.lease);
+  }
 
   void carry_out_one(DoComplete complete) {
     v1::CompleteRequest request;
@@ -321,7 +325,6 @@ class Shell {
 std::vector<std::uint32_t> spread(std::uint32_t slots, std::uint32_t cores) {
   std::vector<std::uint32_t> out(std::min(slots, cores), slots / cores);
   for (std::uint32_t i = 0; i < slots % cores; ++i) ++out[i];
-  if (slots < cores) std::fill(out.begin(), out.end(), 1);
   return out;
 }
 

@@ -4,9 +4,10 @@
 // One runner carries the loop (worker/lease_loop.h), compute threads run the tasks, and three links to the
 // manager carry the long-poll, the heartbeats and everything else, so that none of them waits behind another.
 //
-// Threads:   run_worker blocks the caller's thread until the worker is done. DrainHandle: any thread; copies
-// share. Errors:    kInvalid: an option is wrong, one sentence. Everything later is an exit code. Ownership:
-// nothing is left when run_worker returns: no thread, child process or file.
+// Threads:   run_worker blocks the caller's thread until the worker is done. DrainHandle: any thread.
+// Errors:    kInvalid: an option is wrong, one sentence. Everything later is an exit code.
+// Ownership: copies of a DrainHandle share. Nothing is left when run_worker returns: no thread, no child
+//            process, no file.
 #pragma once
 
 #include <cstdint>
@@ -27,8 +28,8 @@ namespace skep::worker {
 struct WorkerOptions {
   std::vector<std::string> managers;  // URLs, at least one; more are learnt from the managers' answers
   std::uint32_t cores = 0;            // threads that compute; 0: the cores that this process may use
-  std::uint32_t slots = 0;  // sha512 tasks at once, and commands; 0: as many sha512 tasks as the cores have
-                            // lanes worth filling, and one command for each core
+  std::uint32_t slots = 0;  // commands at once, and sha512 tasks, of these no more than there are lanes; 0: a
+                            // task for each lane and a command for each core
   std::uint32_t prefetch = 0;             // tasks that are here beside them at most; 0: four times as many
   std::optional<compute::Target> target;  // what computes; nothing: the best that the processor has
   std::string name;                       // "": the host's

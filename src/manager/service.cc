@@ -68,7 +68,7 @@ void Service::stop(UniqueFunction<void()> stopped) {
 
 // ---- what the host says ----
 
-void Service::on_notice(const queue::Notice& notice, const TaskRecord* record) {
+void Service::on_notice(const queue::Notice& notice, std::optional<TaskState> state) {
   events_.add(executor_.now(), "task", notice.id.to_string(), std::string(queue::notice_name(notice.kind)),
               notice.detail);
   if (notice.kind == queue::NoticeKind::kMismatch) {
@@ -79,7 +79,7 @@ void Service::on_notice(const queue::Notice& notice, const TaskRecord* record) {
   if (notice.kind == queue::NoticeKind::kDead) {
     log_.warn("task is dead", {{"task", notice.id.to_string()}, {"reason", notice.detail}});
   }
-  const bool is_finished = record == nullptr || is_terminal(record->state);
+  const bool is_finished = !state || is_terminal(*state);
   if (!is_finished) return;
   const auto found = task_waiters_.find(notice.id);
   if (found == task_waiters_.end()) return;

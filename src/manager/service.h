@@ -162,7 +162,7 @@ class Service final : private HostListener, public scaler::Fleet {
   };
 
   // HostListener
-  void on_notice(const queue::Notice& notice, const TaskRecord* record) override;
+  void on_notice(const queue::Notice& notice, std::optional<TaskState> state) override;
   void on_state(HostState state, const std::string& problem) override;
   void on_batch() override;
 

@@ -57,10 +57,9 @@ std::vector<Service::SeedClaim> Service::seed_claims(Turn& turn, const std::stri
                                                      std::uint64_t connection) {
   const auto claim = [&](const LeaseToken& token) -> SeedClaim {
     auto* shard = turn.shard(token.task.shard);
-    const auto* record = shard == nullptr ? nullptr : shard->find(token.task);
-    const bool is_open = record != nullptr && !is_terminal(record->state);
-    return {token, record == nullptr ? 0 : record->spec.iterations, is_open,
-            record == nullptr ? Instant() : record->leased_at};
+    const auto record = shard == nullptr ? std::nullopt : shard->find(token.task);
+    if (!record) return {token, 0, false, Instant()};
+    return {token, record->spec.iterations, !is_terminal(record->state), record->leased_at};
   };
   const auto& held = seed_leases_[id];
   for (const auto& lease : held) {

@@ -149,8 +149,8 @@ void Service::answer_task(TaskId id, Reply<api::v1::Task> reply) {
   host_.submit<api::v1::Task>(
       [this, id](Turn& turn) -> Result<api::v1::Task> {
         auto* shard = turn.shard(id.shard);
-        const TaskRecord* record = shard == nullptr ? nullptr : shard->find(id);
-        if (record == nullptr) return not_here(id);
+        const auto record = shard == nullptr ? std::nullopt : shard->find(id);
+        if (!record) return not_here(id);
         api::v1::Task task;
         fill_task(*record, *shard, task);
         return task;
@@ -192,8 +192,8 @@ void Service::wait_for_task(TaskId id, Instant until, IsWanted is_wanted, Reply<
   host_.submit<bool>(
       [id](Turn& turn) -> Result<bool> {
         auto* shard = turn.shard(id.shard);
-        const TaskRecord* record = shard == nullptr ? nullptr : shard->find(id);
-        if (record == nullptr) return not_here(id);
+        const auto record = shard == nullptr ? std::nullopt : shard->find(id);
+        if (!record) return not_here(id);
         return is_terminal(record->state);
       },
       [this, waiter, id, until](Result<bool> is_finished) {
@@ -223,8 +223,8 @@ void Service::get_result(TaskId id, Reply<Blob> reply) {
   host_.submit<void>(
       [id](Turn& turn) -> Result<void> {
         auto* shard = turn.shard(id.shard);
-        const TaskRecord* record = shard == nullptr ? nullptr : shard->find(id);
-        if (record == nullptr) return not_here(id);
+        const auto record = shard == nullptr ? std::nullopt : shard->find(id);
+        if (!record) return not_here(id);
         if (record->state != TaskState::kDone) {
           return fail(Code::kConflict, "task " + id.to_string() + " is " +
                                            std::string(state_name(record->state)) + " and has no result");

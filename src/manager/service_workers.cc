@@ -280,7 +280,7 @@ void Service::complete(api::v1::CompleteRequest request, Reply<api::v1::Complete
           item.set_detail(detail);
           if (item.status() != "ok") continue;
           if (worker != nullptr) ++(outcome.failed() ? worker->failed : worker->completed);
-          if (const auto* record = shard->find(token.value().task); record != nullptr && !outcome.failed())
+          if (const auto record = shard->find(token.value().task); record && !outcome.failed())
             learn(outcome, *record);
         }
         return message;

@@ -69,7 +69,8 @@ ShardHost::ShardHost(Executor& executor, store::Store& store, HostListener& list
       random_(random),
       log_(std::move(log)),
       session_(store.open_session(executor)),
-      reload_delay_(options.reload_first) {}
+      reload_delay_(options.reload_first),
+      bodies_(options.body_cache_bytes) {}
 
 ShardHost::~ShardHost() {
   *alive_ = false;
@@ -90,7 +91,7 @@ Result<void> ShardHost::claim_and_load() {
   totals_before_ = totals_committed_;  // what was counted since never happened
   shards_.clear();
   effects_.clear();
-  forget_bodies();
+  bodies_.clear();
   for (ShardId id = 0; id < store_.shard_count(); ++id) {
     SKEP_TRY(const Epoch epoch, store_.claim(id));
     auto shard = std::make_unique<queue::Shard>(id, epoch, random_.split(), options_.shard);
@@ -128,10 +129,15 @@ void ShardHost::set_state(HostState state, std::string problem) {
   listener_.on_state(state_, problem_);
 }
 
+// What was applied and not handed to the store goes with what was not applied.
 void ShardHost::fail_pending(const Error& error) {
-  auto pending = std::move(pending_);
-  pending_.clear();
-  for (auto& request : pending) request->finish(error);
+  effects_.clear();
+  has_ticked_ = false;
+  for (auto* list : {&applied_, &pending_}) {
+    auto requests = std::move(*list);
+    list->clear();
+    for (auto& request : requests) request->finish(error);
+  }
 }
 
 void ShardHost::stop(UniqueFunction<void()> stopped) {
@@ -146,7 +152,7 @@ void ShardHost::stop(UniqueFunction<void()> stopped) {
 }
 
 void ShardHost::stop_if_idle() {
-  if (!stopped_ || is_committing_ || (state_ == HostState::kServing && !pending_.empty())) return;
+  if (!stopped_ || is_committing_ || (state_ == HostState::kServing && pending() > 0)) return;
   executor_.cancel(timer_);
   timer_ = 0;
   set_state(HostState::kStopped, "the manager is stopping");
@@ -165,9 +171,9 @@ void ShardHost::push(std::unique_ptr<Request> request) {
                                                  : "the store does not serve: " + problem_));
     return;
   }
-  if (pending_.size() >= options_.pending_max) {
+  if (pending() >= options_.pending_max) {
     request->finish(
-        fail(Code::kUnavailable, std::to_string(pending_.size()) + " requests wait for the store already"));
+        fail(Code::kUnavailable, std::to_string(pending()) + " requests wait for the store already"));
     return;
   }
   pending_.push_back(std::move(request));
@@ -175,7 +181,7 @@ void ShardHost::push(std::unique_ptr<Request> request) {
 }
 
 void ShardHost::schedule() {
-  if (is_scheduled_ || is_committing_ || state_ != HostState::kServing) return;
+  if (is_scheduled_ || state_ != HostState::kServing) return;
   is_scheduled_ = true;
   executor_.post([this, alive = alive_] {
     if (!*alive) return;
@@ -185,42 +191,51 @@ void ShardHost::schedule() {
 }
 
 void ShardHost::run_batch() {
-  if (is_committing_ || state_ != HostState::kServing) return;
+  if (state_ != HostState::kServing) return;
   if (alive_at_ != kNoInstant) note_alive();
-  in_flight_ = std::move(pending_);
+  apply_pending();
+  if (!is_committing_) commit_applied();
+}
+
+void ShardHost::apply_pending() {
+  auto requests = std::move(pending_);
   pending_.clear();
   const Instant now = executor_.now();
   Turn turn(*this, now);
-  // Before time takes its toll: a heartbeat that waited for the commit before this one came in time.
-  for (auto& request : in_flight_) request->apply(turn);
+  // Before time takes its toll: a heartbeat that waited to be applied came in time.
+  for (auto& request : requests) request->apply(turn);
+  std::move(requests.begin(), requests.end(), std::back_inserter(applied_));
   for (auto& shard : shards_) {
     if (shard->wake_at() > now) continue;
     has_ticked_ = true;
     shard->tick(now, options_.timer_events_max, effects_[shard->id()]);
   }
   serve_parked(turn);
-  commit(now);
 }
 
-void ShardHost::commit(Instant now) {
+std::vector<store::ShardBatch> ShardHost::take_changes(bool& needs_sync) {
   std::vector<store::ShardBatch> batches;
-  bool needs_sync = false;
-  in_flight_notices_.clear();
+  Turn turn(*this, executor_.now());
   for (auto& [id, effects] : effects_) {
-    std::move(effects.notices.begin(), effects.notices.end(), std::back_inserter(in_flight_notices_));
+    std::move(effects.notices.begin(), effects.notices.end(), std::back_inserter(in_flight_.notices));
     needs_sync |= effects.needs_sync;
     if (effects.changes.empty()) continue;
-    Turn turn(*this, now);
     store::ShardBatch batch{id, turn.shard(id)->epoch(), {}};
     batch.mutations.reserve(effects.changes.size());
-    for (auto& change : effects.changes) {
-      batch.mutations.push_back(to_mutation(std::move(change)));
-    }
+    for (auto& change : effects.changes) batch.mutations.push_back(to_mutation(std::move(change)));
     batches.push_back(std::move(batch));
   }
   effects_.clear();
+  return batches;
+}
+
+void ShardHost::commit_applied() {
+  bool needs_sync = false;
+  in_flight_ = {std::move(applied_), {}, std::exchange(has_ticked_, false), bodies_.mark(), totals()};
+  applied_.clear();
+  auto batches = take_changes(needs_sync);
   is_committing_ = true;
-  commit_began_ = now;
+  commit_began_ = executor_.now();
   if (batches.empty()) {
     on_committed(ok());
     return;
@@ -237,42 +252,35 @@ void ShardHost::commit(Instant now) {
 
 void ShardHost::on_committed(Result<void> result) {
   is_committing_ = false;
+  auto done = std::move(in_flight_);
+  in_flight_ = {};
+  commit_stats_.requests += done.requests.size();
   if (!result) {
     ++commit_stats_.failed;
-    uncommitted_bodies_.clear();
-    in_flight_notices_.clear();
-    finish_batch(result);
+    for (auto& request : done.requests) request->finish(result);
     // What is in memory is ahead of what is stored: begin again from there.
     reload_later(with_context(result.error(), "commit"));
     stop_if_idle();
     return;
   }
-  totals_committed_ = totals();
-  for (auto& [id, body] : uncommitted_bodies_) remember_body(id, body);
-  uncommitted_bodies_.clear();
-  const bool has_changed = !in_flight_notices_.empty() || has_ticked_;
-  has_ticked_ = false;
-  finish_batch(result);
-  auto notices = std::move(in_flight_notices_);
-  in_flight_notices_.clear();
-  Turn turn(*this, executor_.now());
-  for (const auto& notice : notices) {
-    queue::Shard* shard = turn.shard(notice.id.shard);
-    const TaskRecord* record = shard == nullptr ? nullptr : shard->find(notice.id);
-    if (record == nullptr || is_terminal(record->state)) forget_body(notice.id);
-    listener_.on_notice(notice, record);
-  }
-  if (has_changed) listener_.on_batch();
+  totals_committed_ = done.totals;
+  bodies_.settle(done.bodies_mark);
+  for (auto& request : done.requests) request->finish(result);
+  tell(done.notices);
+  if (!done.notices.empty() || done.has_ticked) listener_.on_batch();
   set_timer();
-  if (!pending_.empty()) schedule();
+  if (pending() > 0 || !effects_.empty()) schedule();
   stop_if_idle();
 }
 
-void ShardHost::finish_batch(const Result<void>& result) {
-  auto finished = std::move(in_flight_);
-  in_flight_.clear();
-  commit_stats_.requests += finished.size();
-  for (auto& request : finished) request->finish(result);
+void ShardHost::tell(const std::vector<queue::Notice>& notices) {
+  Turn turn(*this, executor_.now());
+  for (const auto& notice : notices) {
+    queue::Shard* shard = turn.shard(notice.id.shard);
+    const auto state = shard == nullptr ? std::nullopt : shard->state_of(notice.id);
+    if (!state || is_terminal(*state)) bodies_.forget(notice.id);
+    listener_.on_notice(notice, state);
+  }
 }
 
 void ShardHost::note_alive() {
@@ -414,9 +422,8 @@ void ShardHost::give_back_unreadable(const std::string& worker, const queue::Lea
   submit<void>(
       [this, worker, token = task.token, is_gone, problem](Turn& turn) -> Result<void> {
         auto* shard = turn.shard(token.task.shard);
-        const auto* record = shard == nullptr ? nullptr : shard->find(token.task);
-        if (record == nullptr || is_terminal(record->state))
-          return ok();  // over meanwhile, and the body with it
+        const auto state = shard == nullptr ? std::nullopt : shard->state_of(token.task);
+        if (!state || is_terminal(*state)) return ok();  // over meanwhile, and the body with it
         log_.error("the body of a leased task can not be read",
                    {{"task", token.task.to_string()}, {"problem", problem.message}});
         // Refused: the lease is over already.
@@ -438,7 +445,7 @@ void ShardHost::read(std::vector<store::BlobKey> keys, UniqueFunction<void(Resul
   std::vector<store::BlobKey> missing;
   std::vector<std::size_t> places;
   for (std::size_t i = 0; i < keys.size(); ++i) {
-    if (keys[i].kind == store::BlobKind::kBody) found[i] = cached_body(keys[i].task);
+    if (keys[i].kind == store::BlobKind::kBody) found[i] = bodies_.find(keys[i].task);
     if (found[i]) continue;
     missing.push_back(keys[i]);
     places.push_back(i);
@@ -503,44 +510,9 @@ void ShardHost::read_each(std::vector<store::BlobKey> keys,
 void ShardHost::hold_bodies(const queue::Enqueue& command, const Result<queue::EnqueueReply>& reply) {
   if (!reply) return;
   for (std::size_t i = 0; i < command.items.size(); ++i) {
-    if (!reply.value()[i].is_existing && command.items[i].body) {
-      uncommitted_bodies_[reply.value()[i].id] = command.items[i].body;
-    }
+    const auto& enqueued = reply.value()[i];
+    if (!enqueued.is_existing && command.items[i].body) bodies_.add(enqueued.id, command.items[i].body);
   }
-}
-
-void ShardHost::forget_body(const TaskId& id) {
-  const auto found = bodies_.find(id);
-  if (found == bodies_.end()) return;
-  body_bytes_ -= found->second->body->size();
-  body_order_.erase(found->second);
-  bodies_.erase(found);
-}
-
-void ShardHost::remember_body(const TaskId& id, const Blob& body) {
-  if (bodies_.contains(id) || body->size() > options_.body_cache_bytes) return;
-  body_order_.push_back({id, body});
-  bodies_[id] = std::prev(body_order_.end());
-  body_bytes_ += body->size();
-  while (body_bytes_ > options_.body_cache_bytes) {
-    body_bytes_ -= body_order_.front().body->size();
-    bodies_.erase(body_order_.front().id);
-    body_order_.pop_front();
-  }
-}
-
-Blob ShardHost::cached_body(const TaskId& id) {
-  if (const auto fresh = uncommitted_bodies_.find(id); fresh != uncommitted_bodies_.end())
-    return fresh->second;
-  const auto found = bodies_.find(id);
-  return found == bodies_.end() ? nullptr : found->second->body;
-}
-
-void ShardHost::forget_bodies() {
-  body_order_.clear();
-  bodies_.clear();
-  uncommitted_bodies_.clear();
-  body_bytes_ = 0;
 }
 
 }  // namespace skep::manager

@@ -3,17 +3,17 @@
 // answers.
 //
 // The loop: take every request that waits, apply each to its shard, hand all changes to the store as one
-// commit, and when that is durable give the answers. While a commit is under way the next batch gathers:
-// group commit without timers or locks. Leases are the exception: they are handed out as soon as they are
-// applied (queue/effects.h). After a commit that failed, or whose outcome is unknown, every shard is claimed
-// at a higher epoch and loaded again before anything else is served.
+// commit, and when that is durable give the answers. While a commit is under way requests are applied as they
+// come, and what they change gathers as the next batch: group commit without timers or locks, and the disk
+// never waits for the core. Leases are handed out as soon as they are applied (queue/effects.h). After a
+// commit that failed, or whose outcome is unknown, every shard is claimed at a higher epoch and loaded again
+// before anything else is served; what was applied since is refused.
 //
 // Threads:   everything on the executor given, but pending() which is for that executor too.
 // Errors:    a request's own refusal, or what became of its commit: kUnavailable (not written),
 // kUnknownOutcome. Ownership: borrows executor, store and listener, which must outlive it.
 #pragma once
 
-#include <deque>
 #include <list>
 #include <memory>
 #include <string>
@@ -23,6 +23,7 @@
 #include "base/executor.h"
 #include "base/log.h"
 #include "base/random.h"
+#include "manager/body_cache.h"
 #include "queue/shard.h"
 #include "store/store.h"
 
@@ -46,8 +47,8 @@ std::string_view host_state_name(HostState state);
 class HostListener {
  public:
   virtual ~HostListener() = default;
-  // `record` is the task's state now; null if it is gone by now.
-  virtual void on_notice(const queue::Notice& notice, const TaskRecord* record) = 0;
+  // `state` is the task's now, which may be ahead of what is durable; nothing if it is gone by now.
+  virtual void on_notice(const queue::Notice& notice, std::optional<TaskState> state) = 0;
   virtual void on_state(HostState state, const std::string& problem) = 0;
   // Once after each batch that changed something.
   virtual void on_batch() = 0;
@@ -128,7 +129,7 @@ class ShardHost {
   HostState state() const { return state_; }
   const std::string& problem() const { return problem_; }
   const std::vector<std::unique_ptr<queue::Shard>>& shards() const { return shards_; }
-  std::size_t pending() const { return pending_.size(); }
+  std::size_t pending() const { return pending_.size() + applied_.size(); }
   struct CommitStats {
     std::uint64_t commits = 0;
     std::uint64_t failed = 0;
@@ -157,24 +158,22 @@ class ShardHost {
   void forgive_since(Instant begin);
   void schedule();
   void run_batch();
+  void apply_pending();
+  void commit_applied();
   void serve_parked(Turn& turn);
   bool try_acquire(Turn& turn, Acquire& request);
   void hand_out(std::string worker, std::vector<queue::LeasedTask> leased,
                 UniqueFunction<void(Result<std::vector<GrantedLease>>)> done);
   void give_back_unreadable(const std::string& worker, const queue::LeasedTask& task, const Error& problem);
-  void commit(Instant now);
+  std::vector<store::ShardBatch> take_changes(bool& needs_sync);
   void on_committed(Result<void> result);
-  void finish_batch(const Result<void>& result);
+  void tell(const std::vector<queue::Notice>& notices);
   void fail_pending(const Error& error);
   void set_timer();
   Result<void> claim_and_load();
   void reload_later(const Error& why);
   void set_state(HostState state, std::string problem);
   void hold_bodies(const queue::Enqueue& command, const Result<queue::EnqueueReply>& reply);
-  void remember_body(const TaskId& id, const Blob& body);
-  void forget_body(const TaskId& id);
-  Blob cached_body(const TaskId& id);
-  void forget_bodies();
   void stop_if_idle();
 
   Executor& executor_;
@@ -187,15 +186,23 @@ class ShardHost {
 
   HostState state_ = HostState::kLoading;
   std::string problem_;
-  std::vector<std::unique_ptr<queue::Shard>> shards_;    // by id
-  std::unordered_map<ShardId, queue::Effects> effects_;  // of the batch that is applied
+  std::vector<std::unique_ptr<queue::Shard>> shards_;  // by id
+  // A request is pending, then applied (and its effects here), then in flight with its commit.
   std::vector<std::unique_ptr<Request>> pending_;
-  std::vector<std::unique_ptr<Request>> in_flight_;
-  std::vector<queue::Notice> in_flight_notices_;
+  std::vector<std::unique_ptr<Request>> applied_;
+  std::unordered_map<ShardId, queue::Effects> effects_;
+  bool has_ticked_ = false;  // since the last commit: results may have become pullable again
+  struct InFlight {
+    std::vector<std::unique_ptr<Request>> requests;
+    std::vector<queue::Notice> notices;
+    bool has_ticked = false;
+    std::uint64_t bodies_mark = 0;
+    queue::Totals totals;
+  };
+  InFlight in_flight_;
   std::list<Parked> parked_;
   bool is_committing_ = false;
   bool is_scheduled_ = false;
-  bool has_ticked_ = false;  // in the batch under way: results may have become pullable again
   std::size_t next_shard_ = 0;
   std::size_t next_lease_shard_ = 0;
   TimerId timer_ = 0;
@@ -208,17 +215,7 @@ class ShardHost {
   queue::Totals totals_committed_;  // as of the last commit
   UniqueFunction<void()> stopped_;
 
-  // A body is in uncommitted_bodies_ until the store has it, then for a while in this cache, the oldest
-  // first.
-  struct CachedBody {
-    TaskId id;
-    Blob body;
-  };
-  std::list<CachedBody> body_order_;
-  std::unordered_map<TaskId, std::list<CachedBody>::iterator> bodies_;
-  std::size_t body_bytes_ = 0;
-  std::unordered_map<TaskId, Blob> uncommitted_bodies_;
-
+  BodyCache bodies_;
   std::shared_ptr<bool> alive_ = std::make_shared<bool>(true);  // replies that come after the end are dropped
 };
 

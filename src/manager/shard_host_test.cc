@@ -80,7 +80,9 @@ std::unique_ptr<store::Session> HeldStore::open_session(Executor& executor) {
 
 class Listener final : public HostListener {
  public:
-  void on_notice(const queue::Notice& notice, const TaskRecord*) override { notices.push_back(notice.kind); }
+  void on_notice(const queue::Notice& notice, std::optional<TaskState>) override {
+    notices.push_back(notice.kind);
+  }
   void on_state(HostState state, const std::string&) override { states.push_back(state); }
   void on_batch() override { ++batches; }
 

@@ -104,7 +104,7 @@ Result<EnqueueReply> Shard::apply(const Enqueue& command, Instant now, Effects& 
 Enqueued Shard::enqueue_one(const Enqueue::Item& item, Instant now, Effects& effects) {
   if (!item.spec.idempotency_key.empty()) {
     const auto known = keys_.find({item.spec.queue, item.spec.idempotency_key});
-    if (known != keys_.end()) return {known->second, tasks_.at(known->second).state, true};
+    if (known != keys_.end()) return {known->second, *tasks_.state_of(known->second), true};
   }
   SKEP_CHECK(next_sequence_ <= kSequenceMax, "sequences of an epoch are used up");
   TaskRecord record;
@@ -116,16 +116,16 @@ Enqueued Shard::enqueue_one(const Enqueue::Item& item, Instant now, Effects& eff
   record.state = item.spec.delay > Duration::zero() ? TaskState::kDelayed : TaskState::kQueued;
   record.queued_at = record.state == TaskState::kQueued ? now : kNoInstant;
   make_queue(record.spec.queue);
-  const TaskId id = record.id;
-  TaskRecord& stored = tasks_.emplace_hint(tasks_.end(), id, std::move(record))->second;
-  index(stored);
+  tasks_.set(record);
+  index(record);
   ++totals_.enqueued;
-  totals_.enqueued_iterations += stored.spec.iterations;
-  if (stored.spec.kind != "sha512") ++totals_.enqueued_others;
+  totals_.enqueued_iterations += record.spec.iterations;
+  if (record.spec.kind != "sha512") ++totals_.enqueued_others;
   static const auto kEmpty = std::make_shared<const std::string>();
-  put(stored, effects, true, item.body ? item.body : kEmpty);
-  effects.notices.push_back({NoticeKind::kEnqueued, stored.id, {}});
-  return {stored.id, stored.state, false};
+  effects.notices.push_back({NoticeKind::kEnqueued, record.id, {}});
+  const Enqueued enqueued{record.id, record.state, false};
+  put(std::move(record), effects, true, item.body ? item.body : kEmpty);
+  return enqueued;
 }
 
 // ---- the end of an attempt ----
@@ -137,20 +137,20 @@ bool Shard::was_issued(const TaskRecord& record, const LeaseToken& token) const 
   return is_known || token.epoch < epoch_;
 }
 
-Result<TaskRecord*> Shard::current_lease(const LeaseToken& token, std::string_view verb) {
-  TaskRecord* record = find_task(token.task);
-  if (record == nullptr) return fail(Code::kNotFound, "there is no task " + token.task.to_string());
+Result<TaskRecord> Shard::current_lease(const LeaseToken& token, std::string_view verb) {
+  auto record = tasks_.get(token.task);
+  if (!record) return fail(Code::kNotFound, "there is no task " + token.task.to_string());
   if (record->state != TaskState::kLeased || record->lease_token() != token) {
     return fail(Code::kStaleLease, "lease " + token.to_string() + " is over, so it can not " +
                                        std::string(verb) + ": the task is " +
                                        std::string(state_name(record->state)));
   }
-  return record;
+  return std::move(*record);
 }
 
 Result<Completed> Shard::apply(const Complete& command, Instant now, Effects& effects) {
-  TaskRecord* record = find_task(command.token.task);
-  if (record == nullptr) return fail(Code::kNotFound, "there is no task " + command.token.task.to_string());
+  auto record = tasks_.get(command.token.task);
+  if (!record) return fail(Code::kNotFound, "there is no task " + command.token.task.to_string());
   if (!was_issued(*record, command.token)) {
     return fail(Code::kStaleLease, "lease " + command.token.to_string() + " was never given");
   }
@@ -180,46 +180,46 @@ Result<Completed> Shard::apply(const Complete& command, Instant now, Effects& ef
   });
   ++totals_.completed;
   totals_.completed_iterations += record->spec.iterations;
-  put(*record, effects, true, nullptr, command.result);
-  effects.changes.push_back(EraseBody{record->id});
   effects.notices.push_back({NoticeKind::kDone, record->id, command.worker});
+  put(std::move(*record), effects, true, nullptr, command.result);
+  effects.changes.push_back(EraseBody{command.token.task});
   return Completed{false};
 }
 
 Result<Failed> Shard::apply(const Fail& command, Instant now, Effects& effects) {
-  SKEP_TRY(auto* record, current_lease(command.token, "fail"));
+  SKEP_TRY(auto record, current_lease(command.token, "fail"));
   const AttemptEnd end = command.is_timeout ? AttemptEnd::kRunTimeout : AttemptEnd::kFailed;
   if (command.is_permanent) {
     ++totals_.failed;
-    update(*record, [&](TaskRecord& r) {
+    update(record, [&](TaskRecord& r) {
       ++r.attempts_failed;
       remember_error(r, end, command.message, now);
     });
-    die(*record, "an attempt failed and said that a retry can not help: " + record->errors.back().message,
-        now, effects);
-    return Failed{record->state};
+    die(record, "an attempt failed and said that a retry can not help: " + record.errors.back().message, now,
+        effects);
+    return Failed{record.state};
   }
-  end_attempt(*record, end, command.message, now, effects);
-  return Failed{record->state};
+  end_attempt(record, end, command.message, now, effects);
+  return Failed{record.state};
 }
 
 Result<Released> Shard::apply(const Release& command, Instant now, Effects& effects) {
-  SKEP_TRY(auto* record, current_lease(command.token, "be released"));
+  SKEP_TRY(auto record, current_lease(command.token, "be released"));
   ++totals_.released;
   Released reply;
   if (command.is_started) {
-    if (const auto has_new = take_progress(*record, command.progress, now); !has_new)
+    if (const auto has_new = take_progress(record, command.progress, now); !has_new)
       reply.checkpoint_refused = has_new.error().message;
   }
   // A heartbeat may have told of a start before the first hash was done. Where checkpoints are kept the
   // release alone says whether there is anything to lose.
-  const bool was_seen_to_start = record->started_at != kNoInstant && !keeps_checkpoints(record->spec);
+  const bool was_seen_to_start = record.started_at != kNoInstant && !keeps_checkpoints(record.spec);
   if (command.is_started || was_seen_to_start) {
-    spend_infrastructure(*record, AttemptEnd::kReleased, "the worker handed it back", now, effects);
+    spend_infrastructure(record, AttemptEnd::kReleased, "the worker handed it back", now, effects);
   } else {
-    hand_back_unstarted(*record, now, effects);
+    hand_back_unstarted(record, now, effects);
   }
-  reply.state = record->state;
+  reply.state = record.state;
   return reply;
 }
 
@@ -227,7 +227,7 @@ LostWorker Shard::apply(const LoseWorker& command, Instant now, Effects& effects
   LostWorker reply;
   const auto held = leases_of(command.worker);
   for (std::size_t i = 0; i < held.size(); ++i) {
-    TaskRecord& record = tasks_.at(held[i].task);
+    TaskRecord record = tasks_.at(held[i].task);
     ++totals_.workers_lost;
     ++reply.returned;
     // A worker starts its leases in the order in which it got them, so the first `slots` are those that ran.
@@ -315,8 +315,8 @@ void Shard::die(TaskRecord& record, std::string reason, Instant now, Effects& ef
 // ---- by hand ----
 
 Result<TaskRecord> Shard::apply(const Cancel& command, Instant now, Effects& effects) {
-  TaskRecord* record = find_task(command.id);
-  if (record == nullptr) return fail(Code::kNotFound, "there is no task " + command.id.to_string());
+  auto record = tasks_.get(command.id);
+  if (!record) return fail(Code::kNotFound, "there is no task " + command.id.to_string());
   if (record->state == TaskState::kCancelled) return *record;
   if (!next_state(record->state, TaskEvent::kCancel)) {
     return fail(Code::kConflict, "task " + command.id.to_string() + " is " +
@@ -337,8 +337,8 @@ Result<TaskRecord> Shard::apply(const Cancel& command, Instant now, Effects& eff
 }
 
 Result<TaskRecord> Shard::apply(const Retry& command, Instant now, Effects& effects) {
-  TaskRecord* record = find_task(command.id);
-  if (record == nullptr) return fail(Code::kNotFound, "there is no task " + command.id.to_string());
+  auto record = tasks_.get(command.id);
+  if (!record) return fail(Code::kNotFound, "there is no task " + command.id.to_string());
   if (!next_state(record->state, TaskEvent::kRetryByHand)) {
     return fail(Code::kConflict, "task " + command.id.to_string() + " is " +
                                      std::string(state_name(record->state)) +
@@ -359,7 +359,7 @@ Result<TaskRecord> Shard::apply(const Retry& command, Instant now, Effects& effe
   return *record;
 }
 
-Result<QueueRecord> Shard::apply(const SetQueue& command, Instant now, Effects& effects) {
+Result<QueueRecord> Shard::apply(const SetQueue& command, Instant, Effects& effects) {
   SKEP_TRY(validate_name("queue", command.record.name));
   if (find_queue(command.record.name) == nullptr && queues_.size() >= limits::kQueuesMax)
     drop_unused_queues();
@@ -373,25 +373,24 @@ Result<QueueRecord> Shard::apply(const SetQueue& command, Instant now, Effects& 
   queue->is_stored = true;
   effects.changes.push_back(PutQueue{command.record});
   effects.needs_sync = true;
-  trim_retention(*queue, now, effects);
   return command.record;
 }
 
 void Shard::replace_settings(Queue& queue, const QueueRecord& settings) {
   const bool has_same_timers = queue.settings.retention == settings.retention &&
                                queue.settings.dead_retention == settings.dead_retention;
-  std::vector<TaskRecord*> finished;
+  std::vector<TaskRecord> finished;
   if (!has_same_timers) {
-    for (auto& [id, record] : tasks_) {
-      if (record.spec.queue == settings.name && is_terminal(record.state)) finished.push_back(&record);
-    }
+    tasks_.visit_all([&](TaskRecord record) {
+      const bool has_timer = record.state == TaskState::kDead || record.state == TaskState::kCancelled;
+      if (has_timer && record.spec.queue == settings.name) finished.push_back(std::move(record));
+      return true;
+    });
   }
   // Out under the old retention, in under the new one.
-  for (auto* record : finished) timers_.erase({timer_of(*record), record->id});
+  for (const auto& record : finished) timers_.erase({timer_of(record), record.id});
   queue.settings = settings;
-  for (auto* record : finished) {
-    if (const Instant at = timer_of(*record); at != kNever) timers_.insert({at, record->id});
-  }
+  for (const auto& record : finished) timers_.insert({timer_of(record), record.id});
 }
 
 }  // namespace skep::queue

@@ -16,7 +16,9 @@
 #pragma once
 
 #include <cstdint>
+#include <deque>
 #include <map>
+#include <optional>
 #include <set>
 #include <string>
 #include <tuple>
@@ -26,6 +28,8 @@
 #include "base/random.h"
 #include "queue/command.h"
 #include "queue/effects.h"
+#include "queue/ready_line.h"
+#include "queue/task_table.h"
 
 namespace skep::queue {
 
@@ -35,6 +39,8 @@ inline constexpr std::uint32_t kSuspectAfter = 2;
 inline constexpr std::size_t kListScanMax = 20'000;
 // A delivered result stays at least so long, whatever the settings: its answer is still on the way.
 inline constexpr Duration kRetentionMin = seconds(10);
+// What a delivered result counts of its queue's retention_bytes beside its own: its record takes memory too.
+inline constexpr std::uint64_t kKeptTaskBytes = 512;
 // The worker enforces run_timeout itself; this is how much later the shard does.
 inline constexpr Duration kRunTimeoutGrace = seconds(10);
 
@@ -79,7 +85,8 @@ class Shard {
   Instant wake_at() const;  // kNever: nothing is due
 
   // Queries.
-  const TaskRecord* find(const TaskId& id) const;
+  std::optional<TaskRecord> find(const TaskId& id) const { return tasks_.get(id); }
+  std::optional<TaskState> state_of(const TaskId& id) const { return tasks_.state_of(id); }
   ListReply list(const ListTasks& query) const;
   std::vector<QueueStatus> queues() const;
   const QueueRecord* find_queue(const std::string& name) const;
@@ -110,15 +117,20 @@ class Shard {
   using DeliveredKey = std::pair<Instant, TaskId>;
   using ClassName = std::pair<std::string, std::string>;  // kind, program
 
+  // The tasks of one class that wait, by 9 - priority.
+  struct ReadyClass {
+    std::map<std::uint32_t, Line<TaskId>> lines;
+    std::uint64_t waiting = 0;
+  };
   struct Queue {
     QueueRecord settings;
     bool is_stored = false;
-    std::map<ClassName, std::set<ReadyKey>> ready;
+    std::map<ClassName, ReadyClass> ready;
     std::map<ClassName, std::set<ReadyKey>> suspects;
-    std::set<DoneKey> undelivered;
-    std::set<DeliveredKey> delivered;
-    std::set<std::pair<Instant, TaskId>> waiting_since;  // queued tasks by age
-    std::uint64_t delivered_bytes = 0;
+    Line<DoneKey> undelivered;
+    std::deque<DeliveredKey> delivered;                  // the oldest first
+    std::set<std::pair<Instant, TaskId>> waiting_since;  // queued tasks that are not fresh, by age
+    std::uint64_t delivered_bytes = 0;                   // with kKeptTaskBytes for each
     Counts counts;
   };
   struct Receipt {
@@ -126,40 +138,45 @@ class Shard {
     Instant until{};
   };
 
-  // Takes the record out of every index, lets `change` alter it, and puts it back.
+  // Takes the record, which is as it is stored, out of every index, lets `change` alter it, and puts it back.
   template <class Change>
   void update(TaskRecord& record, Change change) {
     unindex(record);
     change(record);
+    tasks_.set(record);
     index(record);
   }
   void move(TaskRecord& record, TaskEvent event);
   void index(const TaskRecord& record);
   void unindex(const TaskRecord& record);
+  void index_ready(const TaskRecord& record, Queue& queue);
+  void unindex_ready(const TaskRecord& record, Queue& queue);
+  void index_delivered(const TaskRecord& record, Queue& queue);
+  Instant oldest_in(const Queue& queue) const;
+  std::map<ClassName, std::map<std::uint32_t, std::vector<TaskId>>> ready_ids(const Queue& queue) const;
   void count(const TaskRecord& record, Queue& queue, std::int64_t by);
   Instant timer_of(const TaskRecord& record) const;
   bool is_pullable(const TaskRecord& record) const;
-  void put(const TaskRecord& record, Effects& effects, bool is_durable, Blob body = nullptr,
-           Blob result = nullptr);
+  bool is_pullable(const DoneKey& key) const;
+  void put(TaskRecord record, Effects& effects, bool is_durable, Blob body = nullptr, Blob result = nullptr);
   void erase(TaskId id, Effects& effects);  // by value: it may be named by what goes
 
-  TaskRecord* find_task(const TaskId& id);
   Queue& queue_of(const TaskRecord& record);
   Queue* make_queue(const std::string& name);
   void drop_unused_queues();
   void replace_settings(Queue& queue, const QueueRecord& settings);
   bool was_issued(const TaskRecord& record, const LeaseToken& token) const;
-  Result<TaskRecord*> current_lease(const LeaseToken& token, std::string_view verb);
+  Result<TaskRecord> current_lease(const LeaseToken& token, std::string_view verb);
 
   Result<void> prepare(const Enqueue& command);
   Result<void> check_room(const Enqueue& command) const;
   Enqueued enqueue_one(const Enqueue::Item& item, Instant now, Effects& effects);
   enum class Pick : std::uint8_t { kSuspects, kOthers };
-  TaskRecord* best_in(Queue& queue, const Lease& command, Pick pick);
-  TaskRecord* next_candidate(const Lease& command, Pick pick);
+  std::optional<TaskId> best_in(const Queue& queue, const Lease& command, Pick pick) const;
+  std::optional<TaskId> next_candidate(const Lease& command, Pick pick) const;
   enum class SuspectRule : std::uint8_t { kGoOn, kGiveNothing, kGaveIt };
   SuspectRule lease_suspect(const Lease& command, Instant now, Effects& effects, LeaseReply& reply);
-  void give(TaskRecord& record, const Lease& command, Instant now, Effects& effects, LeaseReply& reply);
+  void give(TaskRecord record, const Lease& command, Instant now, Effects& effects, LeaseReply& reply);
   bool take_up(TaskRecord& record, const std::string& worker, const Extend::Held& held, Duration lease,
                Instant now, Effects& effects);
   Result<bool> take_progress(TaskRecord& record, const Progress& progress, Instant now);
@@ -173,11 +190,13 @@ class Shard {
   void hand_back_unstarted(TaskRecord& record, Instant now, Effects& effects);
   void die(TaskRecord& record, std::string reason, Instant now, Effects& effects);
   void remember_error(TaskRecord& record, AttemptEnd end, const std::string& message, Instant now);
-  void on_timer(TaskRecord& record, Instant now, Effects& effects);
+  void on_timer(TaskRecord record, Instant now, Effects& effects);
   void on_lease_timer(TaskRecord& record, Instant now, Effects& effects);
-  void deliver(TaskRecord& record, Instant now, Effects& effects);
-  void trim_retention(Queue& queue, Instant now, Effects& effects);
+  void deliver(TaskRecord record, Instant now, Effects& effects);
+  // Lets at most `events_max` go; how many did.
+  std::size_t trim_retention(Queue& queue, Instant now, std::size_t events_max, Effects& effects);
   Instant next_trim(const Queue& queue) const;
+  std::optional<DoneKey> first_undelivered(const std::string& queue) const;
   std::uint64_t open_receipt(std::vector<TaskId> ids, Instant until);
   void close_receipt(std::uint64_t number);
 
@@ -186,7 +205,7 @@ class Shard {
   Random random_;
   const ShardOptions options_;
 
-  std::map<TaskId, TaskRecord> tasks_;
+  TaskTable tasks_;
   std::map<std::string, Queue> queues_;
   std::string last_queue_;  // the one that got the last lease: the turn goes on after it
   std::map<std::pair<std::string, std::string>, TaskId> keys_;  // (queue, idempotency key)

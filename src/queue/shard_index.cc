@@ -51,16 +51,6 @@ void Shard::move(TaskRecord& record, TaskEvent event) {
   record.state = *next;
 }
 
-TaskRecord* Shard::find_task(const TaskId& id) {
-  const auto found = tasks_.find(id);
-  return found == tasks_.end() ? nullptr : &found->second;
-}
-
-const TaskRecord* Shard::find(const TaskId& id) const {
-  const auto found = tasks_.find(id);
-  return found == tasks_.end() ? nullptr : &found->second;
-}
-
 const QueueRecord* Shard::find_queue(const std::string& name) const {
   const auto found = queues_.find(name);
   return found == queues_.end() ? nullptr : &found->second.settings;
@@ -94,6 +84,11 @@ bool Shard::is_pullable(const TaskRecord& record) const {
          !in_delivery_.contains(record.id);
 }
 
+bool Shard::is_pullable(const DoneKey& key) const {
+  const TaskId& id = std::get<TaskId>(key);
+  return tasks_.is_undelivered(id) && !in_delivery_.contains(id);
+}
+
 Instant Shard::timer_of(const TaskRecord& record) const {
   const auto& settings = queues_.at(record.spec.queue).settings;
   switch (record.state) {
@@ -110,9 +105,8 @@ Instant Shard::timer_of(const TaskRecord& record) const {
       return std::min(record.lease_expires_at,
                       add_saturated(record.started_at, record.spec.run_timeout + kRunTimeoutGrace));
     }
-    case TaskState::kDone:
-      if (record.delivered_at == kNoInstant) return kNever;
-      return add_saturated(record.delivered_at, std::max(settings.retention, kRetentionMin));
+    case TaskState::kDone:  // trim_retention() sees to it
+      return kNever;
     case TaskState::kCancelled:
       return add_saturated(record.finished_at, settings.retention);
     case TaskState::kDead:
@@ -146,46 +140,90 @@ void Shard::index(const TaskRecord& record) {
   if (!record.spec.idempotency_key.empty())
     keys_[{record.spec.queue, record.spec.idempotency_key}] = record.id;
   if (record.state == TaskState::kQueued) {
-    auto& ready = record.workers_lost >= kSuspectAfter ? queue.suspects : queue.ready;
-    ready[{record.spec.kind, record.spec.program}].insert(
-        {limits::kPriorityMax - record.spec.priority, record.id});
-    queue.waiting_since.insert({record.queued_at, record.id});
+    index_ready(record, queue);
   } else if (record.state == TaskState::kLeased) {
     leases_[record.worker].insert({record.leased_at, record.id});
   } else if (is_pullable(record)) {
-    queue.undelivered.insert({record.completion_epoch, record.completion, record.id});
+    queue.undelivered.add({record.completion_epoch, record.completion, record.id});
   } else if (record.state == TaskState::kDone && record.delivered_at != kNoInstant) {
-    queue.delivered.insert({record.delivered_at, record.id});
-    queue.delivered_bytes += record.result_bytes;
+    index_delivered(record, queue);
   }
 }
 
 void Shard::unindex(const TaskRecord& record) {
   Queue& queue = queue_of(record);
   count(record, queue, -1);
-  timers_.erase({timer_of(record), record.id});
+  if (const Instant at = timer_of(record); at != kNever) timers_.erase({at, record.id});
   if (record.state == TaskState::kQueued) {
-    auto& ready = record.workers_lost >= kSuspectAfter ? queue.suspects : queue.ready;
-    erase_from(ready, ClassName(record.spec.kind, record.spec.program),
-               ReadyKey(limits::kPriorityMax - record.spec.priority, record.id));
-    queue.waiting_since.erase({record.queued_at, record.id});
+    unindex_ready(record, queue);
   } else if (record.state == TaskState::kLeased) {
     erase_from(leases_, record.worker, std::pair(record.leased_at, record.id));
   } else if (is_pullable(record)) {
-    queue.undelivered.erase({record.completion_epoch, record.completion, record.id});
+    queue.undelivered.remove({record.completion_epoch, record.completion, record.id},
+                             [this](const DoneKey& key) { return is_pullable(key); });
   } else if (record.state == TaskState::kDone && record.delivered_at != kNoInstant) {
-    queue.delivered.erase({record.delivered_at, record.id});
-    queue.delivered_bytes -= record.result_bytes;
+    SKEP_CHECK(queue.delivered.front() == DeliveredKey(record.delivered_at, record.id),
+               "delivered results go the oldest first");
+    queue.delivered.pop_front();
+    queue.delivered_bytes -= record.result_bytes + kKeptTaskBytes;
   }
 }
 
-void Shard::put(const TaskRecord& record, Effects& effects, bool is_durable, Blob body, Blob result) {
-  effects.changes.push_back(PutTask{record, std::move(body), std::move(result)});
+void Shard::index_ready(const TaskRecord& record, Queue& queue) {
+  const ClassName name(record.spec.kind, record.spec.program);
+  const std::uint32_t rank = limits::kPriorityMax - record.spec.priority;
+  const bool is_fresh = TaskTable::is_fresh(record);
+  if (!is_fresh) queue.waiting_since.insert({record.queued_at, record.id});
+  if (record.workers_lost >= kSuspectAfter) {
+    queue.suspects[name].insert({rank, record.id});
+    return;
+  }
+  ReadyClass& ready = queue.ready[name];
+  ++ready.waiting;
+  if (is_fresh) {
+    ready.lines[rank].add(record.id);
+  } else {
+    ready.lines[rank].add_back(record.id);
+  }
+}
+
+void Shard::unindex_ready(const TaskRecord& record, Queue& queue) {
+  const ClassName name(record.spec.kind, record.spec.program);
+  const std::uint32_t rank = limits::kPriorityMax - record.spec.priority;
+  if (!TaskTable::is_fresh(record)) queue.waiting_since.erase({record.queued_at, record.id});
+  if (record.workers_lost >= kSuspectAfter) {
+    erase_from(queue.suspects, name, ReadyKey(rank, record.id));
+    return;
+  }
+  const auto at = queue.ready.find(name);
+  if (--at->second.waiting == 0) {
+    queue.ready.erase(at);
+    return;
+  }
+  const auto line = at->second.lines.find(rank);
+  line->second.remove(record.id, [this](const TaskId& id) { return tasks_.is_queued(id, kSuspectAfter); });
+  if (line->second.empty()) at->second.lines.erase(line);
+}
+
+// Mostly the newest.
+void Shard::index_delivered(const TaskRecord& record, Queue& queue) {
+  const DeliveredKey key(record.delivered_at, record.id);
+  auto& delivered = queue.delivered;
+  if (delivered.empty() || delivered.back() < key) {
+    delivered.push_back(key);
+  } else {
+    delivered.insert(std::upper_bound(delivered.begin(), delivered.end(), key), key);
+  }
+  queue.delivered_bytes += record.result_bytes + kKeptTaskBytes;
+}
+
+void Shard::put(TaskRecord record, Effects& effects, bool is_durable, Blob body, Blob result) {
+  effects.changes.push_back(PutTask{std::move(record), std::move(body), std::move(result)});
   effects.needs_sync |= is_durable;
 }
 
 void Shard::erase(TaskId id, Effects& effects) {
-  const TaskRecord& record = tasks_.at(id);
+  const TaskRecord record = tasks_.at(id);
   SKEP_CHECK(is_terminal(record.state), "only a finished task is forgotten");
   unindex(record);
   if (!record.spec.idempotency_key.empty()) keys_.erase({record.spec.queue, record.spec.idempotency_key});
@@ -206,23 +244,40 @@ void Shard::load(QueueRecord record) {
 void Shard::load(TaskRecord record) {
   SKEP_CHECK(record.id.shard == id_ && record.id.epoch < epoch_,
              "a stored task is of this shard and of an earlier epoch");
-  const TaskId id = record.id;
-  auto& queue =
-      queues_[record.spec.queue];  // not make_queue: what is stored is kept, whatever the limit says now
+  // Not make_queue: what is stored is kept, whatever the limit says now.
+  auto& queue = queues_[record.spec.queue];
   if (queue.settings.name.empty()) queue.settings.name = record.spec.queue;
-  const auto [at, is_new] = tasks_.emplace(id, std::move(record));
-  SKEP_CHECK(is_new, "a task is loaded once");
+  SKEP_CHECK(!tasks_.contains(record.id), "a task is loaded once");
+  tasks_.set(record);
 }
 
 void Shard::finish_load(Instant now) {
-  for (auto& [id, record] : tasks_) {
+  // By id they come in no order of their results.
+  std::vector<DoneKey> done;
+  std::vector<DeliveredKey> delivered;
+  std::vector<TaskRecord> leased;
+  tasks_.visit_all([&](TaskRecord record) {
     if (record.state == TaskState::kLeased) {
-      record.lease_expires_at =
-          std::max(record.lease_expires_at, add_saturated(now, options_.recovered_lease));
-      last_leased_at_ = std::max(last_leased_at_, record.leased_at);
+      leased.push_back(std::move(record));
+    } else if (record.state != TaskState::kDone) {
+      index(record);
+    } else if (record.delivered_at != kNoInstant) {
+      delivered.emplace_back(record.delivered_at, record.id);
+    } else {
+      done.emplace_back(record.completion_epoch, record.completion, record.id);
     }
+    return true;
+  });
+  for (auto& record : leased) {
+    record.lease_expires_at = std::max(record.lease_expires_at, add_saturated(now, options_.recovered_lease));
+    last_leased_at_ = std::max(last_leased_at_, record.leased_at);
+    tasks_.set(record);
     index(record);
   }
+  std::sort(done.begin(), done.end());
+  for (const auto& key : done) index(tasks_.at(std::get<TaskId>(key)));
+  std::sort(delivered.begin(), delivered.end());
+  for (const auto& [at, id] : delivered) index(tasks_.at(id));
 }
 
 // ---- time ----
@@ -243,10 +298,11 @@ void Shard::tick(Instant now, std::size_t events_max, Effects& effects) {
   while (!receipt_deadlines_.empty() && receipt_deadlines_.begin()->first <= now) {
     close_receipt(receipt_deadlines_.begin()->second);
   }
-  for (auto& [name, queue] : queues_) trim_retention(queue, now, effects);
+  for (auto& [name, queue] : queues_)
+    events += trim_retention(queue, now, events_max - std::min(events, events_max), effects);
 }
 
-void Shard::on_timer(TaskRecord& record, Instant now, Effects& effects) {
+void Shard::on_timer(TaskRecord record, Instant now, Effects& effects) {
   switch (record.state) {
     case TaskState::kDelayed:
       update(record, [&](TaskRecord& r) {
@@ -272,11 +328,19 @@ void Shard::on_timer(TaskRecord& record, Instant now, Effects& effects) {
 
 // ---- queries ----
 
+Instant Shard::oldest_in(const Queue& queue) const {
+  Instant oldest = queue.waiting_since.empty() ? kNever : queue.waiting_since.begin()->first;
+  for (const auto& [name, ready] : queue.ready) {
+    for (const auto& [rank, line] : ready.lines) {
+      if (const TaskId* first = line.first_new()) oldest = std::min(oldest, tasks_.queued_at(*first));
+    }
+  }
+  return oldest;
+}
+
 Instant Shard::oldest_queued_at() const {
   Instant oldest = kNever;
-  for (const auto& [name, queue] : queues_) {
-    if (!queue.waiting_since.empty()) oldest = std::min(oldest, queue.waiting_since.begin()->first);
-  }
+  for (const auto& [name, queue] : queues_) oldest = std::min(oldest, oldest_in(queue));
   return oldest == kNever ? kNoInstant : oldest;
 }
 
@@ -284,8 +348,8 @@ std::vector<QueueStatus> Shard::queues() const {
   std::vector<QueueStatus> all;
   all.reserve(queues_.size());
   for (const auto& [name, queue] : queues_) {
-    const Instant oldest = queue.waiting_since.empty() ? kNoInstant : queue.waiting_since.begin()->first;
-    all.push_back({queue.settings, queue.counts, oldest});
+    const Instant oldest = oldest_in(queue);
+    all.push_back({queue.settings, queue.counts, oldest == kNever ? kNoInstant : oldest});
   }
   return all;
 }
@@ -293,20 +357,40 @@ std::vector<QueueStatus> Shard::queues() const {
 ListReply Shard::list(const ListTasks& query) const {
   ListReply reply;
   std::size_t scanned = 0;
-  for (auto at = tasks_.upper_bound(query.after); at != tasks_.end(); ++at) {
+  TaskId last = query.after;
+  tasks_.visit_after(query.after, [&](TaskRecord record) {
     if (reply.tasks.size() >= query.limit || scanned >= kListScanMax) {
-      reply.next = std::prev(at)->first;
-      return reply;
+      reply.next = last;
+      return false;
     }
     ++scanned;
-    const TaskRecord& record = at->second;
-    if (query.state && record.state != *query.state) continue;
-    if (!query.queue.empty() && record.spec.queue != query.queue) continue;
+    last = record.id;
     const auto& tags = record.spec.tags;
-    if (!query.tag.empty() && std::find(tags.begin(), tags.end(), query.tag) == tags.end()) continue;
-    reply.tasks.push_back(record);
-  }
+    const bool is_wanted =
+        (!query.state || record.state == *query.state) &&
+        (query.queue.empty() || record.spec.queue == query.queue) &&
+        (query.tag.empty() || std::find(tags.begin(), tags.end(), query.tag) != tags.end());
+    if (is_wanted) reply.tasks.push_back(std::move(record));
+    return true;
+  });
   return reply;
+}
+
+std::map<Shard::ClassName, std::map<std::uint32_t, std::vector<TaskId>>> Shard::ready_ids(
+    const Queue& queue) const {
+  std::map<ClassName, std::map<std::uint32_t, std::vector<TaskId>>> ids;
+  for (const auto& [name, ready] : queue.ready) {
+    std::uint64_t waiting = 0;
+    for (const auto& [rank, line] : ready.lines) {
+      ids[name][rank] = line.alive([this](const TaskId& id) { return tasks_.is_queued(id, kSuspectAfter); });
+      SKEP_CHECK(
+          !line.empty() && ids[name][rank].size() == line.size() && ids[name][rank].front() == line.front(),
+          "a line knows who waits in it");
+      waiting += line.size();
+    }
+    SKEP_CHECK(waiting == ready.waiting, "a class knows how many wait");
+  }
+  return ids;
 }
 
 void Shard::check_invariants() const {
@@ -316,8 +400,13 @@ void Shard::check_invariants() const {
     fresh.queues_[name].is_stored = queue.is_stored;
   }
   fresh.in_delivery_ = in_delivery_;
-  fresh.tasks_ = tasks_;
-  for (const auto& [id, record] : fresh.tasks_) fresh.index(record);
+  std::vector<TaskRecord> records;
+  tasks_.visit_all([&](TaskRecord record) {
+    fresh.tasks_.set(record);
+    records.push_back(std::move(record));
+    return true;
+  });
+  for (const auto& record : records) fresh.index(record);
   SKEP_CHECK(fresh.timers_ == timers_, "timers follow from the records");
   SKEP_CHECK(fresh.keys_ == keys_, "idempotency keys follow from the records");
   SKEP_CHECK(fresh.leases_ == leases_, "leases by worker follow from the records");
@@ -330,19 +419,20 @@ void Shard::check_invariants() const {
              "work follows from the records");
   for (const auto& [name, queue] : queues_) {
     const auto& other = fresh.queues_.at(name);
-    SKEP_CHECK(other.ready == queue.ready && other.suspects == queue.suspects,
-               "ready sets follow from the records");
-    SKEP_CHECK(other.undelivered == queue.undelivered && other.delivered == queue.delivered &&
-                   other.delivered_bytes == queue.delivered_bytes &&
+    SKEP_CHECK(ready_ids(queue) == fresh.ready_ids(other) && other.suspects == queue.suspects,
+               "ready lines follow from the records");
+    const auto is_waiting = [this](const DoneKey& key) { return is_pullable(key); };
+    SKEP_CHECK(other.undelivered.alive(is_waiting) == queue.undelivered.alive(is_waiting) &&
+                   other.delivered == queue.delivered && other.delivered_bytes == queue.delivered_bytes &&
                    other.waiting_since == queue.waiting_since,
                "results follow from the records");
   }
-  for (const auto& [id, record] : tasks_) {
+  for (const auto& record : records) {
     SKEP_CHECK(record.attempts_failed <= record.spec.attempts_max, "attempts stay within their limit");
     SKEP_CHECK(record.workers_lost <= limits::kWorkersLostMax, "the infrastructure budget is kept");
   }
   for (const auto& [id, progress] : progress_)
-    SKEP_CHECK(tasks_.at(id).state == TaskState::kLeased, "progress is of a task that is leased");
+    SKEP_CHECK(tasks_.state_of(id) == TaskState::kLeased, "progress is of a task that is leased");
   for (const auto& [id, receipt] : in_delivery_)
     SKEP_CHECK(receipts_.contains(receipt), "a delivery has its receipt");
 }

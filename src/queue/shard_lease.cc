@@ -21,27 +21,37 @@ bool fits(const std::pair<std::string, std::string>& task_class, const std::vect
 
 }  // namespace
 
-TaskRecord* Shard::best_in(Queue& queue, const Lease& command, Pick pick) {
-  if (queue.settings.is_paused) return nullptr;
+std::optional<TaskId> Shard::best_in(const Queue& queue, const Lease& command, Pick pick) const {
+  if (queue.settings.is_paused) return std::nullopt;
   if (queue.settings.leased_max != 0 && queue.counts.of(TaskState::kLeased) >= queue.settings.leased_max)
-    return nullptr;
-  const ReadyKey* best = nullptr;
-  for (const auto& [task_class, ready] : pick == Pick::kSuspects ? queue.suspects : queue.ready) {
-    if (ready.empty() || !fits(task_class, command.kinds, command.programs)) continue;
-    if (best == nullptr || *ready.begin() < *best) best = &*ready.begin();
+    return std::nullopt;
+  std::optional<ReadyKey> best;
+  const auto consider = [&](const ReadyKey& key) {
+    if (!best || key < *best) best = key;
+  };
+  if (pick == Pick::kSuspects) {
+    for (const auto& [task_class, keys] : queue.suspects) {
+      if (fits(task_class, command.kinds, command.programs)) consider(*keys.begin());
+    }
+  } else {
+    for (const auto& [task_class, ready] : queue.ready) {
+      if (!fits(task_class, command.kinds, command.programs)) continue;
+      const auto& [rank, line] = *ready.lines.begin();
+      consider({rank, line.front()});
+    }
   }
-  return best == nullptr ? nullptr : &tasks_.at(best->second);
+  return best ? std::optional(best->second) : std::nullopt;
 }
 
-TaskRecord* Shard::next_candidate(const Lease& command, Pick pick) {
+std::optional<TaskId> Shard::next_candidate(const Lease& command, Pick pick) const {
   // One full turn over the queues, beginning after the one that was served last.
   auto at = queues_.upper_bound(last_queue_);
   for (std::size_t i = 0; i < queues_.size(); ++i) {
     if (at == queues_.end()) at = queues_.begin();
-    if (TaskRecord* found = best_in(at->second, command, pick)) return found;
+    if (const auto found = best_in(at->second, command, pick)) return found;
     ++at;
   }
-  return nullptr;
+  return std::nullopt;
 }
 
 Shard::SuspectRule Shard::lease_suspect(const Lease& command, Instant now, Effects& effects,
@@ -50,16 +60,16 @@ Shard::SuspectRule Shard::lease_suspect(const Lease& command, Instant now, Effec
   const bool is_empty = held == leases_.end();
   if (!is_empty) {
     const bool has_suspect = std::any_of(held->second.begin(), held->second.end(), [&](const auto& entry) {
-      return tasks_.at(entry.second).workers_lost >= kSuspectAfter;
+      return tasks_.workers_lost(entry.second) >= kSuspectAfter;
     });
     if (has_suspect) return SuspectRule::kGiveNothing;
   }
-  TaskRecord* suspect = next_candidate(command, Pick::kSuspects);
-  if (suspect == nullptr) return SuspectRule::kGoOn;
-  auto& [worker, until] = suspect_worker_[suspect->id];
+  const auto suspect = next_candidate(command, Pick::kSuspects);
+  if (!suspect) return SuspectRule::kGoOn;
+  auto& [worker, until] = suspect_worker_[*suspect];
   const bool is_free = worker.empty() || worker == command.worker || until <= now;
   if (is_empty) {
-    give(*suspect, command, now, effects, reply);
+    give(tasks_.at(*suspect), command, now, effects, reply);
     return SuspectRule::kGaveIt;
   }
   if (!is_free) return SuspectRule::kGoOn;
@@ -75,15 +85,15 @@ LeaseReply Shard::apply(const Lease& command, Instant now, Effects& effects) {
   if (lease_suspect(command, now, effects, reply) != SuspectRule::kGoOn) return reply;
   std::uint64_t bytes = 0;
   while (reply.size() < command.max && bytes < limits::kBatchBytesMax) {
-    TaskRecord* record = next_candidate(command, Pick::kOthers);
-    if (record == nullptr) break;
-    bytes += record->body_bytes;
-    give(*record, command, now, effects, reply);
+    const auto next = next_candidate(command, Pick::kOthers);
+    if (!next) break;
+    give(tasks_.at(*next), command, now, effects, reply);
+    bytes += reply.back().body_bytes;
   }
   return reply;
 }
 
-void Shard::give(TaskRecord& record, const Lease& command, Instant now, Effects& effects, LeaseReply& reply) {
+void Shard::give(TaskRecord record, const Lease& command, Instant now, Effects& effects, LeaseReply& reply) {
   last_queue_ = record.spec.queue;
   suspect_worker_.erase(record.id);
   last_leased_at_ = std::max(now, last_leased_at_ + Duration(1));
@@ -98,11 +108,11 @@ void Shard::give(TaskRecord& record, const Lease& command, Instant now, Effects&
     r.resumed_from = r.checkpoint ? r.checkpoint->iterations : 0;
   });
   ++totals_.leased;
-  put(record, effects, false);
   effects.notices.push_back({NoticeKind::kLeased, record.id, command.worker});
   reply.push_back({record.lease_token(), record.spec.kind, record.spec.iterations, record.spec.program,
                    record.spec.run_timeout, record.body_bytes, keeps_checkpoints(record.spec),
                    record.checkpoint});
+  put(std::move(record), effects, false);
 }
 
 bool Shard::take_up(TaskRecord& record, const std::string& worker, const Extend::Held& held, Duration lease,
@@ -132,8 +142,8 @@ bool Shard::take_up(TaskRecord& record, const std::string& worker, const Extend:
 ExtendReply Shard::apply(const Extend& command, Instant now, Effects& effects) {
   ExtendReply reply;
   for (const auto& held : command.leases) {
-    TaskRecord* record = find_task(held.token.task);
-    if (record == nullptr) {
+    auto record = tasks_.get(held.token.task);
+    if (!record) {
       reply.lost.push_back(held.token);
       continue;
     }
@@ -197,21 +207,19 @@ void Shard::extend_all(Duration span) {
     for (const auto& [at, id] : held) leased.push_back(id);
   }
   for (const TaskId& id : leased) {
-    update(tasks_.at(id),
-           [&](TaskRecord& r) { r.lease_expires_at = add_saturated(r.lease_expires_at, span); });
+    TaskRecord record = tasks_.at(id);
+    update(record, [&](TaskRecord& r) { r.lease_expires_at = add_saturated(r.lease_expires_at, span); });
   }
 }
 
 bool Shard::has_queued_for(const std::vector<std::string>& kinds,
                            const std::vector<std::string>& programs) const {
-  for (const auto& [name, queue] : queues_) {
-    for (const auto* classes : {&queue.ready, &queue.suspects}) {
-      for (const auto& [task_class, waiting] : *classes) {
-        if (!waiting.empty() && fits(task_class, kinds, programs)) return true;
-      }
-    }
-  }
-  return false;
+  const auto is_fit = [&](const auto& entry) { return fits(entry.first, kinds, programs); };
+  return std::any_of(queues_.begin(), queues_.end(), [&](const auto& entry) {
+    const Queue& queue = entry.second;
+    return std::any_of(queue.ready.begin(), queue.ready.end(), is_fit) ||
+           std::any_of(queue.suspects.begin(), queue.suspects.end(), is_fit);
+  });
 }
 
 std::size_t Shard::lease_count(const std::string& worker) const {

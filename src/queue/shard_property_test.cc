@@ -136,12 +136,12 @@ class RandomRun {
     return {random_.below(12), random_.chance(0.2) ? "" : std::string(60 + random_.below(5), 'd')};
   }
   bool is_live(const LeaseToken& token) {
-    const auto* record = shard_->find(token.task);
-    return record != nullptr && record->state == TaskState::kLeased && record->lease_token() == token;
+    const auto record = shard_->find(token.task);
+    return record && record->state == TaskState::kLeased && record->lease_token() == token;
   }
   // What the core is to make of a live lease's checkpoint, in other words than the core's.
   void expect_kept(const LeaseToken& token, const Progress& progress) {
-    const TaskSpec& spec = shard_->find(token.task)->spec;
+    const TaskSpec spec = shard_->find(token.task)->spec;
     const bool is_fit = spec.keep_checkpoints && progress.checkpoint.size() == 64 &&
                         progress.iterations_done > 0 && progress.iterations_done < spec.iterations;
     if (is_fit) checkpoints_[token.task] = std::max(checkpoints_[token.task], progress.iterations_done);
@@ -154,8 +154,8 @@ class RandomRun {
 
   void complete() {
     const auto token = any_token();
-    const auto* before = shard_->find(token.task);
-    const bool was_open = before != nullptr && !is_terminal(before->state);
+    const auto before = shard_->state_of(token.task);
+    const bool was_open = before && !is_terminal(*before);
     const auto reply = shard_->apply(Complete{worker(), token, blob("result")}, now_, effects_);
     if (was_open && !tokens_.empty()) RC_ASSERT(reply.has_value());
   }
@@ -222,7 +222,7 @@ class RandomRun {
         settings.is_paused = random_.chance(0.3);
         settings.leased_max = random_.below(3);
         settings.retention = seconds(random_.below(100));
-        settings.retention_bytes = random_.below(30);
+        settings.retention_bytes = random_.below(3 * kKeptTaskBytes);
         RC_ASSERT(shard_->apply(SetQueue{settings}, now_, effects_).has_value());
         break;
       }

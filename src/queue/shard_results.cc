@@ -12,17 +12,9 @@ PullReply Shard::apply(const Pull& command, Instant now, Effects&) {
   std::vector<TaskId> ids;
   std::uint64_t bytes = 0;
   while (reply.items.size() < command.max && bytes < command.bytes_max) {
-    const DoneKey* best = nullptr;
-    if (command.queue.empty()) {
-      for (const auto& [name, queue] : queues_) {
-        if (queue.undelivered.empty()) continue;
-        if (best == nullptr || *queue.undelivered.begin() < *best) best = &*queue.undelivered.begin();
-      }
-    } else if (const auto found = queues_.find(command.queue); found != queues_.end()) {
-      if (!found->second.undelivered.empty()) best = &*found->second.undelivered.begin();
-    }
-    if (best == nullptr) break;
-    TaskRecord& record = tasks_.at(std::get<TaskId>(*best));
+    const auto best = first_undelivered(command.queue);
+    if (!best) break;
+    TaskRecord record = tasks_.at(std::get<TaskId>(*best));
     reply.items.push_back({record.id,
                            record.spec.queue,
                            record.finished_at,
@@ -72,23 +64,21 @@ AckReply Shard::apply(const Ack& command, Instant now, Effects& effects) {
     ids.insert(ids.end(), found->second.ids.begin(), found->second.ids.end());
   }
   for (const auto& id : ids) {
-    TaskRecord* record = find_task(id);
-    if (record == nullptr || record->state != TaskState::kDone || record->delivered_at != kNoInstant)
-      continue;
-    deliver(*record, now, effects);
+    if (!tasks_.is_undelivered(id)) continue;
+    deliver(tasks_.at(id), now, effects);
     ++reply.acknowledged;
   }
   if (command.receipt != 0) close_receipt(command.receipt);
   return reply;
 }
 
-void Shard::deliver(TaskRecord& record, Instant now, Effects& effects) {
+void Shard::deliver(TaskRecord record, Instant now, Effects& effects) {
   update(record, [&](TaskRecord& r) {
     in_delivery_.erase(r.id);
     r.delivered_at = now;
   });
   ++totals_.delivered;
-  put(record, effects, true);
+  put(std::move(record), effects, true);
 }
 
 void Shard::close_receipt(std::uint64_t number) {
@@ -97,7 +87,7 @@ void Shard::close_receipt(std::uint64_t number) {
   for (const auto& id : found->second.ids) {
     const auto entry = in_delivery_.find(id);
     if (entry == in_delivery_.end() || entry->second != number) continue;
-    if (TaskRecord* record = find_task(id)) {
+    if (auto record = tasks_.get(id)) {
       update(*record, [&](TaskRecord& r) { in_delivery_.erase(r.id); });
     }
   }
@@ -105,23 +95,39 @@ void Shard::close_receipt(std::uint64_t number) {
   receipts_.erase(found);
 }
 
+// A delivered result goes after its retention, or as soon as it decently can once there are too many bytes.
 Instant Shard::next_trim(const Queue& queue) const {
-  if (queue.delivered_bytes <= queue.settings.retention_bytes || queue.delivered.empty()) return kNever;
-  return add_saturated(queue.delivered.begin()->first, kRetentionMin);
+  if (queue.delivered.empty()) return kNever;
+  const bool is_full = queue.delivered_bytes > queue.settings.retention_bytes;
+  const Duration kept = is_full ? kRetentionMin : std::max(queue.settings.retention, kRetentionMin);
+  return add_saturated(queue.delivered.front().first, kept);
 }
 
-void Shard::trim_retention(Queue& queue, Instant now, Effects& effects) {
-  while (next_trim(queue) <= now) erase(queue.delivered.begin()->second, effects);
+std::size_t Shard::trim_retention(Queue& queue, Instant now, std::size_t events_max, Effects& effects) {
+  std::size_t gone = 0;
+  for (; gone < events_max && next_trim(queue) <= now; ++gone) erase(queue.delivered.front().second, effects);
+  return gone;
+}
+
+// Of one queue, or of all if it has no name.
+std::optional<Shard::DoneKey> Shard::first_undelivered(const std::string& queue) const {
+  std::optional<DoneKey> best;
+  const auto consider = [&](const Queue& candidate) {
+    if (candidate.undelivered.empty()) return;
+    if (!best || candidate.undelivered.front() < *best) best = candidate.undelivered.front();
+  };
+  if (queue.empty()) {
+    for (const auto& [name, candidate] : queues_) consider(candidate);
+  } else if (const auto found = queues_.find(queue); found != queues_.end()) {
+    consider(found->second);
+  }
+  return best;
 }
 
 std::optional<std::pair<Instant, TaskId>> Shard::oldest_undelivered(const std::string& queue) const {
-  const DoneKey* best = nullptr;
-  for (const auto& [name, candidate] : queues_) {
-    if ((!queue.empty() && name != queue) || candidate.undelivered.empty()) continue;
-    if (best == nullptr || *candidate.undelivered.begin() < *best) best = &*candidate.undelivered.begin();
-  }
-  if (best == nullptr) return std::nullopt;
-  const TaskId id = std::get<TaskId>(*best);
+  const auto first = first_undelivered(queue);
+  if (!first) return std::nullopt;
+  const TaskId id = std::get<TaskId>(*first);
   return std::pair(tasks_.at(id).finished_at, id);
 }
 

@@ -291,12 +291,12 @@ TEST(Shard, FinishedTasksAreForgottenAfterTheirRetention) {
   world.fail_attempt(world.lease_one("w")).value();
   world.effects = {};
   world.pass(minutes(1));
-  EXPECT_EQ(world.shard->find(cancelled), nullptr);
-  EXPECT_NE(world.shard->find(dead), nullptr);
+  EXPECT_FALSE(world.shard->find(cancelled).has_value());
+  EXPECT_TRUE(world.shard->find(dead).has_value());
   ASSERT_EQ(world.effects.changes.size(), 1u);
   EXPECT_EQ(std::get<EraseTask>(world.effects.changes[0]).id, cancelled);
   world.pass(minutes(1));
-  EXPECT_EQ(world.shard->find(dead), nullptr);
+  EXPECT_FALSE(world.shard->find(dead).has_value());
 }
 
 TEST(Shard, NewRetentionCountsForTasksThatAreFinishedAlready) {
@@ -309,7 +309,7 @@ TEST(Shard, NewRetentionCountsForTasksThatAreFinishedAlready) {
   world.shard->apply(SetQueue{settings}, world.now, world.effects).value();
   world.shard->check_invariants();
   world.pass(seconds(30));
-  EXPECT_EQ(world.shard->find(id), nullptr);
+  EXPECT_FALSE(world.shard->find(id).has_value());
 }
 
 TEST(Shard, ForgottenTaskFreesItsIdempotencyKey) {

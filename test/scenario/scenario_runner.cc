@@ -281,9 +281,9 @@ std::vector<std::string> Runner::crash(const Words& words) {
 std::vector<std::string> Runner::show(const Words& words) {
   Lines lines;
   for (std::size_t i = 1; i < words.size(); ++i) {
-    const auto* record = shard_->find(task(words[i]));
-    lines.push_back(words[i] + " " + (record == nullptr ? "is gone" : describe(*record)));
-    if (record == nullptr) continue;
+    const auto record = shard_->find(task(words[i]));
+    lines.push_back(words[i] + " " + (record ? describe(*record) : "is gone"));
+    if (!record) continue;
     for (const auto& error : record->errors) {
       lines.push_back("  attempt " + std::to_string(error.number) + " " +
                       std::string(attempt_end_name(error.end)) + ": " + error.message);

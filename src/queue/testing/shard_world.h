@@ -63,11 +63,11 @@ class ShardWorld {
     shard->check_invariants();
   }
   TaskState state(const TaskId& id) const {
-    const auto* record = shard->find(id);
-    EXPECT_NE(record, nullptr);
-    return record == nullptr ? TaskState::kCancelled : record->state;
+    const auto state = shard->state_of(id);
+    EXPECT_TRUE(state.has_value());
+    return state.value_or(TaskState::kCancelled);
   }
-  const TaskRecord& record(const TaskId& id) const { return *shard->find(id); }
+  TaskRecord record(const TaskId& id) const { return *shard->find(id); }
 
   // The same records in a new shard at the next epoch, as after a crash in which nothing stored was lost.
   // `is_kept` false: that task's record is replaced by what was stored before (given by the caller).

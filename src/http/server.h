@@ -46,6 +46,9 @@ class Responder {
   ~Responder();
 
   void send(Response response) &&;
+  // The same with what `make` returns, which runs on the connection's thread; never if the connection is
+  // gone.
+  void send_made(UniqueFunction<Response()> make) &&;
   // Sends the head (chunked) and keeps the connection for the stream.
   std::shared_ptr<Stream> stream(Response head) &&;
   // True once the peer has closed its side: a long-poll need not be answered any more.

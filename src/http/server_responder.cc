@@ -81,6 +81,14 @@ void Responder::send(Response response) && {
   });
 }
 
+void Responder::send_made(UniqueFunction<Response()> make) && {
+  SKEP_CHECK(impl_ != nullptr, "a request is answered once");
+  const std::shared_ptr<Impl> impl = std::move(impl_);
+  run_on_session(*impl, [turn = impl->turn, make = std::move(make)](Session& session) mutable {
+    session.respond(turn, make());
+  });
+}
+
 // Always posted, as the chunks are: what is posted to one thread keeps its order whichever thread writes
 // first.
 std::shared_ptr<Stream> Responder::stream(Response head) && {

@@ -76,6 +76,12 @@ Result<void> check_query(const Call& call) {
   return ok();
 }
 
+Labels labels_of(const api::EndpointInfo& endpoint, int status) {
+  return {{"route", std::string(endpoint.path)},
+          {"method", std::string(endpoint.method)},
+          {"code", std::to_string(status)}};
+}
+
 }  // namespace
 
 // ---- Binder ----
@@ -85,10 +91,15 @@ Binder::Binder(Executor& on, const Clock& time, Service& serves, Metrics& counts
       clock(time),
       service(serves),
       metrics(counts),
-      requests_(counts.counters("skep_http_requests_total", "Requests answered, by route and status")),
-      seconds_(counts.histograms("skep_http_request_seconds",
-                                 "Time from a request's arrival to its answer, long-polls included",
-                                 latency_bounds())) {}
+      requests_(counts.counters("skep_http_requests_total", "Requests answered, by route and status")) {
+  const auto seconds =
+      counts.histograms("skep_http_request_seconds",
+                        "Time from a request's arrival to its answer, long-polls included", latency_bounds());
+  for (const auto& row : api::endpoints()) {
+    meters_.push_back(
+        {requests_.with(labels_of(row, 200)), seconds.with({{"route", std::string(row.path)}})});
+  }
+}
 
 void Binder::bind(api::Endpoint endpoint, Handler handler) {
   handlers_[static_cast<std::size_t>(endpoint)] = std::move(handler);
@@ -100,15 +111,14 @@ const Binder::Handler& Binder::handler(api::Endpoint endpoint) const {
   return handler;
 }
 
+void Binder::note_sent(const Call& call, int status) {
+  const Meter& meter = meters_[static_cast<std::size_t>(call.endpoint.endpoint)];
+  (status == 200 ? meter.ok : requests_.with(labels_of(call.endpoint, status))).add();
+  meter.seconds.observe(std::chrono::duration<double>(clock.now() - call.began_at).count());
+}
+
 void Binder::send(const CallPtr& call, http::Response response) {
-  const std::string route(call->endpoint.path);
-  requests_
-      .with({{"route", route},
-             {"method", std::string(call->endpoint.method)},
-             {"code", std::to_string(response.status)}})
-      .add();
-  seconds_.with({{"route", route}})
-      .observe(std::chrono::duration<double>(clock.now() - call->began_at).count());
+  note_sent(*call, response.status);
   std::move(call->responder).send(std::move(response));
 }
 
@@ -119,20 +129,18 @@ void Binder::refuse(const CallPtr& call, const Error& error) {
   send(call, std::move(response));
 }
 
-void Binder::answer(const CallPtr& call, Result<const google::protobuf::Message*> message) {
-  if (!message) {
-    refuse(call, message.error());
-    return;
-  }
-  const auto* accept = call->request.headers.find("Accept");
-  const bool is_protobuf =
-      mentions(accept, api::kProtobuf) ||
-      (accept == nullptr && mentions(call->request.headers.find("Content-Type"), api::kProtobuf));
-  if (is_protobuf) {
-    send(call, http::Response::text(200, api::kProtobuf, message.value()->SerializeAsString()));
-  } else {
-    send(call, http::Response::text(200, api::kJson, api::to_json(*message.value()) + "\n"));
-  }
+bool Binder::wants_protobuf(const Call& call) {
+  const auto* accept = call.request.headers.find("Accept");
+  return mentions(accept, api::kProtobuf) ||
+         (accept == nullptr && mentions(call.request.headers.find("Content-Type"), api::kProtobuf));
+}
+
+http::Response Binder::protobuf_response(std::string bytes) {
+  return http::Response::text(200, api::kProtobuf, std::move(bytes));
+}
+
+http::Response Binder::json_response(const google::protobuf::Message& message) {
+  return http::Response::text(200, api::kJson, api::to_json(message) + "\n");
 }
 
 // ---- decoding ----

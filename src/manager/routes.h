@@ -1,8 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 // routes.h - the API over HTTP: the table of api/endpoints.h bound to the service's methods.
 //
-// A request is checked and decoded on the server's I/O thread, handed to the service's executor, and answered
-// from there. What the table does not list is refused: unknown paths, methods, query parameters, bodies.
+// A request is checked and decoded on the server's I/O thread, handed to the service's executor, and its
+// answer is encoded on the I/O thread again. What the table does not list is refused: unknown paths, methods,
+// query parameters, bodies.
 //
 // Threads:   handle() from any thread; the service is touched only on the executor.
 // Errors:    each is answered as problem+json (api/errors.h).
@@ -11,12 +12,15 @@
 
 #include <functional>
 #include <memory>
+#include <string>
+#include <vector>
 
 #include "api/endpoints.h"
 #include "api/skep.pb.h"
 #include "base/executor.h"
 #include "base/metrics.h"
 #include "http/server.h"
+#include "manager/messages.h"
 #include "manager/service.h"
 
 namespace skep::manager {
@@ -69,15 +73,25 @@ class Binder {
 
   void send(const CallPtr& call, http::Response response);
   void refuse(const CallPtr& call, const Error& error);
-  // The message in the encoding that the client accepts, or the problem.
-  void answer(const CallPtr& call, Result<const google::protobuf::Message*> message);
-  template <class Message>
-  Reply<Message> replier(CallPtr call) {
-    return [this, call = std::move(call)](Result<Message> message) {
-      if (message) {
-        answer(call, &message.value());
+  // What the client accepts.
+  static bool wants_protobuf(const Call& call);
+  // `reply` in the encoding that the client accepts: a message, or what manager/messages.h makes one of.
+  template <class T>
+  void answer(const CallPtr& call, T reply) {
+    std::move(call->responder).send_made([this, call, reply = std::move(reply)] {
+      auto response =
+          wants_protobuf(*call) ? protobuf_response(to_protobuf(reply)) : json_response(to_message(reply));
+      note_sent(*call, response.status);
+      return response;
+    });
+  }
+  template <class T>
+  Reply<T> replier(CallPtr call) {
+    return [this, call = std::move(call)](Result<T> reply) {
+      if (reply) {
+        answer(call, std::move(reply.value()));
       } else {
-        refuse(call, message.error());
+        refuse(call, reply.error());
       }
     };
   }
@@ -88,9 +102,19 @@ class Binder {
   Metrics& metrics;
 
  private:
+  // Of one endpoint; others than 200 are rare and are looked up.
+  struct Meter {
+    Counter ok;
+    Histogram seconds;
+  };
+
+  static http::Response protobuf_response(std::string bytes);
+  static http::Response json_response(const google::protobuf::Message& message);
+  void note_sent(const Call& call, int status);
+
   std::vector<Handler> handlers_{api::endpoints().size()};
   CounterFamily requests_;
-  HistogramFamily seconds_;
+  std::vector<Meter> meters_;  // by endpoint
 };
 
 void bind_task_routes(Binder& binder);

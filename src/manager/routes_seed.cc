@@ -28,14 +28,14 @@ void enqueue(Binder& binder, CallPtr call) {
     spec.iterations = iterations;
     std::vector<Service::NewTask> tasks;
     tasks.push_back({std::move(spec), call->request.body});
-    binder.service.enqueue(std::move(tasks), [&binder, call](Result<api::v1::EnqueueBatchReply> reply) {
+    binder.service.enqueue(std::move(tasks), [&binder, call](Result<queue::EnqueueReply> reply) {
       if (!reply) {
         binder.refuse(call, reply.error());
         return;
       }
       // An id needs no escaping: it is base32.
-      binder.send(call,
-                  json_response("{\"status\":\"success\",\"id\":\"" + reply.value().tasks(0).id() + "\"}"));
+      binder.send(call, json_response("{\"status\":\"success\",\"id\":\"" +
+                                      reply.value().front().id.to_string() + "\"}"));
     });
   });
 }

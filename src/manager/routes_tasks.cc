@@ -53,11 +53,11 @@ void enqueue(Binder& binder, CallPtr call) {
   binder.run([&binder, call, spec = std::move(spec.value())]() mutable {
     std::vector<Service::NewTask> tasks;
     tasks.push_back({std::move(spec), call->request.body});
-    binder.service.enqueue(std::move(tasks), [&binder, call](Result<api::v1::EnqueueBatchReply> reply) {
+    binder.service.enqueue(std::move(tasks), [&binder, call](Result<queue::EnqueueReply> reply) {
       if (!reply) {
         binder.refuse(call, reply.error());
       } else {
-        binder.answer(call, &reply.value().tasks(0));
+        binder.answer(call, reply.value().front());
       }
     });
   });
@@ -93,7 +93,7 @@ void enqueue_batch(Binder& binder, CallPtr call) {
     return;
   }
   binder.run([&binder, call, tasks = std::move(tasks.value())]() mutable {
-    binder.service.enqueue(std::move(tasks), binder.replier<api::v1::EnqueueBatchReply>(call));
+    binder.service.enqueue(std::move(tasks), binder.replier<queue::EnqueueReply>(call));
   });
 }
 

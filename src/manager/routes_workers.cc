@@ -34,14 +34,18 @@ void heartbeat(Binder& binder, CallPtr call) {
 
 void acquire(Binder& binder, CallPtr call) {
   with_message<api::v1::AcquireRequest>(binder, call, [&binder, call](api::v1::AcquireRequest request) {
-    binder.service.acquire(std::move(request), wanted_while_connected(call),
-                           binder.replier<api::v1::AcquireReply>(call));
+    binder.service.acquire(std::move(request), wanted_while_connected(call), binder.replier<Granted>(call));
   });
 }
 
 void complete(Binder& binder, CallPtr call) {
-  with_message<api::v1::CompleteRequest>(binder, call, [&binder, call](api::v1::CompleteRequest request) {
-    binder.service.complete(std::move(request), binder.replier<api::v1::CompleteReply>(call));
+  api::v1::CompleteRequest request;
+  if (auto read = read_message(*call, request); !read) {
+    binder.refuse(call, read.error());
+    return;
+  }
+  binder.run([&binder, call, report = from_message(std::move(request))]() mutable {
+    binder.service.complete(std::move(report), binder.replier<Settled>(call));
   });
 }
 

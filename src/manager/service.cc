@@ -69,8 +69,7 @@ void Service::stop(UniqueFunction<void()> stopped) {
 // ---- what the host says ----
 
 void Service::on_notice(const queue::Notice& notice, std::optional<TaskState> state) {
-  events_.add(executor_.now(), "task", notice.id.to_string(), std::string(queue::notice_name(notice.kind)),
-              notice.detail);
+  events_.add_of_task(executor_.now(), notice.id, queue::notice_name(notice.kind), notice.detail);
   if (notice.kind == queue::NoticeKind::kMismatch) {
     log_.warn("a worker gave another result than the one that stands: it is suspect",
               {{"task", notice.id.to_string()}, {"worker", notice.detail}});
@@ -92,7 +91,7 @@ void Service::on_notice(const queue::Notice& notice, std::optional<TaskState> st
 }
 
 void Service::on_state(HostState state, const std::string& problem) {
-  events_.add(executor_.now(), "store", store_.stats().place, std::string(host_state_name(state)), problem);
+  events_.add(executor_.now(), "store", store_.stats().place, host_state_name(state), problem);
 }
 
 void Service::on_batch() {

@@ -22,6 +22,7 @@
 #include "base/log.h"
 #include "base/random.h"
 #include "manager/event_log.h"
+#include "manager/messages.h"
 #include "manager/shard_host.h"
 #include "manager/speed.h"
 #include "manager/worker_registry.h"
@@ -79,7 +80,7 @@ class Service final : private HostListener, public scaler::Fleet {
   void stop(UniqueFunction<void()> stopped);
 
   // ---- tasks ----
-  void enqueue(std::vector<NewTask> tasks, Reply<api::v1::EnqueueBatchReply> reply);
+  void enqueue(std::vector<NewTask> tasks, Reply<queue::EnqueueReply> reply);
   // Answers when the task is finished or at `wait_until`.
   void get_task(TaskId id, Instant wait_until, IsWanted is_wanted, Reply<api::v1::Task> reply);
   // kNotFound: no task; kConflict: it has no result (yet).
@@ -101,8 +102,8 @@ class Service final : private HostListener, public scaler::Fleet {
   // ---- workers ----
   void register_worker(api::v1::RegisterRequest request, Reply<api::v1::RegisterReply> reply);
   void heartbeat(std::string worker, api::v1::HeartbeatRequest request, Reply<api::v1::HeartbeatReply> reply);
-  void acquire(api::v1::AcquireRequest request, IsWanted is_wanted, Reply<api::v1::AcquireReply> reply);
-  void complete(api::v1::CompleteRequest request, Reply<api::v1::CompleteReply> reply);
+  void acquire(api::v1::AcquireRequest request, IsWanted is_wanted, Reply<Granted> reply);
+  void complete(Report report, Reply<Settled> reply);
   void release(api::v1::ReleaseRequest request, Reply<api::v1::ReleaseReply> reply);
   void drain_worker_by_hand(std::string worker, Reply<api::v1::Worker> reply);
   void delete_worker(std::string worker, std::string reason, Reply<api::v1::Worker> reply);
@@ -204,7 +205,8 @@ class Service final : private HostListener, public scaler::Fleet {
   void update_idle(WorkerInfo& worker, Instant now);
   std::uint32_t leases_of(const std::string& worker) const;
   bool is_fit(const WorkerInfo& worker) const;
-  void learn(const api::v1::Outcome& outcome, const TaskRecord& record);
+  void learn(std::uint64_t run_us, const queue::Completed& completed);
+  SettledOutcome settle(Turn& turn, const std::string& worker, Outcome& outcome);
   void note_refused(const std::string& worker, const LeaseToken& token, const std::string& why);
 
   Executor& executor_;

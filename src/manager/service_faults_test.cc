@@ -25,7 +25,7 @@ class ServiceFaults : public testing::ServiceWorld {
     TaskSpec spec;
     spec.iterations = 1;
     service->enqueue({{spec, std::make_shared<const std::string>("b")}},
-                     [](Result<v1::EnqueueBatchReply>) {});
+                     [](const Result<queue::EnqueueReply>&) {});
   }
   void beat(const std::string& worker, const std::string& lease) {
     v1::HeartbeatRequest request;
@@ -184,13 +184,13 @@ TEST_F(ServiceFaults, AWorkerThatMustDrainGetsNoLeaseThatItAskedForBefore) {
   v1::AcquireRequest request;
   request.set_worker(worker);
   request.set_wait_ms(30'000);
-  std::optional<v1::AcquireReply> answer;
-  service->acquire(request, {}, [&](Result<v1::AcquireReply> reply) { answer = reply.value(); });
+  std::optional<Granted> answer;
+  service->acquire(request, {}, [&](Result<Granted> reply) { answer = reply.value(); });
   service->drain_worker_by_hand(worker, [](Result<v1::Worker>) {});
   settle();
   ASSERT_TRUE(answer.has_value());
-  EXPECT_TRUE(answer->drain());
-  EXPECT_EQ(answer->leases_size(), 0);
+  EXPECT_TRUE(answer->must_drain);
+  EXPECT_TRUE(answer->leases.empty());
 }
 
 TEST_F(ServiceFaults, AWorkerThatLeftGetsNoLeaseThatItAskedForBefore) {
@@ -198,7 +198,7 @@ TEST_F(ServiceFaults, AWorkerThatLeftGetsNoLeaseThatItAskedForBefore) {
   v1::AcquireRequest request;
   request.set_worker(worker);
   request.set_wait_ms(30'000);
-  service->acquire(request, {}, [](Result<v1::AcquireReply>) {});
+  service->acquire(request, {}, [](const Result<Granted>&) {});
   service->delete_worker(worker, "", [](Result<v1::Worker>) {});
   settle();
   EXPECT_EQ(get(enqueue()).state(), "queued");
@@ -209,13 +209,14 @@ TEST_F(ServiceFaults, AWorkerThatLeftGetsNoLeaseThatItAskedForBefore) {
 TEST_F(ServiceFaults, WhatAWorkerSaysOfItselfIsBounded) {
   const auto worker = add_worker();
   const TaskId id = enqueue();
-  v1::CompleteRequest completion;
-  completion.set_worker(std::string(70'000, 'w'));
-  auto& outcome = *completion.add_outcomes();
-  outcome.set_lease(acquire(worker).leases(0).lease());
-  outcome.set_result("r");
-  const auto refused =
-      call<v1::CompleteReply>([&](auto done) { service->complete(completion, std::move(done)); });
+  const auto lease = acquire(worker).leases(0).lease();
+  Report report;
+  report.worker = std::string(70'000, 'w');
+  report.outcomes.emplace_back();
+  report.outcomes[0].lease = lease;
+  report.outcomes[0].token = LeaseToken::parse(lease).value();
+  report.outcomes[0].result = std::make_shared<const std::string>("r");
+  const auto refused = call<Settled>([&](auto done) { service->complete(report, std::move(done)); });
   ASSERT_FALSE(refused.has_value());
   EXPECT_EQ(refused.error().code, Code::kInvalid);
   EXPECT_EQ(get(id).state(), "leased");
@@ -248,8 +249,8 @@ TEST(ServiceShards, AKeyMeetsItsTaskWhereverItStandsInABatchAndPagesEndBetweenSh
       tasks.push_back({spec, std::make_shared<const std::string>(key)});
     }
     std::vector<std::string> ids;
-    service.enqueue(std::move(tasks), [&](Result<v1::EnqueueBatchReply> reply) {
-      for (const auto& task : reply.value().tasks()) ids.push_back(task.id());
+    service.enqueue(std::move(tasks), [&](Result<queue::EnqueueReply> reply) {
+      for (const auto& task : reply.value()) ids.push_back(task.id.to_string());
     });
     executor.run_for(milliseconds(1));
     return ids;

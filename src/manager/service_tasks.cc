@@ -84,7 +84,7 @@ Result<queue::EnqueueReply> Service::enqueue_all(Turn& turn, std::vector<NewTask
   return reply;
 }
 
-void Service::enqueue(std::vector<NewTask> tasks, Reply<api::v1::EnqueueBatchReply> reply) {
+void Service::enqueue(std::vector<NewTask> tasks, Reply<queue::EnqueueReply> reply) {
   if (is_draining_) {
     reply(fail(Code::kUnavailable, "the manager is draining and takes no new tasks"));
     return;
@@ -100,18 +100,7 @@ void Service::enqueue(std::vector<NewTask> tasks, Reply<api::v1::EnqueueBatchRep
       [this, tasks = std::move(tasks)](Turn& turn) mutable { return enqueue_all(turn, tasks); },
       [this, bytes, reply = std::move(reply)](Result<queue::EnqueueReply> enqueued) mutable {
         enqueue_bytes_ -= bytes;
-        if (!enqueued) {
-          reply(enqueued.error());
-          return;
-        }
-        api::v1::EnqueueBatchReply message;
-        for (const auto& task : enqueued.value()) {
-          auto& item = *message.add_tasks();
-          item.set_id(task.id.to_string());
-          item.set_state(std::string(state_name(task.state)));
-          item.set_existing(task.is_existing);
-        }
-        reply(std::move(message));
+        reply(std::move(enqueued));
       });
 }
 

@@ -152,10 +152,9 @@ TEST_F(ServiceTest, UnknownWorkerIsToldToRegister) {
   EXPECT_EQ(reply.error().code, Code::kNotFound);
   v1::AcquireRequest acquire_request;
   acquire_request.set_worker("w9-9");
-  EXPECT_EQ(call<v1::AcquireReply>([&](auto done) { service->acquire(acquire_request, {}, std::move(done)); })
-                .error()
-                .code,
-            Code::kNotFound);
+  EXPECT_EQ(
+      call<Granted>([&](auto done) { service->acquire(acquire_request, {}, std::move(done)); }).error().code,
+      Code::kNotFound);
 }
 
 TEST_F(ServiceTest, WorkerGoesOnAfterTheManagersRestart) {
@@ -204,11 +203,12 @@ TEST_F(ServiceTest, OutcomesAreJudgedOneByOne) {
   auto& stale = *request.add_outcomes();
   stale.set_lease(lease);
   stale.set_failed(true);
-  const auto reply =
-      call<v1::CompleteReply>([&](auto done) { service->complete(request, std::move(done)); }).value();
-  EXPECT_EQ(reply.outcomes(0).status(), "invalid");
-  EXPECT_EQ(reply.outcomes(1).status(), "ok");
-  EXPECT_EQ(reply.outcomes(2).status(), "stale_lease");
+  const auto reply = call<Settled>([&](auto done) {
+                       service->complete(from_message(std::move(request)), std::move(done));
+                     }).value();
+  EXPECT_EQ(reply.outcomes[0].status, "invalid");
+  EXPECT_EQ(reply.outcomes[1].status, "ok");
+  EXPECT_EQ(reply.outcomes[2].status, "stale_lease");
 }
 
 TEST_F(ServiceTest, DifferentResultMarksTheWorkerAsSuspect) {
@@ -322,7 +322,7 @@ TEST_F(ServiceTest, DrainAnswersEveryWaitAndRefusesNewTasks) {
   EXPECT_TRUE(results->has_value());
   TaskSpec spec;
   spec.iterations = 1;
-  EXPECT_EQ(call<v1::EnqueueBatchReply>([&](auto done) {
+  EXPECT_EQ(call<queue::EnqueueReply>([&](auto done) {
               service->enqueue({{spec, std::make_shared<const std::string>("x")}}, std::move(done));
             })
                 .error()
@@ -369,7 +369,7 @@ TEST_F(ServiceTest, BatchOverSeveralShardsIsAllOrNone) {
     tasks.push_back({spec, std::make_shared<const std::string>("body")});
   }
   EXPECT_EQ(
-      call<v1::EnqueueBatchReply>([&](auto done) { service->enqueue(tasks, std::move(done)); }).error().code,
+      call<queue::EnqueueReply>([&](auto done) { service->enqueue(tasks, std::move(done)); }).error().code,
       Code::kInvalid);
   const auto cluster = call<v1::ClusterReply>([&](auto done) { service->cluster(std::move(done)); }).value();
   for (const auto& shard : cluster.shards()) EXPECT_EQ(shard.tasks(), 0u);

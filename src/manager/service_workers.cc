@@ -83,21 +83,6 @@ std::vector<queue::Extend::Held> read_held(const api::v1::HeartbeatRequest& requ
   return held;
 }
 
-void to_message(const GrantedLease& lease, api::v1::Lease& out) {
-  const auto& task = lease.task;
-  out.set_lease(task.token.to_string());
-  out.set_task(task.token.task.to_string());
-  out.set_kind(task.kind);
-  out.set_iterations(task.iterations);
-  out.set_program(task.program);
-  out.set_timeout_ms(static_cast<std::uint64_t>(duration_cast<milliseconds>(task.run_timeout).count()));
-  out.set_body(*lease.body);
-  out.set_keep_checkpoints(task.keeps_checkpoints);
-  if (!task.checkpoint) return;
-  out.set_iterations_done(task.checkpoint->iterations);
-  out.set_checkpoint(task.checkpoint->digest);
-}
-
 }  // namespace
 
 void Service::register_worker(api::v1::RegisterRequest request, Reply<api::v1::RegisterReply> reply) {
@@ -168,8 +153,7 @@ void Service::note_refused(const std::string& worker, const LeaseToken& token, c
   log_.warn("a checkpoint is not taken", {{"worker", worker}, {"lease", token.to_string()}, {"why", why}});
 }
 
-void Service::acquire(api::v1::AcquireRequest request, IsWanted is_wanted,
-                      Reply<api::v1::AcquireReply> reply) {
+void Service::acquire(api::v1::AcquireRequest request, IsWanted is_wanted, Reply<Granted> reply) {
   const Instant now = executor_.now();
   WorkerInfo* worker = registry_.heard(request.worker(), now);
   if (worker == nullptr) {
@@ -177,9 +161,7 @@ void Service::acquire(api::v1::AcquireRequest request, IsWanted is_wanted,
     return;
   }
   if (worker->is_draining) {
-    api::v1::AcquireReply refusal;
-    refusal.set_drain(true);
-    reply(std::move(refusal));
+    reply(Granted{{}, 0, true});
     return;
   }
   ShardHost::Acquire acquire;
@@ -203,87 +185,66 @@ void Service::acquire(api::v1::AcquireRequest request, IsWanted is_wanted,
       reply(granted.error());
       return;
     }
-    api::v1::AcquireReply message;
-    for (auto& lease : granted.value()) {
-      auto& item = *message.add_leases();
-      to_message(lease, item);
-      item.set_lease_ms(lease_ms);
-    }
     WorkerInfo* known = registry_.find(id);
-    message.set_drain(known != nullptr && known->is_draining);
-    if (known != nullptr && message.leases_size() > 0) known->idle_since = kNoInstant;
-    reply(std::move(message));
+    Granted answer{std::move(granted.value()), lease_ms, known != nullptr && known->is_draining};
+    if (known != nullptr && !answer.leases.empty()) known->idle_since = kNoInstant;
+    reply(std::move(answer));
   };
   host_.acquire(std::move(acquire));
 }
 
-void Service::learn(const api::v1::Outcome& outcome, const TaskRecord& record) {
+void Service::learn(std::uint64_t run_us, const queue::Completed& completed) {
   // A part may have been done before, or all of it here: a worker may pass a checkpoint over.
-  if (record.resumed_from > 0) return;
-  const double run = static_cast<double>(outcome.run_us()) * 1e-6;
-  if (record.spec.kind == "sha512") {
-    speed_.learn_sha512(record.spec.iterations, record.body_bytes, run);
+  if (completed.is_duplicate || completed.resumed_from > 0) return;
+  const double run = static_cast<double>(run_us) * 1e-6;
+  if (completed.is_sha512) {
+    speed_.learn_sha512(completed.iterations, completed.body_bytes, run);
   } else {
     speed_.learn_other(run);
   }
 }
 
-namespace {
-
-std::string_view apply_outcome(ShardHost::Turn& turn, queue::Shard& shard, const std::string& worker,
-                               const LeaseToken& token, const api::v1::Outcome& outcome,
-                               std::string& detail) {
-  const auto status = [&](const auto& result) -> std::string_view {
-    if (result) return "ok";
-    detail = result.error().message;
-    return code_name(result.error().code);
+SettledOutcome Service::settle(Turn& turn, const std::string& worker, Outcome& outcome) {
+  SettledOutcome settled{std::move(outcome.lease), "ok", {}};
+  const auto refuse = [&](std::string_view status, std::string detail) {
+    settled.status = status;
+    settled.detail = std::move(detail);
+    return settled;
   };
-  if (outcome.failed()) {
-    return status(turn.apply(
-        shard, queue::Fail{worker, token, outcome.error(), outcome.permanent(), outcome.timed_out()}));
+  if (!outcome.token) return refuse("invalid", LeaseToken::parse(settled.lease).error().message);
+  auto* shard = turn.shard(outcome.token->task.shard);
+  if (shard == nullptr) return refuse("not_found", "there is no such task here");
+  if (outcome.is_failed) {
+    const auto failed = turn.apply(
+        *shard, queue::Fail{worker, *outcome.token, outcome.error, outcome.is_permanent, outcome.is_timeout});
+    if (!failed) return refuse(code_name(failed.error().code), failed.error().message);
+    return settled;
   }
-  return status(turn.apply(
-      shard, queue::Complete{worker, token, std::make_shared<const std::string>(outcome.result())}));
+  if (outcome.result->size() > limits::kResultBytesMax)
+    return refuse("invalid", "the result is larger than " + describe_bytes(limits::kResultBytesMax));
+  const auto completed = turn.apply(*shard, queue::Complete{worker, *outcome.token, outcome.result});
+  if (!completed) return refuse(code_name(completed.error().code), completed.error().message);
+  learn(outcome.run_us, completed.value());
+  return settled;
 }
 
-}  // namespace
-
-void Service::complete(api::v1::CompleteRequest request, Reply<api::v1::CompleteReply> reply) {
-  if (auto checked = check_worker_id(request.worker()); !checked) {
+void Service::complete(Report report, Reply<Settled> reply) {
+  if (auto checked = check_worker_id(report.worker); !checked) {
     reply(checked.error());
     return;
   }
-  registry_.heard(request.worker(), executor_.now());  // unknown is fine: a result is a result
-  auto shared = std::make_shared<api::v1::CompleteRequest>(std::move(request));
-  host_.submit<api::v1::CompleteReply>(
-      [this, shared](Turn& turn) -> Result<api::v1::CompleteReply> {
-        api::v1::CompleteReply message;
-        WorkerInfo* worker = registry_.find(shared->worker());
-        for (const auto& outcome : shared->outcomes()) {
-          auto& item = *message.add_outcomes();
-          item.set_lease(outcome.lease());
-          const auto token = LeaseToken::parse(outcome.lease());
-          auto* shard = token ? turn.shard(token.value().task.shard) : nullptr;
-          if (shard == nullptr) {
-            item.set_status(token ? "not_found" : "invalid");
-            item.set_detail(token ? "there is no such task here" : token.error().message);
-            continue;
-          }
-          if (outcome.result().size() > limits::kResultBytesMax) {
-            item.set_status("invalid");
-            item.set_detail("the result is larger than " + describe_bytes(limits::kResultBytesMax));
-            continue;
-          }
-          std::string detail;
-          item.set_status(
-              std::string(apply_outcome(turn, *shard, shared->worker(), token.value(), outcome, detail)));
-          item.set_detail(detail);
-          if (item.status() != "ok") continue;
-          if (worker != nullptr) ++(outcome.failed() ? worker->failed : worker->completed);
-          if (const auto record = shard->find(token.value().task); record && !outcome.failed())
-            learn(outcome, *record);
+  registry_.heard(report.worker, executor_.now());  // unknown is fine: a result is a result
+  host_.submit<Settled>(
+      [this, report = std::move(report)](Turn& turn) mutable -> Result<Settled> {
+        Settled settled;
+        settled.outcomes.reserve(report.outcomes.size());
+        WorkerInfo* worker = registry_.find(report.worker);
+        for (auto& outcome : report.outcomes) {
+          settled.outcomes.push_back(settle(turn, report.worker, outcome));
+          const bool is_taken = settled.outcomes.back().status == "ok";
+          if (worker != nullptr && is_taken) ++(outcome.is_failed ? worker->failed : worker->completed);
         }
-        return message;
+        return settled;
       },
       std::move(reply));
 }

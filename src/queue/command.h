@@ -98,6 +98,11 @@ struct Complete {
 };
 struct Completed {
   bool is_duplicate = false;
+  // Of the task, if this is the first result.
+  bool is_sha512 = false;
+  std::uint64_t iterations = 0;
+  std::uint64_t body_bytes = 0;
+  std::uint64_t resumed_from = 0;  // iterations done by an earlier attempt
 };
 
 // A failure of the work itself. kStaleLease: the lease is over. kNotFound.

@@ -158,8 +158,10 @@ Result<Completed> Shard::apply(const Complete& command, Instant now, Effects& ef
   const std::uint64_t hash = fnv1a(*command.result);
   if (record->state == TaskState::kDone) {
     ++totals_.duplicate_results;
-    if (record->result_hash == hash && record->result_bytes == command.result->size()) return Completed{true};
-    if (record->spec.kind != "sha512") return Completed{true};  // not deterministic: the first one stands
+    if (record->result_hash == hash && record->result_bytes == command.result->size())
+      return Completed{.is_duplicate = true};
+    // Not deterministic: the first one stands.
+    if (record->spec.kind != "sha512") return Completed{.is_duplicate = true};
     ++totals_.mismatches;
     effects.notices.push_back({NoticeKind::kMismatch, record->id, command.worker});
     return fail(Code::kConflict, "task " + record->id.to_string() + " has a different result already");
@@ -181,9 +183,11 @@ Result<Completed> Shard::apply(const Complete& command, Instant now, Effects& ef
   ++totals_.completed;
   totals_.completed_iterations += record->spec.iterations;
   effects.notices.push_back({NoticeKind::kDone, record->id, command.worker});
+  const Completed reply{false, record->spec.kind == "sha512", record->spec.iterations, record->body_bytes,
+                        record->resumed_from};
   put(std::move(*record), effects, true, nullptr, command.result);
   effects.changes.push_back(EraseBody{command.token.task});
-  return Completed{false};
+  return reply;
 }
 
 Result<Failed> Shard::apply(const Fail& command, Instant now, Effects& effects) {

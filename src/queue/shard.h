@@ -227,6 +227,7 @@ class Shard {
   Totals totals_;
   Work queued_work_;
   Work leased_work_;
+  std::uint64_t suspects_leased_ = 0;
 };
 
 }  // namespace skep::queue

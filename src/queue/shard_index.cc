@@ -122,6 +122,7 @@ void Shard::count(const TaskRecord& record, Queue& queue, std::int64_t by) {
     if (record.state == TaskState::kDone && record.delivered_at == kNoInstant) counts->undelivered += step;
   }
   if (record.state != TaskState::kQueued && record.state != TaskState::kLeased) return;
+  if (record.state == TaskState::kLeased && record.workers_lost >= kSuspectAfter) suspects_leased_ += step;
   Work& work = record.state == TaskState::kQueued ? queued_work_ : leased_work_;
   work.tasks += step;
   if (record.spec.kind == "sha512") {
@@ -415,7 +416,7 @@ void Shard::check_invariants() const {
   SKEP_CHECK(fresh.queued_work_.tasks == queued_work_.tasks &&
                  fresh.queued_work_.iterations == queued_work_.iterations &&
                  fresh.leased_work_.tasks == leased_work_.tasks &&
-                 fresh.leased_work_.bytes == leased_work_.bytes,
+                 fresh.leased_work_.bytes == leased_work_.bytes && fresh.suspects_leased_ == suspects_leased_,
              "work follows from the records");
   for (const auto& [name, queue] : queues_) {
     const auto& other = fresh.queues_.at(name);

@@ -58,7 +58,7 @@ Shard::SuspectRule Shard::lease_suspect(const Lease& command, Instant now, Effec
                                         LeaseReply& reply) {
   const auto held = leases_.find(command.worker);
   const bool is_empty = held == leases_.end();
-  if (!is_empty) {
+  if (!is_empty && suspects_leased_ > 0) {
     const bool has_suspect = std::any_of(held->second.begin(), held->second.end(), [&](const auto& entry) {
       return tasks_.workers_lost(entry.second) >= kSuspectAfter;
     });

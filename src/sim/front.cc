@@ -11,6 +11,13 @@ bool is_definite(Code code) {
   return code != Code::kUnknownOutcome;
 }
 
+// As it goes over the network.
+template <class T>
+auto in_words(const Result<T>& reply) -> Result<decltype(manager::to_message(reply.value()))> {
+  if (!reply) return reply.error();
+  return manager::to_message(reply.value());
+}
+
 Instant until(const World& world, Duration wait) {
   return wait == Duration::zero() ? kNoInstant : world.now() + wait;
 }
@@ -26,7 +33,7 @@ void Front::enqueue(const std::vector<Intent*>& intents, Reply<v1::EnqueueBatchR
     tasks.push_back({intent->spec, std::make_shared<const std::string>(intent->body)});
   }
   service_.enqueue(std::move(tasks),
-                   [this, intents, reply = std::move(reply)](Result<v1::EnqueueBatchReply> answer) mutable {
+                   [this, intents, reply = std::move(reply)](Result<queue::EnqueueReply> answer) mutable {
                      if (is_silent()) return;
                      world_.step();
                      if (!answer && is_definite(answer.error().code)) {
@@ -34,9 +41,8 @@ void Front::enqueue(const std::vector<Intent*>& intents, Reply<v1::EnqueueBatchR
                      }
                      if (answer) {
                        for (std::size_t i = 0; i < intents.size(); ++i) {
-                         const auto& item = answer.value().tasks(static_cast<int>(i));
-                         const TaskId id = TaskId::parse(item.id()).value();
-                         if (item.existing()) world_.counters.add("enqueue met its key again");
+                         const TaskId id = answer.value()[i].id;
+                         if (answer.value()[i].is_existing) world_.counters.add("enqueue met its key again");
                          world_.tell([&](Checker& checker) { checker.on_enqueued(*intents[i], id); });
                          Promises& promises = world_.auditor.of(id);
                          promises.intent = intents[i];
@@ -45,7 +51,7 @@ void Front::enqueue(const std::vector<Intent*>& intents, Reply<v1::EnqueueBatchR
                        }
                        world_.counters.add("tasks acknowledged", intents.size());
                      }
-                     reply(std::move(answer));
+                     reply(in_words(answer));
                    });
 }
 
@@ -253,8 +259,9 @@ void Front::acquire(std::uint64_t process, const v1::AcquireRequest& request, Is
   world_.tell([&](Checker& checker) { checker.on_parked(ticket, parked); });
   service_.acquire(
       request, [shared] { return (*shared)(); },
-      [this, process, ticket, reply = std::move(reply)](Result<v1::AcquireReply> answer) mutable {
+      [this, process, ticket, reply = std::move(reply)](Result<manager::Granted> granted) mutable {
         if (is_silent()) return;
+        Result<v1::AcquireReply> answer = in_words(granted);
         world_.tell([&](Checker& checker) { checker.on_unparked(ticket); });
         world_.step();
         if (answer) {
@@ -277,8 +284,10 @@ void Front::complete(std::uint64_t process, const v1::CompleteRequest& request,
     world_.tell([&](Checker& checker) { checker.on_outcome(process, outcome); });
   }
   service_.complete(
-      request, [this, process, request, reply = std::move(reply)](Result<v1::CompleteReply> answer) mutable {
+      manager::from_message(v1::CompleteRequest(request)),
+      [this, process, request, reply = std::move(reply)](Result<manager::Settled> settled_all) mutable {
         if (is_silent()) return;
+        Result<v1::CompleteReply> answer = in_words(settled_all);
         world_.step();
         if (answer) {
           for (int i = 0; i < answer.value().outcomes_size(); ++i) {

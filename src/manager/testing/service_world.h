@@ -114,10 +114,10 @@ class ServiceWorld : public ::testing::Test {
 
   TaskId enqueue(TaskSpec spec = {}, const std::string& body = "body") {
     if (spec.kind == "sha512" && spec.iterations == 0) spec.iterations = 1;
-    auto reply = call<v1::EnqueueBatchReply>([&](auto done) {
+    auto reply = call<queue::EnqueueReply>([&](auto done) {
       service->enqueue({{spec, std::make_shared<const std::string>(body)}}, std::move(done));
     });
-    return TaskId::parse(reply.value().tasks(0).id()).value();
+    return reply.value().front().id;
   }
   std::string add_worker(std::uint32_t slots = 1) {
     v1::RegisterRequest request;
@@ -135,7 +135,11 @@ class ServiceWorld : public ::testing::Test {
     request.set_worker(worker);
     request.set_max(max);
     request.set_wait_ms(wait_ms);
-    return begin<v1::AcquireReply>([&](auto done) { service->acquire(request, {}, std::move(done)); });
+    return begin<v1::AcquireReply>([&](auto done) {
+      service->acquire(request, {}, [done = std::move(done)](Result<Granted> granted) mutable {
+        done(granted ? Result<v1::AcquireReply>(to_message(granted.value())) : granted.error());
+      });
+    });
   }
   v1::AcquireReply acquire(const std::string& worker, std::uint32_t max = 1) {
     return (*begin_acquire(worker, max, 0))->value();
@@ -147,7 +151,9 @@ class ServiceWorld : public ::testing::Test {
     outcome.set_lease(lease);
     outcome.set_result(result);
     outcome.set_run_us(1'000);
-    return call<v1::CompleteReply>([&](auto done) { service->complete(request, std::move(done)); }).value();
+    return to_message(call<Settled>([&](auto done) {
+                        service->complete(from_message(std::move(request)), std::move(done));
+                      }).value());
   }
   v1::HeartbeatReply heartbeat(const std::string& worker, const std::vector<std::string>& leases) {
     v1::HeartbeatRequest request;

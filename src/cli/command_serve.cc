@@ -50,12 +50,13 @@ int serve(const Context& context, const ServeOptions& options) {
   keep_freed_memory();   // before any thread
   SignalWaiter signals;  // the same
   const Logger log = context.logger("manager");
-  if (auto raised = raise_open_files_limit(); !raised)
-    log.warn("open files stay limited", {{"problem", raised.error().message}});
+  const auto open_files = raise_open_files_limit();
+  if (!open_files) log.warn("open files stay limited", {{"problem", open_files.error().message}});
   const SystemClock clock;
   auto store = open_store(options.store, log);
   if (!store) return report(store.error());
-  auto manager = start_manager(options, *store.value(), clock, log);
+  auto manager = start_manager(options, *store.value(), clock, log,
+                               open_files ? connections_for(open_files.value()) : kConnectionsMin);
   if (!manager) return report(manager.error());
   std::printf("listening on %s\n", manager.value()->address().c_str());
   std::fflush(stdout);

@@ -101,9 +101,18 @@ Result<std::unique_ptr<store::Store>> open_store(const std::string& spec, const 
   return store::open_rocksdb(options, log);
 }
 
+std::size_t connections_for(std::uint64_t open_files_max) {
+  constexpr std::uint64_t kOwnFiles = 1'000;  // the store's, and pipes of workers
+  constexpr std::uint64_t kConnectionsMax = 100'000;
+  if (open_files_max < kOwnFiles + kConnectionsMin) return kConnectionsMin;
+  return std::min(open_files_max - kOwnFiles, kConnectionsMax);
+}
+
 Result<std::unique_ptr<manager::Manager>> start_manager(const ServeOptions& options, store::Store& store,
-                                                        const Clock& clock, const Logger& log) {
+                                                        const Clock& clock, const Logger& log,
+                                                        std::size_t connections_max) {
   manager::ManagerOptions manager = manager_options(options);
+  manager.http.connections_max = connections_max;
   manager.random_seed = static_cast<std::uint64_t>(clock.now().time_since_epoch().count());
   manager.begin_chain = [](manager::Blob body, std::uint64_t iterations) -> manager::DigestMatcher::Chain {
     std::shared_ptr engine = compute::make_engine(compute::widest_plan(compute::Target::kScalar));

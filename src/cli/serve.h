@@ -45,8 +45,14 @@ Result<void> validate(const ServeOptions& options);
 
 Result<std::unique_ptr<store::Store>> open_store(const std::string& spec, const Logger& log);
 
+// `connections_max`: of clients and workers at once; one more is answered 503.
 Result<std::unique_ptr<manager::Manager>> start_manager(const ServeOptions& options, store::Store& store,
-                                                        const Clock& clock, const Logger& log);
+                                                        const Clock& clock, const Logger& log,
+                                                        std::size_t connections_max);
+
+// How many connections a process that may open so many files serves: a worker holds two.
+inline constexpr std::size_t kConnectionsMin = 500;
+std::size_t connections_for(std::uint64_t open_files_max);
 
 // Fit to drain within the 5 s that an operator is promised.
 inline constexpr Duration kDrainPatience = milliseconds(4'000);

@@ -11,7 +11,7 @@ constexpr std::size_t kSlack = 64;  // entries without a body that are not worth
 }  // namespace
 
 void BodyCache::add(const TaskId& id, Blob body) {
-  bytes_ += body->size();
+  bytes_ += size_of(body);
   bodies_.emplace(id, std::move(body));
   order_.push_back({id, added_++});
 }
@@ -19,7 +19,7 @@ void BodyCache::add(const TaskId& id, Blob body) {
 void BodyCache::forget(const TaskId& id) {
   const auto found = bodies_.find(id);
   if (found == bodies_.end()) return;
-  bytes_ -= found->second->size();
+  bytes_ -= size_of(found->second);
   bodies_.erase(found);
   while (!order_.empty() && !bodies_.contains(order_.front().id)) order_.pop_front();
   if (order_.size() > 2 * bodies_.size() + kSlack)
@@ -45,7 +45,7 @@ void BodyCache::settle(std::uint64_t mark) {
     order_.pop_front();
     const auto found = bodies_.find(id);
     if (found == bodies_.end()) continue;
-    bytes_ -= found->second->size();
+    bytes_ -= size_of(found->second);
     bodies_.erase(found);
   }
 }

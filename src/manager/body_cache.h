@@ -37,9 +37,13 @@ class BodyCache {
   // All that was added before `mark` is stored, and may go.
   void settle(std::uint64_t mark);
 
-  std::size_t bytes() const { return bytes_; }
+  std::size_t bytes() const { return bytes_; }  // with kEntryBytes for each
+
+  static constexpr std::size_t kEntryBytes = 128;  // of memory beside the body itself
 
  private:
+  static std::size_t size_of(const Blob& body) { return body->size() + kEntryBytes; }
+
   const std::size_t bytes_max_;
   boost::unordered_flat_map<TaskId, Blob, std::hash<TaskId>> bodies_;
   // By age; an id whose body is gone stays until it comes up, or until such are the majority.

@@ -7,6 +7,8 @@
 namespace skep::manager {
 namespace {
 
+constexpr std::size_t kEntry = BodyCache::kEntryBytes;
+
 BodyCache::Blob body(std::size_t bytes) {
   return std::make_shared<const std::string>(bytes, 'x');
 }
@@ -15,15 +17,15 @@ TaskId task(std::uint64_t sequence) {
 }
 
 TEST(BodyCache, WhatIsNotStoredStaysWhateverItsSize) {
-  BodyCache cache(100);
+  BodyCache cache(100 + 2 * kEntry);
   for (std::uint64_t i = 1; i <= 5; ++i) cache.add(task(i), body(60));
   cache.settle(0);
   for (std::uint64_t i = 1; i <= 5; ++i) EXPECT_NE(cache.find(task(i)), nullptr);
-  EXPECT_EQ(cache.bytes(), 300u);
+  EXPECT_EQ(cache.bytes(), 300u + 5 * kEntry);
 }
 
 TEST(BodyCache, TheOldestOfWhatIsStoredGoesFirst) {
-  BodyCache cache(100);
+  BodyCache cache(100 + 2 * kEntry);
   cache.add(task(1), body(60));
   cache.add(task(2), body(60));
   const auto mark = cache.mark();
@@ -43,7 +45,7 @@ TEST(BodyCache, WhatIsForgottenCountsNoMore) {
     if (i > 1) cache.forget(task(i));  // the first one stays in front
   }
   cache.forget(task(7));
-  EXPECT_EQ(cache.bytes(), 1u);
+  EXPECT_EQ(cache.bytes(), 1u + kEntry);
   EXPECT_NE(cache.find(task(1)), nullptr);
   cache.clear();
   EXPECT_EQ(cache.find(task(1)), nullptr);

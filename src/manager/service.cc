@@ -119,7 +119,7 @@ void Service::sweep() {
   }
   registry_.drop_silent(now, kLostKept);
   drop_old_seed_leases(now);
-  for (auto& [id, worker] : registry_.all()) update_idle(worker, now);
+  for (auto& [id, worker] : registry_.all()) update_idle(worker, leases_of(id), now);
   if (host_.state() == HostState::kServing) {
     const auto sums = host_.totals();
     const double iterations = static_cast<double>(sums.enqueued_iterations);
@@ -137,9 +137,8 @@ void Service::sweep() {
   sweep_timer_ = executor_.post_at(now + options_.sweep, [this] { sweep(); });
 }
 
-void Service::update_idle(WorkerInfo& worker, Instant now) {
-  const bool is_idle = leases_of(worker.id) == 0;
-  if (!is_idle) {
+void Service::update_idle(WorkerInfo& worker, std::uint32_t leases, Instant now) {
+  if (leases > 0) {
     worker.idle_since = kNoInstant;
   } else if (worker.idle_since == kNoInstant) {
     worker.idle_since = now;
@@ -183,8 +182,8 @@ std::uint32_t Service::leases_of(const std::string& worker) const {
 
 // Whether it is of use: it holds something, or could take something of what waits, or nothing waits. Those
 // that the provisioner started always are: more of them would be like them.
-bool Service::is_fit(const WorkerInfo& worker) const {
-  if (!worker.instance.empty() || leases_of(worker.id) > 0) return true;
+bool Service::is_fit(const WorkerInfo& worker, std::uint32_t leases) const {
+  if (!worker.instance.empty() || leases > 0) return true;
   const auto& shards = host_.shards();
   const auto waits = [](const auto& shard) { return shard->queued_work().tasks > 0; };
   const auto suits = [&](const auto& shard) { return shard->has_queued_for(worker.kinds, worker.programs); };
@@ -214,7 +213,7 @@ scaler::Observation Service::observe() {
       ++seen.draining;
       continue;
     }
-    if (!is_fit(worker)) continue;
+    if (!is_fit(worker, leases_of(id))) continue;
     ++seen.running;
     // A worker has many lanes and few places for commands: with both kinds of work the scarcer decides.
     slots += others > 0 ? std::min(worker.slots, worker.commands) : worker.slots;
@@ -227,9 +226,10 @@ scaler::Observation Service::observe() {
 std::vector<scaler::WorkerSeen> Service::workers() {
   std::vector<scaler::WorkerSeen> seen;
   for (auto& [id, worker] : registry_.all()) {
-    update_idle(worker, executor_.now());
-    seen.push_back({id, worker.instance, worker.is_draining, worker.is_lost, leases_of(id), worker.heard_at,
-                    worker.idle_since, is_fit(worker)});
+    const std::uint32_t leases = leases_of(id);
+    update_idle(worker, leases, executor_.now());
+    seen.push_back({id, worker.instance, worker.is_draining, worker.is_lost, leases, worker.heard_at,
+                    worker.idle_since, is_fit(worker, leases)});
   }
   return seen;
 }

@@ -202,9 +202,9 @@ class Service final : private HostListener, public scaler::Fleet {
   void end_seed_push(const std::string& id, const std::vector<SeedClaim>& claims, const Result<void>& done);
   void drop_old_seed_leases(Instant now);
   void sweep();
-  void update_idle(WorkerInfo& worker, Instant now);
+  void update_idle(WorkerInfo& worker, std::uint32_t leases, Instant now);
   std::uint32_t leases_of(const std::string& worker) const;
-  bool is_fit(const WorkerInfo& worker) const;
+  bool is_fit(const WorkerInfo& worker, std::uint32_t leases) const;
   void learn(std::uint64_t run_us, const queue::Completed& completed);
   SettledOutcome settle(Turn& turn, const std::string& worker, Outcome& outcome);
   void note_refused(const std::string& worker, const LeaseToken& token, const std::string& why);

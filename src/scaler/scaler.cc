@@ -9,7 +9,9 @@ namespace skep::scaler {
 namespace {
 
 constexpr Duration kRoundGap = milliseconds(50);  // between rounds, however often it is poked
-constexpr Duration kStopGrace = seconds(10);      // after the deadline, for what was terminated to go
+// With ten thousand workers a round takes milliseconds: it is to take no more than one part in so many.
+constexpr int kRoundShare = 20;
+constexpr Duration kStopGrace = seconds(10);  // after the deadline, for what was terminated to go
 
 std::string verb(std::uint64_t count, const std::string& plural) {
   return std::to_string(count) + " " + plural + (count == 1 ? "s" : "");
@@ -80,6 +82,7 @@ struct Scaler::Impl {
   bool is_started = false;
   bool is_in_round = false;
   Instant round_at = kNoInstant;  // the last one
+  Duration round_took{};
   Instant next_round_at = kNever;
   TimerId round_timer = 0;
 
@@ -150,7 +153,8 @@ void Scaler::Impl::on_list(std::uint64_t number, Instant asked_at, Result<std::v
 
 void Scaler::Impl::round_by(Instant when) {
   if (!is_started || is_stopped) return;
-  when = std::max({when, executor.now(), round_at + std::min(kRoundGap, options.tick)});
+  const Duration gap = std::min(std::max(kRoundGap, kRoundShare * round_took), options.tick);
+  when = std::max({when, executor.now(), round_at + gap});
   if (next_round_at <= when) return;
   executor.cancel(round_timer);
   next_round_at = when;
@@ -175,6 +179,7 @@ void Scaler::Impl::round() {
     decide(now);
   }
   is_in_round = false;
+  round_took = executor.now() - now;
   if (has_list && reconciler.wake_at() < kNever) round_by(reconciler.wake_at());
 }
 

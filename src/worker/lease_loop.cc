@@ -101,6 +101,7 @@ std::vector<Action> LeaseLoop::on_acquired(Instant now, Result<api::v1::AcquireR
   }
   const bool is_drain_ordered = reply.value().drain();
   accept(std::move(reply.value()));
+  hand_back_surplus(pool, now);
   if (is_drain_ordered) begin_drain(now, DrainCause::kOrder, actions);
   return proceed(now, std::move(actions));
 }
@@ -292,14 +293,18 @@ std::uint32_t LeaseLoop::prefetch_now(Pool pool, Instant now) const {
   return static_cast<std::uint32_t>(std::clamp<double>(lately, least, options_.prefetch));
 }
 
+std::uint32_t LeaseLoop::beyond_places(Pool pool) const {
+  const std::uint32_t taken = held_.running(pool) + held_.waiting(pool);
+  return taken > places(pool) ? taken - places(pool) : 0;
+}
+
 std::uint32_t LeaseLoop::wanted(Pool pool, Instant now) const {
   if (is_draining() || places(pool) == 0) return 0;
   if (held_.outcome_bytes() > kKeptBytesMax || finished() > kKeptBatchesMax * options_.complete_max) return 0;
   const std::uint32_t prefetch = prefetch_now(pool, now);
   const std::uint32_t taken = held_.running(pool) + held_.waiting(pool);
-  const std::uint32_t beyond = taken > places(pool) ? taken - places(pool) : 0;
   // Half of the prefetch is used up before more is asked for, so that fast tasks come in batches.
-  if (beyond * 2 > prefetch) return 0;
+  if (beyond_places(pool) * 2 > prefetch) return 0;
   return std::min<std::uint32_t>(places(pool) + prefetch - taken, limits::kLeaseMax);
 }
 
@@ -380,6 +385,16 @@ void LeaseLoop::accept(api::v1::AcquireReply reply) {
   for (auto& lease : *reply.mutable_leases()) {
     if (!releasing_.contains(lease.lease())) held_.accept(std::move(lease));
   }
+}
+
+// A long-poll that was sent while short tasks ended in numbers may be answered much later, with as many long
+// ones: they are for workers that have nothing to do.
+void LeaseLoop::hand_back_surplus(Pool pool, Instant now) {
+  const std::uint32_t prefetch = prefetch_now(pool, now);
+  const std::uint32_t beyond = beyond_places(pool);
+  if (beyond <= 2 * prefetch) return;  // what is right has faded a little while the answer was on its way
+  for (const auto& lease : held_.take_newest_waiting(pool, beyond - prefetch))
+    releasing_[lease].set_lease(lease);
 }
 
 void LeaseLoop::settle(const api::v1::CompleteReply& reply, Instant now) {

@@ -142,6 +142,7 @@ class LeaseLoop {
   void send_acquire(Instant now, Actions& actions);
   // Leases that there is room for.
   std::uint32_t wanted(Pool pool, Instant now) const;
+  std::uint32_t beyond_places(Pool pool) const;
   Call& acquire(Pool pool) { return acquires_[static_cast<std::size_t>(pool)]; }
   bool is_acquiring() const { return acquires_[0].is_under_way || acquires_[1].is_under_way; }
   std::uint32_t prefetch_now(Pool pool, Instant now) const;
@@ -155,6 +156,7 @@ class LeaseLoop {
   void back_off(Call& call, Instant now);
 
   void accept(api::v1::AcquireReply reply);
+  void hand_back_surplus(Pool pool, Instant now);
   void settle(const api::v1::CompleteReply& reply, Instant now);
   void lose(const std::string& lease, Actions& actions);
   void cancel(const std::string& lease, Actions& actions);

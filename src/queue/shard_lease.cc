@@ -168,7 +168,11 @@ void Shard::extend_one(TaskRecord& record, const Extend& command, const Extend::
     reply.lost.push_back(held.token);
     return;
   }
-  if (!held.is_started) return;
+  if (!held.is_started) {
+    waits_there_.insert(record.id);
+    return;
+  }
+  waits_there_.erase(record.id);
   const auto has_new = take_progress(record, held.progress, now);
   if (!has_new) {
     reply.refused.push_back({held.token, has_new.error().message});

@@ -218,6 +218,8 @@ struct ListReply {
 struct RunProgress {
   std::uint64_t iterations_done = 0;
   Instant at{};
+  std::uint64_t first_done = 0;  // what it said first: the rate follows from both
+  Instant first_at{};
 };
 
 struct Counts {

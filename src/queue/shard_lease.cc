@@ -186,8 +186,11 @@ void Shard::extend_one(TaskRecord& record, const Extend& command, const Extend::
 Result<bool> Shard::take_progress(TaskRecord& record, const Progress& progress, Instant now) {
   const std::uint64_t done = progress.iterations_done;
   if (record.spec.kind == "sha512" && done >= 1 && done <= record.spec.iterations) {
-    RunProgress& known = progress_[record.id];
-    if (done >= known.iterations_done) known = {done, now};
+    RunProgress& known = progress_.try_emplace(record.id, RunProgress{done, now, done, now}).first->second;
+    if (done >= known.iterations_done) {
+      known.iterations_done = done;
+      known.at = now;
+    }
   }
   if (progress.checkpoint.empty()) return false;
   if (auto valid = validate_checkpoint(record.spec, done, progress.checkpoint); !valid) {

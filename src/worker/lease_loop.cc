@@ -109,7 +109,8 @@ std::vector<Action> LeaseLoop::on_acquired(Instant now, Result<api::v1::AcquireR
 std::vector<Action> LeaseLoop::on_finished(Instant now, api::v1::Outcome outcome) {
   if (const auto pool = held_.finish(std::move(outcome))) {
     Pace& pace = paces_[static_cast<std::size_t>(*pool)];
-    pace = {faded(pace.finished, now - pace.at) + 1, now};
+    pace.finished = faded(pace.finished, now - pace.at) + 1;
+    pace.at = now;
   }
   return proceed(now, {});
 }
@@ -290,7 +291,9 @@ std::uint32_t LeaseLoop::prefetch_now(Pool pool, Instant now) const {
       faded(pace.finished, now - pace.at) / std::chrono::duration<double>(kPrefetchMemory).count();
   const double lately = each_second * std::chrono::duration<double>(kPrefetchFor).count();
   const std::uint32_t least = std::min(options_.prefetch, std::max(1u, places(pool) / 16));
-  return static_cast<std::uint32_t>(std::clamp<double>(lately, least, options_.prefetch));
+  const double fits = static_cast<double>(options_.prefetch_bytes) / std::max(pace.body_bytes, 1.0);
+  const double most = std::min<double>(options_.prefetch, fits);
+  return static_cast<std::uint32_t>(std::clamp(lately, std::min<double>(least, most), most));
 }
 
 std::uint32_t LeaseLoop::beyond_places(Pool pool) const {
@@ -383,6 +386,9 @@ void LeaseLoop::back_off(Call& call, Instant now) {
 
 void LeaseLoop::accept(api::v1::AcquireReply reply) {
   for (auto& lease : *reply.mutable_leases()) {
+    double& mean = paces_[static_cast<std::size_t>(pool_of(lease))].body_bytes;
+    const auto bytes = static_cast<double>(lease.body().size());
+    mean = mean == 0 ? bytes : mean + (bytes - mean) / 16;
     if (!releasing_.contains(lease.lease())) held_.accept(std::move(lease));
   }
 }

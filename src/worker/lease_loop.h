@@ -39,6 +39,8 @@ struct LoopOptions {
   std::uint32_t commands = 0;  // tasks of kind command run at once
   std::uint32_t prefetch = 1;  // tasks that are here beyond slots and commands, at most: as many as were
                                // finished in kPrefetchFor, so that long tasks are left to other workers
+  // Bodies of what is prefetched: fewer tasks where they are large. About, as their mean decides.
+  std::size_t prefetch_bytes = std::size_t{64} << 20;
   Duration acquire_wait = seconds(30);       // of the long-poll
   Duration heartbeat = seconds(2);           // until the manager says otherwise
   Duration retry_first = milliseconds(100);  // back-off between failed calls: full jitter, doubling
@@ -185,10 +187,10 @@ class LeaseLoop {
   std::vector<std::string> released_;                        // of these, the ones in the call under way
   std::uint32_t batch_max_;  // outcomes in the next call; small while one is to be found out
 
-  // How many tasks finished of late: fades with kPrefetchMemory.
   struct Pace {
-    double finished = 0;
+    double finished = 0;  // tasks of late: fades with kPrefetchMemory
     Instant at{};
+    double body_bytes = 0;  // of a task, about the mean of the last sixteen
   };
   std::array<Pace, 2> paces_;  // by Pool
 

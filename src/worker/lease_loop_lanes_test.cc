@@ -15,7 +15,7 @@ LoopOptions with_lanes() {
 
 class LeaseLoopWithLanes : public LeaseLoopTest {
  protected:
-  LeaseLoopWithLanes() : LeaseLoopTest(with_lanes()) {}
+  explicit LeaseLoopWithLanes(LoopOptions o = with_lanes()) : LeaseLoopTest(o) {}
 
   v1::AcquireReply many(std::size_t number, const std::string& kind) {
     v1::AcquireReply reply;
@@ -24,6 +24,7 @@ class LeaseLoopWithLanes : public LeaseLoopTest {
       auto& lease = *reply.add_leases();
       lease.set_lease(kind + std::to_string(next_++));
       lease.set_kind(kind);
+      lease.set_body(body);
     }
     return reply;
   }
@@ -55,10 +56,22 @@ class LeaseLoopWithLanes : public LeaseLoopTest {
   }
 
   std::string first_of_last_;  // lease of the last answer
+  std::string body;            // of every task
 
  private:
   std::size_t next_ = 0;
   std::size_t ended_ = 0;
+};
+
+LoopOptions with_few_bytes() {
+  LoopOptions out = with_lanes();
+  out.prefetch_bytes = 1 << 20;
+  return out;
+}
+
+class LeaseLoopWithFewBytes : public LeaseLoopWithLanes {
+ protected:
+  LeaseLoopWithFewBytes() : LeaseLoopWithLanes(with_few_bytes()) {}
 };
 
 TEST_F(LeaseLoopWithLanes, FirstAsksForItsLanesAndLittleMore) {
@@ -116,6 +129,23 @@ TEST_F(LeaseLoopWithLanes, AnswerAtOnceToAHungryCallIsKept) {
   const auto actions = loop.on_acquired(now, many(asked, "sha512"));
   EXPECT_FALSE(find<DoRelease>(actions));
   EXPECT_EQ(loop.running() + loop.waiting(), asked + 1);
+}
+
+TEST_F(LeaseLoopWithFewBytes, LargeBodiesAreFetchedAheadByTheirBytes) {
+  begin();
+  body.assign(20 << 10, 'x');
+  EXPECT_EQ(ask_in_a_burst(), 32u + 51u - 1u);
+}
+
+TEST_F(LeaseLoopWithFewBytes, BodiesThatAreTooManyBytesGoBack) {
+  begin();
+  const std::uint32_t asked = ask_in_a_burst();  // small ones
+  ASSERT_EQ(asked, 159u);
+  body.assign(100 << 10, 'x');
+  const auto actions = loop.on_acquired(now, many(asked, "sha512"));
+  EXPECT_EQ(loop.running() + loop.waiting(), 32u + 10u);
+  ASSERT_TRUE(find<DoRelease>(actions));
+  EXPECT_EQ(find<DoRelease>(actions)->leases.size(), 160u - 42u);
 }
 
 TEST_F(LeaseLoopWithLanes, BurstOfHashesDoesNotHoardCommands) {

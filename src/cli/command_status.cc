@@ -144,11 +144,12 @@ int explain_worker(const Context& context, Remote& remote, const std::string& id
     }
     const Duration silence = remote.clock().now() - from_unix_ms(worker.heard_at_ms());
     std::printf(
-        "Worker %s (%s, pid %lld on %s) is %s: heard from %s ago, holds %u tasks in %u slots, completed "
+        "Worker %s (%s, pid %lld on %s) is %s: heard from %s ago, holds %u %s in %u %s, completed "
         "%llu, failed %llu.\n",
         worker.id().c_str(), worker.name().c_str(), static_cast<long long>(worker.pid()),
         worker.host().c_str(), worker.state().c_str(),
-        describe_duration(std::max(Duration::zero(), silence)).c_str(), worker.leases(), worker.slots(),
+        describe_duration(std::max(Duration::zero(), silence)).c_str(), worker.leases(),
+        worker.leases() == 1 ? "task" : "tasks", worker.slots(), worker.slots() == 1 ? "slot" : "slots",
         static_cast<unsigned long long>(worker.completed()),
         static_cast<unsigned long long>(worker.failed()));
     if (worker.mismatches() > 0)

@@ -1,9 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
 // enqueue, pull, get, cancel, retry: a client on the command line.
+#include <charconv>
 #include <cstdio>
 #include <fstream>
 #include <iostream>
 #include <map>
+#include <utility>
 
 #include "api/errors.h"
 #include "api/json.h"
@@ -103,21 +105,57 @@ Result<void> acknowledge(Remote& remote, const std::vector<std::string>& ids) {
   return ok();
 }
 
+// Waits for one task after the other, and says once what it waits for if nothing comes for some seconds.
+class Waiting {
+ public:
+  Waiting(Remote& remote, ProgressBar& progress) : remote_(remote), progress_(progress) {}
+
+  // The task when it is done, dead or cancelled. `done`: how many were before it.
+  Result<v1::Task> wait(const std::string& id, std::uint64_t done) {
+    const Instant began = remote_.clock().now();
+    Instant answered = began;
+    for (;;) {
+      progress_.show(done, {});
+      auto seen = remote_.wait<v1::Task>([&](client::Client& client, auto callback) {
+        client.get_task(id, kPatience, remote_.within(2 * kPatience), std::move(callback));
+      });
+      const Instant now = remote_.clock().now();
+      if (!seen) {
+        const bool is_away = api::info(seen.error().code).is_retryable;
+        if (!is_away || now - answered >= kAwayMax) return seen.error();
+        tell(is_away_told_, "no manager answers yet: " + seen.error().message);
+        continue;
+      }
+      const auto& state = seen.value().state();
+      if (state == "done" || state == "dead" || state == "cancelled") return seen;
+      answered = now;
+      is_away_told_ = false;
+      if (now - began >= kPatience) tell(is_told_, id + " is " + state + ". " + seen.value().explanation());
+    }
+  }
+
+ private:
+  static constexpr Duration kPatience = seconds(3);
+  static constexpr Duration kAwayMax = seconds(40);
+
+  void tell(bool& is_told, const std::string& line) {
+    if (!std::exchange(is_told, true)) progress_.note(line);
+  }
+
+  Remote& remote_;
+  ProgressBar& progress_;
+  bool is_told_ = false;
+  bool is_away_told_ = false;
+};
+
 Result<int> wait_for_tasks(Remote& remote, const Context& context, const EnqueueOptions& options,
                            const std::vector<std::string>& ids) {
   ProgressBar progress(remote.clock(), "waiting", ids.size());
+  Waiting waiting(remote, progress);
   int code = api::kExitOk;
   std::vector<std::string> printed;
   for (std::size_t i = 0; i < ids.size(); ++i) {
-    v1::Task task;
-    do {
-      progress.show(i, {});
-      auto seen = remote.wait<v1::Task>([&](client::Client& client, auto done) {
-        client.get_task(ids[i], seconds(10), remote.within(kCallTimeout + seconds(10)), std::move(done));
-      });
-      if (!seen) return seen.error();
-      task = std::move(seen.value());
-    } while (task.state() != "done" && task.state() != "dead" && task.state() != "cancelled");
+    SKEP_TRY(const v1::Task task, waiting.wait(ids[i], i));
     progress.show(i + 1, {});
     if (task.state() != "done") code = api::kExitFailure;
     if (task.state() == "done") printed.push_back(task.id());
@@ -138,6 +176,10 @@ Result<int> wait_for_tasks(Remote& remote, const Context& context, const Enqueue
 int enqueue(const Context& context, const EnqueueOptions& options) {
   auto batches = make_batches(options);
   if (!batches) return report(batches.error());
+  const bool is_hashed = options.task.kind().empty() || options.task.kind() == "sha512";
+  if (is_hashed && options.task.iterations() == 0)
+    return report(
+        fail(Code::kInvalid, "--iterations is missing: say how many hashes, such as --iterations 1000"));
   return with_remote(context, [&](Remote& remote) -> Result<int> {
     std::vector<std::string> ids;
     for (auto& batch : batches.value()) {
@@ -158,6 +200,15 @@ int enqueue(const Context& context, const EnqueueOptions& options) {
   });
 }
 
+// What is wrong with it; "" if nothing. CLI11 alone would take -1 for the largest number.
+std::string refuse_iterations(const std::string& text) {
+  std::uint64_t number = 0;
+  const auto [end, problem] = std::from_chars(text.data(), text.data() + text.size(), number);
+  const bool is_whole = problem == std::errc() && end == text.data() + text.size();
+  if (is_whole && number >= 1 && number <= limits::kIterationsMax) return {};
+  return "'" + text + "' is no number of hashes: from 1 to " + with_thousands(limits::kIterationsMax);
+}
+
 void add_enqueue(CLI::App& app, Context& context) {
   auto options = std::make_shared<EnqueueOptions>();
   auto* command = app.add_subcommand("enqueue", "Put files on a queue, one task each");
@@ -165,9 +216,11 @@ void add_enqueue(CLI::App& app, Context& context) {
       "Example: skep enqueue --iterations 1000 --wait /etc/passwd /etc/group\n         seq 5 | skep enqueue "
       "- --iterations 1");
   command->add_option("FILE", options->files, "Files; - is standard input")->required();
-  command->add_option_function<std::uint64_t>(
-      "--iterations,-n", [options](const std::uint64_t& n) { options->task.set_iterations(n); },
-      "Hashes, for kind sha512");
+  command
+      ->add_option_function<std::uint64_t>(
+          "--iterations,-n", [options](const std::uint64_t& n) { options->task.set_iterations(n); },
+          "Hashes, for kind sha512")
+      ->check(CLI::Validator(refuse_iterations, ""));
   command->add_option_function<std::string>(
       "--queue", [options](const std::string& v) { options->task.set_queue(v); }, "Queue [default]");
   command->add_option_function<std::string>(

@@ -33,9 +33,9 @@ int run(const Context& context, const WorkerCommand& command) {
   for (std::string url; std::getline(list, url, ',');) options.managers.push_back(url);
   if (!command.compute.empty()) options.target = compute::parse_target(command.compute);
   for (const auto& text : command.commands) {
-    auto program = parse_program(text);
-    if (!program) return report(program.error());
-    options.programs[program.value().name] = std::move(program.value().arguments);
+    auto programs = parse_programs(text);
+    if (!programs) return report(programs.error());
+    for (auto& program : programs.value()) options.programs[program.name] = std::move(program.arguments);
   }
   const worker::DrainHandle drain;
   // A second signal hastens the drain, a third ends it.

@@ -53,10 +53,9 @@ CLI::Option* add_programs(CLI::App& app, std::vector<std::string>& value) {
       .add_option(
           "--command", value,
           "NAME=PROGRAM that tasks of kind command may name; may be repeated, or several with semicolons")
-      ->delimiter(';')
       ->check([](const std::string& text) {
-        const auto program = parse_program(text);
-        return program ? std::string() : program.error().message;
+        const auto programs = parse_programs(text);
+        return programs ? std::string() : programs.error().message;
       });
 }
 

@@ -26,15 +26,6 @@ std::string table(const std::vector<std::vector<std::string>>& rows) {
   return text;
 }
 
-std::string with_thousands(std::uint64_t number) {
-  std::string digits = std::to_string(number);
-  for (std::size_t at = digits.size(); at > 3;) {
-    at -= 3;
-    digits.insert(at, ",");
-  }
-  return digits;
-}
-
 std::string show_result(const std::string& id, const std::string& result, std::uint64_t bytes) {
   const bool is_word = !result.empty() && std::all_of(result.begin(), result.end(),
                                                       [](unsigned char c) { return std::isprint(c) != 0; });
@@ -43,12 +34,11 @@ std::string show_result(const std::string& id, const std::string& result, std::u
 
 namespace {
 
-// "412,000 of 1,000,000 (41 %), 2.1s ago"
+// "412,000 of 1,000,000 (41.2 %), 2.1s ago"
 std::string show_progress(std::uint64_t done, const api::v1::Task& task, std::int64_t at_ms, Instant now) {
   const std::uint64_t all = task.options().iterations();
-  const auto percent = static_cast<int>(100 * static_cast<double>(done) / static_cast<double>(all));
   const Duration age = std::max(Duration::zero(), now - from_unix_ms(at_ms));
-  return with_thousands(done) + " of " + with_thousands(all) + " (" + std::to_string(percent) + " %), " +
+  return with_thousands(done) + " of " + with_thousands(all) + " (" + describe_share(done, all) + "), " +
          describe_duration(age) + " ago";
 }
 

@@ -8,6 +8,7 @@
 #include <vector>
 
 #include "api/skep.pb.h"
+#include "base/figures.h"
 #include "base/time.h"
 
 namespace skep::cli {
@@ -20,8 +21,5 @@ std::string describe_task(const api::v1::Task& task, Instant now);
 
 // A result that fits on a line as it is; else how many bytes it has and how to get them.
 std::string show_result(const std::string& id, const std::string& result, std::uint64_t bytes);
-
-// "1,234,567"
-std::string with_thousands(std::uint64_t number);
 
 }  // namespace skep::cli

@@ -16,7 +16,8 @@ struct NamedProgram {
   std::vector<std::string> arguments;  // the program itself first
 };
 
-// "resize=/usr/bin/convert -resize 50%": a name, then the program and its arguments, split at blanks.
-Result<NamedProgram> parse_program(const std::string& text);
+// "resize=/usr/bin/convert -resize 50%": a name, then the program and its arguments, split at blanks; several
+// of them with semicolons between. What is in quotes, '...' or "...", is not split; there are no escapes.
+Result<std::vector<NamedProgram>> parse_programs(const std::string& text);
 
 }  // namespace skep::cli

@@ -48,4 +48,10 @@ void ProgressBar::show(std::uint64_t done, const std::string& detail) {
   std::fflush(stderr);
 }
 
+void ProgressBar::note(const std::string& line) {
+  std::fprintf(stderr, "%s%s\n", is_terminal_ && is_shown_ ? "\r\033[K" : "", line.c_str());
+  std::fflush(stderr);
+  if (is_terminal_) is_shown_ = false;  // the bar is drawn again at once
+}
+
 }  // namespace skep::cli

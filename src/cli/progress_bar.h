@@ -21,6 +21,8 @@ class ProgressBar {
 
   // `detail` stands behind the figures ("2 workers").
   void show(std::uint64_t done, const std::string& detail);
+  // A line of its own.
+  void note(const std::string& line);
 
  private:
   const Clock& clock_;

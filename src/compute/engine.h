@@ -82,7 +82,7 @@ constexpr std::uint64_t compressions_of(std::uint64_t bytes) {
   return (bytes + 16) / 128 + 1;
 }
 
-// One chain, at once, by OpenSSL's one-shot digest: the independent computation that results are checked
+// One chain, at once, by OpenSSL's digest in a loop: the independent computation that results are checked
 // against.
 Digest reference_digest(const std::string& body, std::uint64_t iterations);
 

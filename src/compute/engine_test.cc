@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // The engine computes what the standard says on every target that this machine can run, whatever the slices;
 // it forgets what is taken out, and goes on where another left off.
-// Method: vectors of FIPS 180-2 and NIST's validation suite, then comparison with OpenSSL's one-shot digest.
+// Method: vectors of FIPS 180-2 and NIST's validation suite, then comparison with OpenSSL's digest in a loop.
 #include "compute/engine.h"
 
 #include <gtest/gtest.h>

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "manager/explain.h"
 
+#include "base/figures.h"
 #include "queue/shard.h"
 
 namespace skep::manager {
@@ -15,18 +16,35 @@ std::string counted(std::uint64_t count, const std::string& one, const std::stri
   return std::to_string(count) + " " + (count == 1 ? one : many);
 }
 
-// "412 of 1000 iterations (41 %)"
+// "412 of 1,000 iterations"
 std::string part_done(std::uint64_t done, const TaskRecord& record) {
-  const double share = static_cast<double>(done) / static_cast<double>(record.spec.iterations);
-  return std::to_string(done) + " of " + std::to_string(record.spec.iterations) + " iterations (" +
-         std::to_string(static_cast<int>(100 * share)) + " %)";
+  return with_thousands(done) + " of " + with_thousands(record.spec.iterations) + " iterations";
+}
+
+// " 37.4 % done 2s ago: 374 of 1,000 iterations at 100.0/s, about 4.3s left."
+std::string explain_progress(const queue::RunProgress& progress, const TaskRecord& record, Instant now) {
+  const std::uint64_t done = progress.iterations_done;
+  const std::string text = " " + describe_share(done, record.spec.iterations) + " done " +
+                           ago(now, progress.at) + ": " + part_done(done, record);
+  if (done <= progress.first_done || progress.at <= progress.first_at) return text + ".";
+  const double span = std::chrono::duration<double>(progress.at - progress.first_at).count();
+  const double rate = static_cast<double>(done - progress.first_done) / span;
+  const double rest = static_cast<double>(record.spec.iterations - done) / rate -
+                      std::chrono::duration<double>(now - progress.at).count();
+  constexpr double kDay = 86'400;
+  const std::string left =
+      rest > 10'000 * kDay
+          ? "years"
+          : "about " +
+                describe_duration(milliseconds(static_cast<std::int64_t>(1'000 * std::max(rest, 0.0))));
+  return text + " at " + describe_rate(rate) + ", " + left + " left.";
 }
 
 // What the next attempt will not have to do; "" if that is nothing.
 std::string explain_checkpoint(const TaskRecord& record) {
   if (!record.checkpoint) return {};
-  return " The next attempt goes on after " + part_done(record.checkpoint->iterations, record) +
-         ", which are kept.";
+  return " The next attempt goes on after " + part_done(record.checkpoint->iterations, record) + " (" +
+         describe_share(record.checkpoint->iterations, record.spec.iterations) + "), which are kept.";
 }
 
 std::string explain_queued(const ExplainInput& input) {
@@ -43,7 +61,11 @@ std::string explain_queued(const ExplainInput& input) {
            " at once, and as many are.";
   }
   if (input.workers == 0) {
-    return text + "No worker is there." + (input.scaling.empty() ? "" : " Scaling: " + input.scaling + ".");
+    // A process may run before its worker is registered, and after it has left.
+    text += input.workers_draining == 0 ? "No worker is registered."
+                                        : counted(input.workers_draining, "worker is", "workers are") +
+                                              " there, but drains and takes nothing more.";
+    return text + (input.scaling.empty() ? "" : " Scaling: " + input.scaling + ".");
   }
   if (input.workers_fit == 0) {
     const std::string what = record.spec.kind == "command" ? "program '" + record.spec.program + "'"
@@ -79,10 +101,7 @@ std::string explain_leased(const ExplainInput& input) {
                                           : ", running since " + ago(input.now, record.started_at);
   text += "; without a heartbeat the lease ends in " +
           describe_duration(std::max(Duration::zero(), record.lease_expires_at - input.now)) + ".";
-  if (input.progress) {
-    text += " It had done " + part_done(input.progress->iterations_done, record) + " " +
-            ago(input.now, input.progress->at) + ".";
-  }
+  if (input.progress) text += explain_progress(*input.progress, record, input.now);
   return text;
 }
 

@@ -18,6 +18,7 @@ struct ExplainInput {
   queue::QueueStatus queue;                    // the task's
   std::uint32_t workers = 0;                   // alive and not draining
   std::uint32_t workers_fit = 0;               // of these: can run this kind and program
+  std::uint32_t workers_draining = 0;          // alive, and take nothing more
   std::string scaling;                         // the scaler's own words; "" if there is no scaler
 };
 

@@ -4,6 +4,8 @@
 
 #include <gtest/gtest.h>
 
+#include <limits>
+
 namespace skep::manager {
 namespace {
 
@@ -35,7 +37,9 @@ TEST_F(Explain, QueuedSaysWhatIsMissing) {
   expect("2 workers are there");
   input.workers = 0;
   input.scaling = "one is booting";
-  expect("No worker is there. Scaling: one is booting.");
+  expect("No worker is registered. Scaling: one is booting.");
+  input.workers_draining = 1;
+  expect("1 worker is there, but drains and takes nothing more. Scaling: one is booting.");
   input.queue.settings.leased_max = 1;
   input.queue.counts.by_state[static_cast<std::size_t>(TaskState::kLeased)] = 1;
   expect("allows 1 leased task at once");
@@ -70,9 +74,17 @@ TEST_F(Explain, LeasedSaysWhoHasIt) {
 
 TEST_F(Explain, LeasedSaysHowFarItIs) {
   record.state = TaskState::kLeased;
-  record.spec.iterations = 1'000;
-  input.progress = queue::RunProgress{419, now - seconds(2)};
-  expect("It had done 419 of 1000 iterations (41 %) 2s ago.");
+  record.spec.iterations = 1'000'000'000;
+  input.progress = queue::RunProgress{374'000'000, now - seconds(2), 374'000'000, now - seconds(2)};
+  expect(" 37.4 % done 2s ago: 374,000,000 of 1,000,000,000 iterations.");
+  input.progress = queue::RunProgress{374'000'000, now - seconds(2), 333'000'000, now - seconds(12)};
+  expect(" 37.4 % done 2s ago: 374,000,000 of 1,000,000,000 iterations at 4.1 M/s, about 2m 30s left.");
+  input.progress->at = now - minutes(5);  // later than all would have been done
+  input.progress->first_at = now - minutes(6);
+  input.progress->first_done = 0;
+  expect("at 6.2 M/s, about 0s left.");
+  record.spec.iterations = std::numeric_limits<std::uint64_t>::max();
+  expect("at 6.2 M/s, years left.");
 }
 
 TEST_F(Explain, WhoWaitsSaysWhatIsKept) {
@@ -80,7 +92,7 @@ TEST_F(Explain, WhoWaitsSaysWhatIsKept) {
   record.checkpoint = Checkpoint{400, "", now};
   for (const auto state : {TaskState::kQueued, TaskState::kDelayed, TaskState::kDead}) {
     record.state = state;
-    expect("The next attempt goes on after 400 of 1000 iterations (40 %), which are kept.");
+    expect("The next attempt goes on after 400 of 1,000 iterations (40.0 %), which are kept.");
   }
 }
 

@@ -114,8 +114,9 @@ void Service::sweep() {
   swept_at_ = now;
   for (const auto& id : registry_.sweep(now, options_.worker_timeout)) {
     const WorkerInfo& worker = *registry_.find(id);
-    lose_worker(id, worker.slots,
-                "worker " + id + " was silent for " + describe_duration(now - worker.heard_at));
+    lose_worker({id, worker.slots,
+                 "worker " + id + " was silent for " + describe_duration(now - worker.heard_at),
+                 worker.commands, worker.ended});
   }
   registry_.drop_silent(now, kLostKept);
   drop_old_seed_leases(now);
@@ -145,19 +146,17 @@ void Service::update_idle(WorkerInfo& worker, std::uint32_t leases, Instant now)
   }
 }
 
-void Service::lose_worker(const std::string& id, std::uint32_t slots, std::string message, Reply<void> done) {
-  host_.cut_short(id);
-  log_.warn("worker is lost; its leases go back", {{"worker", id}, {"why", message}});
-  events_.add(executor_.now(), "worker", id, "lost", message);
+void Service::lose_worker(queue::LoseWorker command, Reply<void> done) {
+  host_.cut_short(command.worker);
+  log_.warn("worker is lost; its leases go back", {{"worker", command.worker}, {"why", command.message}});
+  events_.add(executor_.now(), "worker", command.worker, "lost", command.message);
   host_.submit<std::uint32_t>(
-      [id, slots, message](Turn& turn) -> Result<std::uint32_t> {
+      [command](Turn& turn) -> Result<std::uint32_t> {
         std::uint32_t returned = 0;
-        for (const auto& shard : turn.shards()) {
-          returned += turn.apply(*shard, queue::LoseWorker{id, slots, message}).returned;
-        }
+        for (const auto& shard : turn.shards()) returned += turn.apply(*shard, command).returned;
         return returned;
       },
-      [this, id, done = std::move(done)](Result<std::uint32_t> returned) mutable {
+      [this, id = command.worker, done = std::move(done)](Result<std::uint32_t> returned) mutable {
         if (!returned) {
           // Its leases run out by themselves after the reload.
           log_.error("leases of a lost worker could not be given back now",
@@ -247,9 +246,9 @@ void Service::forget_worker(const std::string& id, const std::string& reason) {
   WorkerInfo* worker = registry_.find(id);
   // A lost one has given everything back, and is shown for a while.
   if (worker == nullptr || worker->is_lost) return;
-  const std::uint32_t slots = worker->slots;
+  queue::LoseWorker command{id, worker->slots, reason, worker->commands, worker->ended};
   registry_.remove(id);
-  lose_worker(id, slots, reason);
+  lose_worker(std::move(command));
 }
 
 }  // namespace skep::manager

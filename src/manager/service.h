@@ -186,8 +186,7 @@ class Service final : private HostListener, public scaler::Fleet {
   void settle_results(std::vector<PulledReceipt> receipts, std::vector<TaskId> withheld, Delivery delivery,
                       Reply<void> done);
   // `done`, if given, when its leases are back on the disk.
-  void lose_worker(const std::string& id, std::uint32_t slots, std::string message,
-                   Reply<void> done = nullptr);
+  void lose_worker(queue::LoseWorker command, Reply<void> done = nullptr);
   // A lease that a result without a name may be of.
   struct SeedClaim {
     LeaseToken token;

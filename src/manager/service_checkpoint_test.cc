@@ -99,13 +99,13 @@ TEST_F(ServiceCheckpoints, ProgressIsShownWithWhatItRestsOn) {
   EXPECT_EQ(task.iterations_done(), 500u);
   EXPECT_EQ(task.progress_at_ms() - task.checkpoint_at_ms(), 2'001);
   EXPECT_EQ(task.checkpoint_iterations(), 400u);
-  EXPECT_NE(task.explanation().find("500 of 1000 iterations (50 %)"), std::string::npos)
+  EXPECT_NE(task.explanation().find("500 of 1,000 iterations at 50.0/s, about 10s left."), std::string::npos)
       << task.explanation();
   release(0, "");
   task = get(id);
   EXPECT_EQ(task.iterations_done(), 400u) << "none runs: the checkpoint's";
   EXPECT_EQ(task.progress_at_ms(), 0);
-  EXPECT_NE(task.explanation().find("goes on after 400 of 1000 iterations"), std::string::npos)
+  EXPECT_NE(task.explanation().find("goes on after 400 of 1,000 iterations"), std::string::npos)
       << task.explanation();
 }
 

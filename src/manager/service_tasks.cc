@@ -120,7 +120,11 @@ void Service::fill_task(const TaskRecord& record, const queue::Shard& shard, api
     if (queue.settings.name == record.spec.queue) input.queue = queue;
   }
   for (const auto& [id, worker] : registry_.all()) {
-    if (worker.is_lost || worker.is_draining) continue;
+    if (worker.is_lost) continue;
+    if (worker.is_draining) {
+      ++input.workers_draining;
+      continue;
+    }
     ++input.workers;
     const auto has = [](const auto& list, const auto& name) {
       return std::find(list.begin(), list.end(), name) != list.end();

@@ -135,6 +135,24 @@ TEST_F(ServiceTest, SilentWorkerIsLostAndItsLeasesRunElsewhere) {
   EXPECT_EQ(heartbeat(quiet, {lease}).lost(0), lease);
 }
 
+TEST_F(ServiceTest, WhatNeverBeganOnALostWorkerIsNotBlamed) {
+  const TaskId ran = enqueue();
+  const TaskId second = enqueue();
+  const TaskId third = enqueue();
+  const auto worker = add_worker(2);
+  const auto leased = acquire(worker, 3);
+  ASSERT_EQ(leased.leases_size(), 3);
+  v1::HeartbeatRequest beat;
+  for (const auto& lease : leased.leases()) beat.add_leases()->set_lease(lease.lease());
+  beat.mutable_leases(0)->set_started(true);
+  call<v1::HeartbeatReply>([&](auto done) { service->heartbeat(worker, beat, std::move(done)); }).value();
+  complete(worker, leased.leases(0).lease(), "result");  // makes room for one that waited
+  executor.run_for(seconds(6));
+  EXPECT_EQ(get(ran).state(), "done");
+  EXPECT_EQ(get(second).workers_lost(), 1u);
+  EXPECT_EQ(get(third).workers_lost(), 0u);
+}
+
 TEST_F(ServiceTest, TimeInWhichTheManagerStoodStillIsNotTheWorkersSilence) {
   WorkerRegistry registry;
   v1::RegisterRequest request;

@@ -122,6 +122,7 @@ void Service::heartbeat(std::string id, api::v1::HeartbeatRequest request,
   host_.submit<api::v1::HeartbeatReply>(
       [this, id, held = std::move(held),
        message = std::move(message)](Turn& turn) mutable -> Result<api::v1::HeartbeatReply> {
+        if (WorkerInfo* known = registry_.find(id); known != nullptr) known->ended = 0;
         for (const auto& shard : turn.shards()) {
           queue::Extend command{id, options_.lease, {}};
           for (auto& item : held) {
@@ -239,6 +240,7 @@ void Service::complete(Report report, Reply<Settled> reply) {
         Settled settled;
         settled.outcomes.reserve(report.outcomes.size());
         WorkerInfo* worker = registry_.find(report.worker);
+        if (worker != nullptr) worker->ended += static_cast<std::uint32_t>(report.outcomes.size());
         for (auto& outcome : report.outcomes) {
           settled.outcomes.push_back(settle(turn, report.worker, outcome));
           const bool is_taken = settled.outcomes.back().status == "ok";
@@ -301,7 +303,7 @@ void Service::delete_worker(std::string id, std::string reason, Reply<api::v1::W
   registry_.remove(id);
   if (message.leases() > 0) {
     // Answered when they are back for good: it was told that it may go.
-    lose_worker(id, 0, "worker " + id + " left: " + (reason.empty() ? "no reason given" : reason),
+    lose_worker({id, 0, "worker " + id + " left: " + (reason.empty() ? "no reason given" : reason), 0},
                 [message = std::move(message), reply = std::move(reply)](Result<void> done) mutable {
                   if (done) {
                     reply(std::move(message));

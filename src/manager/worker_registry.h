@@ -39,6 +39,7 @@ struct WorkerInfo {
   std::uint64_t completed = 0;
   std::uint64_t failed = 0;
   std::uint64_t mismatches = 0;
+  std::uint32_t ended = 0;  // outcomes since the last heartbeat
   double iterations_per_second = 0;
 };
 

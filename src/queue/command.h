@@ -130,12 +130,15 @@ struct Released {
   std::string checkpoint_refused;  // one sentence; "" if there was none or it was taken
 };
 
-// Everything `worker` holds goes back at once. The oldest `slots` of it, and what is known to run, spend the
-// infrastructure budget: one of them may have killed the worker.
+// Everything `worker` holds goes back at once. What may have begun spends the infrastructure budget, as it
+// may have killed the worker: what is known to run, and the oldest of the rest, as many as there are places
+// that those leave. Of what the last heartbeat said to wait there, no more than have ended since it.
 struct LoseWorker {
   std::string worker;
-  std::uint32_t slots = 1;
-  std::string message;  // how it was lost, for the attempts' errors
+  std::uint32_t slots = 1;     // places for tasks of other kinds than command
+  std::string message;         // how it was lost, for the attempts' errors
+  std::uint32_t commands = 1;  // places for those
+  std::uint32_t ended = 0;     // attempts since the last heartbeat
 };
 struct LostWorker {
   std::uint32_t returned = 0;
@@ -215,6 +218,8 @@ struct ListReply {
 struct RunProgress {
   std::uint64_t iterations_done = 0;
   Instant at{};
+  std::uint64_t first_done = 0;  // what it said first: the rate follows from both
+  Instant first_at{};
 };
 
 struct Counts {

@@ -227,15 +227,45 @@ Result<Released> Shard::apply(const Release& command, Instant now, Effects& effe
   return reply;
 }
 
+// Of each of `held`, the oldest first: a worker starts its leases in the order in which it got them.
+std::vector<bool> Shard::may_have_begun(const LoseWorker& command,
+                                        const std::vector<LeaseToken>& held) const {
+  std::vector<bool> out(held.size());
+  std::uint32_t slots = command.slots;
+  std::uint32_t commands = command.commands;
+  const auto places = [&](const TaskRecord& record) -> std::uint32_t& {
+    return record.spec.kind == "command" ? commands : slots;
+  };
+  for (std::size_t i = 0; i < held.size(); ++i) {
+    const TaskRecord record = tasks_.at(held[i].task);
+    if (record.started_at == kNoInstant) continue;
+    out[i] = true;
+    if (auto& left = places(record); left > 0) --left;
+  }
+  std::uint32_t ended = command.ended;
+  for (std::size_t i = 0; i < held.size(); ++i) {
+    const TaskRecord record = tasks_.at(held[i].task);
+    auto& left = places(record);
+    if (out[i] || left == 0) continue;
+    if (waits_there_.contains(record.id)) {
+      if (ended == 0) continue;
+      --ended;
+    }
+    out[i] = true;
+    --left;
+  }
+  return out;
+}
+
 LostWorker Shard::apply(const LoseWorker& command, Instant now, Effects& effects) {
   LostWorker reply;
   const auto held = leases_of(command.worker);
+  const auto suspects = may_have_begun(command, held);
   for (std::size_t i = 0; i < held.size(); ++i) {
     TaskRecord record = tasks_.at(held[i].task);
     ++totals_.workers_lost;
     ++reply.returned;
-    // A worker starts its leases in the order in which it got them, so the first `slots` are those that ran.
-    if (i < command.slots || record.started_at != kNoInstant) {
+    if (suspects[i]) {
       spend_infrastructure(record, AttemptEnd::kWorkerLost, command.message, now, effects);
     } else {
       hand_back_unstarted(record, now, effects);

@@ -23,6 +23,7 @@
 #include <string>
 #include <tuple>
 #include <unordered_map>
+#include <unordered_set>
 #include <vector>
 
 #include "base/random.h"
@@ -188,6 +189,7 @@ class Shard {
                             Effects& effects);
   void hand_back(TaskRecord& record, Instant now, Effects& effects);
   void hand_back_unstarted(TaskRecord& record, Instant now, Effects& effects);
+  std::vector<bool> may_have_begun(const LoseWorker& command, const std::vector<LeaseToken>& held) const;
   void die(TaskRecord& record, std::string reason, Instant now, Effects& effects);
   void remember_error(TaskRecord& record, AttemptEnd end, const std::string& message, Instant now);
   void on_timer(TaskRecord record, Instant now, Effects& effects);
@@ -215,6 +217,7 @@ class Shard {
   std::unordered_map<TaskId, std::pair<std::string, Instant>>
       suspect_worker_;                                // who empties itself for it, until
   std::unordered_map<TaskId, RunProgress> progress_;  // of leased tasks
+  std::unordered_set<TaskId> waits_there_;            // leased tasks that had not begun by the last heartbeat
   std::map<std::uint64_t, Receipt> receipts_;
   std::set<std::pair<Instant, std::uint64_t>> receipt_deadlines_;
   std::unordered_map<TaskId, std::uint64_t> in_delivery_;  // -> receipt

@@ -87,6 +87,7 @@ TEST_F(Checkpoints, ProgressAloneIsRememberedAndNotStored) {
   EXPECT_EQ(world.shard->progress_of(id)->at, world.now);
   beat(token, {100, ""});
   EXPECT_EQ(world.shard->progress_of(id)->iterations_done, 123u) << "a heartbeat that was overtaken";
+  EXPECT_EQ(world.shard->progress_of(id)->first_done, 123u);
   beat(token, {1'001, ""});
   EXPECT_EQ(world.shard->progress_of(id)->iterations_done, 123u) << "more than there are";
   world.restart();

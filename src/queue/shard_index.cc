@@ -47,7 +47,10 @@ void Shard::move(TaskRecord& record, TaskEvent event) {
   SKEP_CHECK(next.has_value(), "task " + record.id.to_string() + " is " +
                                    std::string(state_name(record.state)) + " and takes no event " +
                                    std::string(event_name(event)));
-  if (record.state == TaskState::kLeased) progress_.erase(record.id);  // every move is out of it
+  if (record.state == TaskState::kLeased) {  // every move is out of it
+    progress_.erase(record.id);
+    waits_there_.erase(record.id);
+  }
   record.state = *next;
 }
 
@@ -434,6 +437,8 @@ void Shard::check_invariants() const {
   }
   for (const auto& [id, progress] : progress_)
     SKEP_CHECK(tasks_.state_of(id) == TaskState::kLeased, "progress is of a task that is leased");
+  for (const auto& id : waits_there_)
+    SKEP_CHECK(tasks_.state_of(id) == TaskState::kLeased, "what waits in a worker is leased");
   for (const auto& [id, receipt] : in_delivery_)
     SKEP_CHECK(receipts_.contains(receipt), "a delivery has its receipt");
 }

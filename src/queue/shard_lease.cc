@@ -168,7 +168,11 @@ void Shard::extend_one(TaskRecord& record, const Extend& command, const Extend::
     reply.lost.push_back(held.token);
     return;
   }
-  if (!held.is_started) return;
+  if (!held.is_started) {
+    waits_there_.insert(record.id);
+    return;
+  }
+  waits_there_.erase(record.id);
   const auto has_new = take_progress(record, held.progress, now);
   if (!has_new) {
     reply.refused.push_back({held.token, has_new.error().message});
@@ -182,8 +186,11 @@ void Shard::extend_one(TaskRecord& record, const Extend& command, const Extend::
 Result<bool> Shard::take_progress(TaskRecord& record, const Progress& progress, Instant now) {
   const std::uint64_t done = progress.iterations_done;
   if (record.spec.kind == "sha512" && done >= 1 && done <= record.spec.iterations) {
-    RunProgress& known = progress_[record.id];
-    if (done >= known.iterations_done) known = {done, now};
+    RunProgress& known = progress_.try_emplace(record.id, RunProgress{done, now, done, now}).first->second;
+    if (done >= known.iterations_done) {
+      known.iterations_done = done;
+      known.at = now;
+    }
   }
   if (progress.checkpoint.empty()) return false;
   if (auto valid = validate_checkpoint(record.spec, done, progress.checkpoint); !valid) {

@@ -236,6 +236,70 @@ TEST(Lease, LostWorkersLeasesGoBackAtOnceAndOnlyWhatRanIsBlamed) {
   world.shard->check_invariants();
 }
 
+TEST(Lease, WhatAHeartbeatSaidToWaitIsNotBlamedForALostWorker) {
+  ShardWorld world;
+  for (int i = 0; i < 4; ++i) world.enqueue();
+  const auto leased = world.lease("w", 3);
+  // The first one waits for a lane of its own, although the worker has four.
+  Extend beat{
+      "w", seconds(15), {{leased[0].token, false}, {leased[1].token, true}, {leased[2].token, false}}};
+  world.shard->apply(beat, world.now, world.effects);
+  world.pass(seconds(1));
+  const TaskId since = world.lease("w", 1).at(0).token.task;
+  world.shard->apply(LoseWorker{"w", 4, "killed by signal 9"}, world.now, world.effects);
+  EXPECT_EQ(world.record(leased[0].token.task).workers_lost, 0u);
+  EXPECT_EQ(world.record(leased[1].token.task).workers_lost, 1u);
+  EXPECT_EQ(world.record(leased[2].token.task).workers_lost, 0u);
+  EXPECT_EQ(world.record(since).workers_lost, 1u) << "it may have begun at once";
+  world.shard->check_invariants();
+}
+
+TEST(Lease, WhatIsKnownToRunTakesThePlacesOfALostWorker) {
+  ShardWorld world;
+  const TaskId first = world.enqueue();
+  const TaskId second = world.enqueue();
+  const auto leased = world.lease("w", 2);
+  Extend beat{"w", seconds(15), {{leased[1].token, true}}};
+  world.shard->apply(beat, world.now, world.effects);
+  world.shard->apply(LoseWorker{"w", 1, "killed by signal 9"}, world.now, world.effects);
+  EXPECT_EQ(world.record(first).workers_lost, 0u);
+  EXPECT_EQ(world.record(second).workers_lost, 1u);
+}
+
+TEST(Lease, CommandsOfALostWorkerHavePlacesOfTheirOwn) {
+  ShardWorld world;
+  TaskSpec spec = world.spec(0);
+  spec.kind = "command";
+  spec.program = "prog";
+  const TaskId ran = world.enqueue(spec);
+  const TaskId waited = world.enqueue(spec);
+  ASSERT_EQ(world.lease("w", 2).size(), 2u);
+  world.shard->apply(LoseWorker{"w", 32, "killed by signal 9", 1}, world.now, world.effects);
+  EXPECT_EQ(world.record(ran).workers_lost, 1u);
+  EXPECT_EQ(world.record(waited).workers_lost, 0u);
+}
+
+TEST(Lease, TaskThatBeginsAfterAHeartbeatAndKillsItsWorkersIsParked) {
+  ShardWorld world;
+  const TaskId poison = world.enqueue();
+  TaskSpec first = world.spec();
+  first.priority = 9;
+  for (std::uint32_t lost = 0; lost < limits::kWorkersLostMax; ++lost) {
+    ASSERT_EQ(world.record(poison).workers_lost, lost);
+    world.enqueue(first);
+    const auto leased = world.lease("w", 2);
+    if (lost < kSuspectAfter) {
+      // It waits behind another one, as the heartbeat says, and begins when that is done.
+      ASSERT_EQ(leased.size(), 2u);
+      Extend beat{"w", seconds(15), {{leased[0].token, true}, {leased[1].token, false}}};
+      world.shard->apply(beat, world.now, world.effects);
+      world.complete(leased[0].token).value();
+    }
+    world.shard->apply(LoseWorker{"w", 1, "gone", 1, 1}, world.now, world.effects);
+  }
+  EXPECT_EQ(world.state(poison), TaskState::kDead);
+}
+
 TEST(Lease, TaskThatKillsItsWorkersIsParkedAndItsNeighboursAreNot) {
   ShardWorld world;
   const TaskId poison = world.enqueue();

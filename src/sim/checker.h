@@ -103,6 +103,7 @@ class Checker {
   virtual void on_unparked(std::uint64_t /*ticket*/) {}
   virtual void on_granted(std::uint64_t /*process*/, const api::v1::AcquireReply&) {}
   virtual void on_presented(std::uint64_t /*process*/, const api::v1::HeartbeatRequest&) {}
+  virtual void on_beat(std::uint64_t /*process*/) {}  // and was answered well
   virtual void on_outcome(std::uint64_t /*process*/, const api::v1::Outcome&) {}
   virtual void on_settled(std::uint64_t /*process*/, const api::v1::Outcome&, const std::string& /*status*/) {
   }

@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 // Attempts never pass their limits, attempts of the user's are spent only by failures of the work itself, and
-// the numbers of a task's leases rise. A lease lasts as long as it was given for, also over a restart.
+// the numbers of a task's leases rise. A lease lasts as long as it was given for, also over a restart. What
+// had not begun by its worker's last heartbeat is not charged for the loss of that worker, unless an attempt
+// ended there since.
 #include "sim/checkers.h"
 #include "sim/world.h"
 
@@ -12,9 +14,23 @@ class BudgetChecker final : public Checker {
   using Checker::Checker;
   std::string name() const override { return "budgets"; }
 
-  void on_outcome(std::uint64_t, const api::v1::Outcome& outcome) override {
+  void on_outcome(std::uint64_t process, const api::v1::Outcome& outcome) override {
+    waiting_.erase(process);  // it made room for one of them
+    presented_.erase(process);
     if (outcome.failed()) ++of(outcome).failures_sent;
   }
+  void on_presented(std::uint64_t process, const api::v1::HeartbeatRequest& request) override {
+    auto& waiting = presented_[process];
+    waiting.clear();
+    for (const auto& held : request.leases()) {
+      if (held.started()) begun_.insert(held.lease());
+      if (!begun_.contains(held.lease())) waiting.insert(held.lease());
+    }
+  }
+  void on_beat(std::uint64_t process) override {
+    if (auto presented = presented_.extract(process)) waiting_[process] = std::move(presented.mapped());
+  }
+  void on_manager_trouble() override { waiting_.clear(); }
   void on_settled(std::uint64_t, const api::v1::Outcome& outcome, const std::string& status) override {
     if (!outcome.failed() || status != "ok") return;
     auto& promises = of(outcome);
@@ -47,6 +63,9 @@ class BudgetChecker final : public Checker {
     if (has_run_out && world_.now() < before.lease_expires_at)
       broken("the lease of task " + id + " ran out before its time");
     if (after.attempts_failed > before.attempts_failed) spent(after);
+    if (before.state == TaskState::kLeased && after.state != TaskState::kLeased &&
+        after.errors.size() > before.errors.size() && after.errors.back().end == AttemptEnd::kWorkerLost)
+      charged(before);
     if (after.workers_lost > before.workers_lost && after.workers_lost >= limits::kWorkersLostMax)
       world_.counters.add("task dead by its infrastructure budget");
   }
@@ -54,6 +73,14 @@ class BudgetChecker final : public Checker {
  private:
   Promises& of(const api::v1::Outcome& outcome) {
     return world_.auditor.of(LeaseToken::parse(outcome.lease()).value().task);
+  }
+  // Its worker was lost.
+  void charged(const TaskRecord& record) {
+    const std::string lease = record.lease_token().to_string();
+    for (const auto& [process, leases] : waiting_) {
+      if (leases.contains(lease))
+        broken("lease " + lease + " had not begun by its worker's last heartbeat and is counted as lost");
+    }
   }
   void spent(const TaskRecord& record) {
     const std::uint32_t count = ++spent_[record.id];
@@ -64,6 +91,10 @@ class BudgetChecker final : public Checker {
   }
 
   std::map<TaskId, std::uint32_t> spent_;
+  // Of each worker, by its last heartbeat, as long as nothing ended there since.
+  std::map<std::uint64_t, std::set<std::string>> waiting_;
+  std::map<std::uint64_t, std::set<std::string>> presented_;  // and not answered yet
+  std::set<std::string> begun_;
 };
 
 }  // namespace

@@ -35,6 +35,7 @@ inline constexpr std::string_view kMustOccur[] = {
     "enqueue with an unknown outcome",
     "instance terminated",
     "instance up",
+    "leases handed back before they had a lane",
     "leases told lost",
     "manager could not start",
     "manager crashed",

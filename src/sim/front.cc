@@ -204,15 +204,17 @@ void Front::heartbeat(std::uint64_t process, const std::string& worker, v1::Hear
   }
   world_.tell([&](Checker& checker) { checker.on_presented(process, request); });
   spoil(request);
-  service_.heartbeat(worker, request,
-                     [this, request, reply = std::move(reply)](Result<v1::HeartbeatReply> answer) mutable {
-                       if (is_silent()) return;
-                       if (answer) {
-                         world_.counters.add("heartbeats answered");
-                         note_kept(request, answer.value());
-                       }
-                       reply(std::move(answer));
-                     });
+  service_.heartbeat(
+      worker, request,
+      [this, process, request, reply = std::move(reply)](Result<v1::HeartbeatReply> answer) mutable {
+        if (is_silent()) return;
+        if (answer) {
+          world_.counters.add("heartbeats answered");
+          world_.tell([&](Checker& checker) { checker.on_beat(process); });
+          note_kept(request, answer.value());
+        }
+        reply(std::move(answer));
+      });
 }
 
 // The breakages of a heartbeat.

@@ -12,6 +12,7 @@ using namespace worker;
 LoopOptions loop_options(const Config& config) {
   LoopOptions options;
   options.slots = config.slots;
+  options.ahead = config.slots;
   options.commands = config.slots;
   options.prefetch = config.prefetch;
   options.acquire_wait = config.acquire_wait;
@@ -19,6 +20,9 @@ LoopOptions loop_options(const Config& config) {
   options.orphan_timeout = minutes(2);
   return options;
 }
+
+// The threads look at what they are asked between two of their slices.
+constexpr Duration kSliceMax = milliseconds(5);
 
 }  // namespace
 
@@ -193,21 +197,51 @@ v1::Outcome SimWorker::outcome_of(const Run& run) {
 }
 
 void SimWorker::carry_out_one(DoStart start) {
-  const v1::Lease& lease = start.lease;
+  if (start.lease.kind() == "sha512") {
+    ahead_.push_back(std::move(start.lease));
+    fill_lanes();
+  } else {
+    run(start.lease);
+  }
+}
+
+bool SimWorker::has_lane() const {
+  const auto used = std::count_if(running_.begin(), running_.end(),
+                                  [](const auto& item) { return item.second.lease.kind() == "sha512"; });
+  return static_cast<std::uint32_t>(used) < world_.config.slots;
+}
+
+void SimWorker::fill_lanes() {
+  while (!ahead_.empty() && has_lane()) {
+    // What has no lane when the drain begins goes back, as soon as the threads have looked.
+    if (loop_.is_draining() && troubles == 0 && world_.now() > drain_began_ + kSliceMax)
+      world_.verdict.broken("drain", "a task begins in a worker that drains");
+    const v1::Lease lease = std::move(ahead_.front());
+    ahead_.pop_front();
+    run(lease);
+  }
+}
+
+bool SimWorker::take_ahead(const std::string& lease) {
+  return std::erase_if(ahead_, [&](const v1::Lease& item) { return item.lease() == lease; }) > 0;
+}
+
+void SimWorker::run(const v1::Lease& lease) {
   const auto text = TaskText::parse(lease.body());
   if (!text) world_.verdict.broken("results", "a worker got a body that no client ever sent");
-  Run run = make_run(lease);
+  Run begun = make_run(lease);
   const Duration timeout = milliseconds(static_cast<std::int64_t>(lease.timeout_ms()));
-  const bool is_late = timeout > Duration::zero() && run.takes > timeout;
+  const bool is_late = timeout > Duration::zero() && begun.takes > timeout;
   const bool is_poison = text && text->behaviour == Behaviour::kPoison;
-  const Duration spent = is_late ? timeout : run.takes;
-  run.timer = process_->post_at(
+  const Duration spent = is_late ? timeout : begun.takes;
+  begun.timer = process_->post_at(
       world_.now() + spent, [self = shared_from_this(), name = lease.lease(), is_late, is_poison, spent] {
         if (is_poison) {
           self->die("worker killed by its task");
           return;
         }
         const Run done = std::move(self->running_.extract(name).mapped());
+        self->fill_lanes();
         v1::Outcome outcome = self->outcome_of(done);
         if (is_late) {
           outcome.Clear();
@@ -220,31 +254,43 @@ void SimWorker::carry_out_one(DoStart start) {
         outcome.set_run_us(static_cast<std::uint64_t>(spent / microseconds(1)));
         self->carry_out(self->loop_.on_finished(self->world_.now(), std::move(outcome)));
       });
-  running_[lease.lease()] = std::move(run);
+  running_[lease.lease()] = std::move(begun);
 }
 
 void SimWorker::carry_out_one(const DoStop& stop) {
+  if (take_ahead(stop.lease)) return;
   const auto found = running_.find(stop.lease);
   if (found == running_.end()) return;
   process_->cancel(found->second.timer);
   running_.erase(found);
+  fill_lanes();
 }
 
-// The threads stop what runs between two of their slices.
 void SimWorker::carry_out_one(const DoHandBack& hand_back) {
-  const auto after = microseconds(static_cast<std::int64_t>(random_.below(5'000)));
-  process_->post_at(world_.now() + after, [self = shared_from_this(), name = hand_back.lease] {
-    auto found = self->running_.extract(name);
-    if (found.empty()) return;  // it has finished or was stopped
-    self->process_->cancel(found.mapped().timer);
-    v1::ReleasedLease released;
-    released.set_lease(name);
-    self->set_progress(found.mapped(), released);
-    // Before its first iteration there is nothing to lose.
-    const bool has_advanced = released.iterations_done() > found.mapped().begin;
-    released.set_started(has_advanced || !found.mapped().lease.keep_checkpoints());
-    self->carry_out(self->loop_.on_handed_back(self->world_.now(), std::move(released)));
-  });
+  const auto after = Duration(static_cast<Duration::rep>(random_.below(kSliceMax.count())));
+  const bool is_only_if_waiting = hand_back.is_only_if_waiting;
+  process_->post_at(world_.now() + after,
+                    [self = shared_from_this(), is_only_if_waiting, name = hand_back.lease] {
+                      if (self->take_ahead(name)) {
+                        self->world_.counters.add("leases handed back before they had a lane");
+                        v1::ReleasedLease released;
+                        released.set_lease(name);
+                        self->carry_out(self->loop_.on_handed_back(self->world_.now(), std::move(released)));
+                        return;
+                      }
+                      if (is_only_if_waiting) return;  // it has begun
+                      auto found = self->running_.extract(name);
+                      if (found.empty()) return;  // it has finished or was stopped
+                      self->process_->cancel(found.mapped().timer);
+                      v1::ReleasedLease released;
+                      released.set_lease(name);
+                      self->set_progress(found.mapped(), released);
+                      // Before its first iteration there is nothing to lose.
+                      const bool has_advanced = released.iterations_done() > found.mapped().begin;
+                      released.set_started(has_advanced || !found.mapped().lease.keep_checkpoints());
+                      self->fill_lanes();
+                      self->carry_out(self->loop_.on_handed_back(self->world_.now(), std::move(released)));
+                    });
 }
 
 void SimWorker::carry_out_one(DoComplete complete) {
@@ -262,6 +308,7 @@ void SimWorker::carry_out_one(DoComplete complete) {
 }
 
 void SimWorker::carry_out_one(DoRelease release) {
+  if (!loop_.is_draining()) world_.counters.add("leases handed back as too many", release.leases.size());
   v1::ReleaseRequest request;
   request.set_worker(loop_.worker_id());
   for (auto& lease : release.leases) *request.add_leases() = std::move(lease);
@@ -279,6 +326,12 @@ void SimWorker::carry_out_one(DoHeartbeat heartbeat) {
   for (auto& item : *heartbeat.request.mutable_leases()) {
     const auto run = running_.find(item.lease());
     if (run != running_.end()) set_progress(run->second, item);
+  }
+  // What the loop has started may still wait for a lane.
+  for (auto& item : *heartbeat.request.mutable_leases()) {
+    const bool waits = std::any_of(ahead_.begin(), ahead_.end(),
+                                   [&](const v1::Lease& lease) { return lease.lease() == item.lease(); });
+    if (waits) item.set_started(false);
   }
   network_.call<v1::HeartbeatReply>(
       process_, link_, seconds(5),

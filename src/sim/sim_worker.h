@@ -7,6 +7,7 @@
 // Ownership: shared, since what it posts may outlive it.
 #pragma once
 
+#include <deque>
 #include <functional>
 #include <map>
 #include <memory>
@@ -60,6 +61,11 @@ class SimWorker final : public std::enable_shared_from_this<SimWorker> {
     TimerId timer = 0;
   };
   Run make_run(const api::v1::Lease& lease);
+  void run(const api::v1::Lease& lease);
+  // Of the lanes: what was given to the threads ahead of them.
+  bool has_lane() const;
+  void fill_lanes();
+  bool take_ahead(const std::string& lease);
   std::uint64_t iterations_done(const Run& run) const;
   // Sets how far the run is, and the digest if it is wanted: of a lease in a heartbeat or a release.
   template <class Item>
@@ -79,7 +85,8 @@ class SimWorker final : public std::enable_shared_from_this<SimWorker> {
   worker::LeaseLoop loop_;
   const bool knows_checkpoints_;
   std::map<std::string, Run> running_;
-  std::uint64_t abandoned_ = 0;  // counts the times that long-polls were abandoned
+  std::deque<api::v1::Lease> ahead_;  // of kind sha512, without a lane yet
+  std::uint64_t abandoned_ = 0;       // counts the times that long-polls were abandoned
   std::uint64_t troubles_at_birth_ = 0;
   Instant drain_began_{};
   bool has_drained_in_time_ = false;

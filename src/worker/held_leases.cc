@@ -142,6 +142,15 @@ void HeldLeases::mark_lost(const std::string& lease) {
   if (place != held_.end()) place->second.is_lost = true;
 }
 
+std::vector<std::string> HeldLeases::take_newest_waiting(Pool pool, std::size_t count) {
+  auto& waiting = part(pool).waiting;
+  const auto kept = static_cast<std::ptrdiff_t>(waiting.size() - std::min(count, waiting.size()));
+  std::vector<std::string> leases(waiting.begin() + kept, waiting.end());
+  waiting.erase(waiting.begin() + kept, waiting.end());
+  for (const auto& lease : leases) held_.erase(lease);
+  return leases;
+}
+
 std::vector<std::string> HeldLeases::take_waiting() {
   std::vector<std::string> leases;
   for (auto& [waiting, running] : parts_) {

@@ -66,6 +66,8 @@ class HeldLeases {
   // A finished lease of which the manager knows nothing any more: kept for delivery, but not listed.
   void mark_lost(const std::string& lease);
 
+  // Forgets those of this part that came last and still wait, `count` at most, and returns their names.
+  std::vector<std::string> take_newest_waiting(Pool pool, std::size_t count);
   // Forgets all that wait or run and returns their names.
   std::vector<std::string> take_waiting();
   std::vector<std::string> take_running();

@@ -101,6 +101,7 @@ std::vector<Action> LeaseLoop::on_acquired(Instant now, Result<api::v1::AcquireR
   }
   const bool is_drain_ordered = reply.value().drain();
   accept(std::move(reply.value()));
+  hand_back_surplus(pool, now);
   if (is_drain_ordered) begin_drain(now, DrainCause::kOrder, actions);
   return proceed(now, std::move(actions));
 }
@@ -108,7 +109,8 @@ std::vector<Action> LeaseLoop::on_acquired(Instant now, Result<api::v1::AcquireR
 std::vector<Action> LeaseLoop::on_finished(Instant now, api::v1::Outcome outcome) {
   if (const auto pool = held_.finish(std::move(outcome))) {
     Pace& pace = paces_[static_cast<std::size_t>(*pool)];
-    pace = {faded(pace.finished, now - pace.at) + 1, now};
+    pace.finished = faded(pace.finished, now - pace.at) + 1;
+    pace.at = now;
   }
   return proceed(now, {});
 }
@@ -289,7 +291,14 @@ std::uint32_t LeaseLoop::prefetch_now(Pool pool, Instant now) const {
       faded(pace.finished, now - pace.at) / std::chrono::duration<double>(kPrefetchMemory).count();
   const double lately = each_second * std::chrono::duration<double>(kPrefetchFor).count();
   const std::uint32_t least = std::min(options_.prefetch, std::max(1u, places(pool) / 16));
-  return static_cast<std::uint32_t>(std::clamp<double>(lately, least, options_.prefetch));
+  const double fits = static_cast<double>(options_.prefetch_bytes) / std::max(pace.body_bytes, 1.0);
+  const double most = std::min<double>(options_.prefetch, fits);
+  return static_cast<std::uint32_t>(std::clamp(lately, std::min<double>(least, most), most));
+}
+
+std::uint32_t LeaseLoop::beyond_places(Pool pool) const {
+  const std::uint32_t taken = held_.running(pool) + held_.waiting(pool);
+  return taken > places(pool) ? taken - places(pool) : 0;
 }
 
 std::uint32_t LeaseLoop::wanted(Pool pool, Instant now) const {
@@ -297,9 +306,8 @@ std::uint32_t LeaseLoop::wanted(Pool pool, Instant now) const {
   if (held_.outcome_bytes() > kKeptBytesMax || finished() > kKeptBatchesMax * options_.complete_max) return 0;
   const std::uint32_t prefetch = prefetch_now(pool, now);
   const std::uint32_t taken = held_.running(pool) + held_.waiting(pool);
-  const std::uint32_t beyond = taken > places(pool) ? taken - places(pool) : 0;
   // Half of the prefetch is used up before more is asked for, so that fast tasks come in batches.
-  if (beyond * 2 > prefetch) return 0;
+  if (beyond_places(pool) * 2 > prefetch) return 0;
   return std::min<std::uint32_t>(places(pool) + prefetch - taken, limits::kLeaseMax);
 }
 
@@ -378,8 +386,21 @@ void LeaseLoop::back_off(Call& call, Instant now) {
 
 void LeaseLoop::accept(api::v1::AcquireReply reply) {
   for (auto& lease : *reply.mutable_leases()) {
+    double& mean = paces_[static_cast<std::size_t>(pool_of(lease))].body_bytes;
+    const auto bytes = static_cast<double>(lease.body().size());
+    mean = mean == 0 ? bytes : mean + (bytes - mean) / 16;
     if (!releasing_.contains(lease.lease())) held_.accept(std::move(lease));
   }
+}
+
+// A long-poll that was sent while short tasks ended in numbers may be answered much later, with as many long
+// ones: they are for workers that have nothing to do.
+void LeaseLoop::hand_back_surplus(Pool pool, Instant now) {
+  const std::uint32_t prefetch = prefetch_now(pool, now);
+  const std::uint32_t beyond = beyond_places(pool);
+  if (beyond <= 2 * prefetch) return;  // what is right has faded a little while the answer was on its way
+  for (const auto& lease : held_.take_newest_waiting(pool, beyond - prefetch))
+    releasing_[lease].set_lease(lease);
 }
 
 void LeaseLoop::settle(const api::v1::CompleteReply& reply, Instant now) {

@@ -39,6 +39,8 @@ struct LoopOptions {
   std::uint32_t commands = 0;  // tasks of kind command run at once
   std::uint32_t prefetch = 1;  // tasks that are here beyond slots and commands, at most: as many as were
                                // finished in kPrefetchFor, so that long tasks are left to other workers
+  // Bodies of what is prefetched: fewer tasks where they are large. About, as their mean decides.
+  std::size_t prefetch_bytes = std::size_t{64} << 20;
   Duration acquire_wait = seconds(30);       // of the long-poll
   Duration heartbeat = seconds(2);           // until the manager says otherwise
   Duration retry_first = milliseconds(100);  // back-off between failed calls: full jitter, doubling
@@ -142,6 +144,7 @@ class LeaseLoop {
   void send_acquire(Instant now, Actions& actions);
   // Leases that there is room for.
   std::uint32_t wanted(Pool pool, Instant now) const;
+  std::uint32_t beyond_places(Pool pool) const;
   Call& acquire(Pool pool) { return acquires_[static_cast<std::size_t>(pool)]; }
   bool is_acquiring() const { return acquires_[0].is_under_way || acquires_[1].is_under_way; }
   std::uint32_t prefetch_now(Pool pool, Instant now) const;
@@ -155,6 +158,7 @@ class LeaseLoop {
   void back_off(Call& call, Instant now);
 
   void accept(api::v1::AcquireReply reply);
+  void hand_back_surplus(Pool pool, Instant now);
   void settle(const api::v1::CompleteReply& reply, Instant now);
   void lose(const std::string& lease, Actions& actions);
   void cancel(const std::string& lease, Actions& actions);
@@ -183,10 +187,10 @@ class LeaseLoop {
   std::vector<std::string> released_;                        // of these, the ones in the call under way
   std::uint32_t batch_max_;  // outcomes in the next call; small while one is to be found out
 
-  // How many tasks finished of late: fades with kPrefetchMemory.
   struct Pace {
-    double finished = 0;
+    double finished = 0;  // tasks of late: fades with kPrefetchMemory
     Instant at{};
+    double body_bytes = 0;  // of a task, about the mean of the last sixteen
   };
   std::array<Pace, 2> paces_;  // by Pool
 

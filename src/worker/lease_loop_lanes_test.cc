@@ -15,20 +15,63 @@ LoopOptions with_lanes() {
 
 class LeaseLoopWithLanes : public LeaseLoopTest {
  protected:
-  LeaseLoopWithLanes() : LeaseLoopTest(with_lanes()) {}
+  explicit LeaseLoopWithLanes(LoopOptions o = with_lanes()) : LeaseLoopTest(o) {}
 
   v1::AcquireReply many(std::size_t number, const std::string& kind) {
     v1::AcquireReply reply;
+    first_of_last_ = kind + std::to_string(next_);
     for (std::size_t i = 0; i < number; ++i) {
       auto& lease = *reply.add_leases();
       lease.set_lease(kind + std::to_string(next_++));
       lease.set_kind(kind);
+      lease.set_body(body);
     }
     return reply;
   }
 
+  // All that is here ends within a millisecond, while a call for more is under way; what is asked for then.
+  std::uint32_t end_all() {
+    now += milliseconds(1);
+    while (loop.running() > 0) loop.on_finished(now, outcome("sha512" + std::to_string(ended_++)));
+    v1::CompleteReply all;
+    for (std::size_t i = 0; i < ended_; ++i) {
+      auto& row = *all.add_outcomes();
+      row.set_lease("sha512" + std::to_string(i));
+      row.set_status("ok");
+    }
+    while (loop.finished() > 0) loop.on_completed(now, all);
+    const auto actions = loop.on_acquired(now, many(1, "sha512"));
+    return find<DoAcquire>(actions) ? find<DoAcquire>(actions)->max : 0;
+  }
+  // What the call under way asks for after many short tasks.
+  std::uint32_t ask_in_a_burst() {
+    std::uint32_t asked = 34;
+    for (int round = 0; round < 20; ++round) {
+      loop.on_acquired(now, many(asked, "sha512"));
+      const std::uint32_t more = end_all();
+      EXPECT_GE(more, round == 0 ? 1u : asked) << round;
+      asked = more;
+    }
+    return asked;
+  }
+
+  std::string first_of_last_;  // lease of the last answer
+  std::string body;            // of every task
+
  private:
   std::size_t next_ = 0;
+  std::size_t ended_ = 0;
+};
+
+LoopOptions with_few_bytes() {
+  LoopOptions out = with_lanes();
+  out.prefetch_bytes = 1 << 20;
+  return out;
+}
+
+class LeaseLoopWithFewBytes : public LeaseLoopWithLanes {
+ protected:
+  LeaseLoopWithFewBytes() : LeaseLoopWithLanes(with_few_bytes()) {}
 };
 
 TEST_F(LeaseLoopWithLanes, FirstAsksForItsLanesAndLittleMore) {
@@ -56,27 +99,53 @@ TEST_F(LeaseLoopWithLanes, LongTasksAreNotHoarded) {
 
 TEST_F(LeaseLoopWithLanes, ShortTasksAreFetchedAheadUpToThePrefetch) {
   begin();
-  loop.on_acquired(now, many(34, "sha512"));
-  std::size_t number = 0;
-  std::uint32_t asked = 0;
-  for (int round = 0; round < 20; ++round) {
-    // All of them finish within a millisecond, while a call for more is under way.
-    now += milliseconds(1);
-    while (loop.running() > 0) loop.on_finished(now, outcome("sha512" + std::to_string(number++)));
-    v1::CompleteReply all;
-    for (std::size_t i = 0; i < number; ++i) {
-      auto& row = *all.add_outcomes();
-      row.set_lease("sha512" + std::to_string(i));
-      row.set_status("ok");
-    }
-    while (loop.finished() > 0) loop.on_completed(now, all);
-    const auto actions = loop.on_acquired(now, many(1, "sha512"));
-    ASSERT_TRUE(find<DoAcquire>(actions)) << round;
-    EXPECT_GE(find<DoAcquire>(actions)->max, asked);
-    asked = find<DoAcquire>(actions)->max;
-    loop.on_acquired(now, many(asked, "sha512"));
-  }
-  EXPECT_EQ(asked, 32u + 128u - 1u);
+  EXPECT_EQ(ask_in_a_burst(), 32u + 128u - 1u);
+}
+
+TEST_F(LeaseLoopWithLanes, LateAnswerToAHungryCallIsNotHoarded) {
+  begin();
+  const std::uint32_t asked = ask_in_a_burst();
+  ASSERT_EQ(asked, 159u);
+  ASSERT_EQ(loop.running(), 1u);
+  now += seconds(10);
+  const auto actions = loop.on_acquired(now, many(asked, "sha512"));
+  EXPECT_EQ(loop.running(), 34u);  // the lanes and what is kept of long tasks
+  EXPECT_EQ(loop.waiting(), 0u);
+  ASSERT_TRUE(find<DoRelease>(actions));
+  const auto& released = find<DoRelease>(actions)->leases;
+  EXPECT_EQ(released.size(), asked - 33u);
+  for (const auto& lease : released) EXPECT_FALSE(lease.started());
+  // The oldest stay, as the manager gave them in its order.
+  EXPECT_EQ(std::get<DoStart>(actions.front()).lease.lease(), first_of_last_);
+  // No more is asked for, and nothing is handed back twice.
+  EXPECT_FALSE(find<DoAcquire>(actions));
+  EXPECT_FALSE(find<DoRelease>(loop.on_released(now, v1::ReleaseReply{})));
+}
+
+TEST_F(LeaseLoopWithLanes, AnswerAtOnceToAHungryCallIsKept) {
+  begin();
+  const std::uint32_t asked = ask_in_a_burst();
+  now += milliseconds(20);
+  const auto actions = loop.on_acquired(now, many(asked, "sha512"));
+  EXPECT_FALSE(find<DoRelease>(actions));
+  EXPECT_EQ(loop.running() + loop.waiting(), asked + 1);
+}
+
+TEST_F(LeaseLoopWithFewBytes, LargeBodiesAreFetchedAheadByTheirBytes) {
+  begin();
+  body.assign(20 << 10, 'x');
+  EXPECT_EQ(ask_in_a_burst(), 32u + 51u - 1u);
+}
+
+TEST_F(LeaseLoopWithFewBytes, BodiesThatAreTooManyBytesGoBack) {
+  begin();
+  const std::uint32_t asked = ask_in_a_burst();  // small ones
+  ASSERT_EQ(asked, 159u);
+  body.assign(100 << 10, 'x');
+  const auto actions = loop.on_acquired(now, many(asked, "sha512"));
+  EXPECT_EQ(loop.running() + loop.waiting(), 32u + 10u);
+  ASSERT_TRUE(find<DoRelease>(actions));
+  EXPECT_EQ(find<DoRelease>(actions)->leases.size(), 160u - 42u);
 }
 
 TEST_F(LeaseLoopWithLanes, BurstOfHashesDoesNotHoardCommands) {

@@ -81,6 +81,7 @@ class World {
   bool is_over() const { return is_over_; }
   std::size_t open_leases() const { return places_.size(); }
   std::size_t ended_leases() const { return ended_.size(); }
+  std::size_t surplus() const { return surplus_; }  // leases that were handed back as too many
   // Nobody to hand back to, or no time for it: it may leave with leases in hand.
   bool gave_up() const { return gave_up_; }
 
@@ -167,7 +168,10 @@ class World {
     for (const auto& item : release.leases) {
       const auto& lease = item.lease();
       if (running_.contains(lease)) complain("released but not stopped: " + lease);
-      if (item.started() == is_at(lease, Place::kWaiting)) complain("released with the wrong mark: " + lease);
+      const bool is_unstarted = is_at(lease, Place::kWaiting) || is_at(lease, Place::kReleasing);
+      if (item.started() == is_unstarted) complain("released with the wrong mark: " + lease);
+      if (is_at(lease, Place::kWaiting) && !loop_.is_draining())
+        complain("released but not too many: " + lease);
       if (!item.started() || is_at(lease, Place::kRunning)) marks_[lease] = item.started();
       released_.push_back(lease);
     }
@@ -179,10 +183,12 @@ class World {
       if (!places_.contains(item.lease())) complain("a heartbeat lists what is gone: " + item.lease());
       if (item.started() == is_at(item.lease(), Place::kWaiting))
         complain("wrong started mark: " + item.lease());
+      if (is_at(item.lease(), Place::kReleasing)) complain("a heartbeat keeps " + item.lease());
       listed_.push_back(item.lease());
     }
     for (const auto& [lease, place] : places_) {
-      if (place == Place::kFinished || std::count(listed_.begin(), listed_.end(), lease) == 1) continue;
+      if (place == Place::kFinished || place == Place::kReleasing) continue;
+      if (std::count(listed_.begin(), listed_.end(), lease) == 1) continue;
       if (!loop_.is_draining()) complain("a heartbeat forgets " + lease);
     }
   }
@@ -239,7 +245,29 @@ class World {
     // One that is held already comes again.
     if (!places_.empty() && random_.chance(faults_)) reply.add_leases()->set_lease(places_.begin()->first);
     reply.set_drain(random_.chance(faults_ / 50));
-    carry_out(loop_.on_acquired(now_, reply, pool));
+    const auto actions = loop_.on_acquired(now_, reply, pool);
+    note_surplus(actions, pool);
+    carry_out(actions);
+  }
+
+  // What the loop neither starts nor keeps of an answer goes back, and is of the newest.
+  void note_surplus(const std::vector<Action>& actions, Pool pool) {
+    if (loop_.is_draining()) return;
+    std::set<std::pair<std::uint64_t, std::string>> waiting;  // by age
+    std::size_t gone = 0;
+    const std::string prefix = pool == Pool::kCommands ? "command" : "lease";
+    for (const auto& [lease, place] : places_) {
+      if (place != Place::kWaiting) continue;
+      ++gone;
+      if (lease.starts_with(prefix)) waiting.emplace(std::stoull(lease.substr(prefix.size())), lease);
+    }
+    gone -= loop_.waiting();
+    for (const auto& action : actions) gone -= std::holds_alternative<DoStart>(action) ? 1 : 0;
+    for (auto newest = waiting.rbegin(); gone > 0 && newest != waiting.rend(); ++newest, --gone) {
+      places_[newest->second] = Place::kReleasing;
+      ++surplus_;
+    }
+    if (gone != 0) complain("leases are missing after an answer");
   }
 
   void answer_complete() {
@@ -296,8 +324,10 @@ class World {
     carry_out(loop_.on_heartbeat(now_, reply));
   }
 
-  // While draining everything that waits, and everything that was stopped, is on its way back.
+  // What was too much; while draining everything that waits, and everything that was stopped, is on its way
+  // back.
   bool is_handed_back(const std::string& lease) const {
+    if (is_at(lease, Place::kReleasing)) return true;
     if (!loop_.is_draining()) return false;
     return is_at(lease, Place::kWaiting) || (is_at(lease, Place::kRunning) && !running_.contains(lease));
   }
@@ -364,6 +394,7 @@ class World {
   std::map<Pool, bool> acquiring_;
   std::map<std::string, Place> places_;  // open leases
   std::set<std::string> ended_;
+  std::size_t surplus_ = 0;
   std::set<std::string> running_;  // in the shell
   std::vector<std::string> stopped_;
   std::vector<std::string> asked_back_;
@@ -405,6 +436,7 @@ RC_GTEST_PROP(LeaseLoopProperty, EveryLeaseEndsOnceWhateverHappens, (std::uint64
 
 TEST(LeaseLoopSoak, ManyThousandInputsWithRandomFailures) {
   std::size_t ended = 0;
+  std::size_t surplus = 0;
   for (std::uint64_t seed = 1; seed <= 30; ++seed) {
     Random random(seed);
     World world(random.next(), any_options(random));
@@ -413,8 +445,10 @@ TEST(LeaseLoopSoak, ManyThousandInputsWithRandomFailures) {
     EXPECT_EQ(world.problem(), "") << "seed " << seed;
     EXPECT_TRUE(world.is_over()) << "seed " << seed;
     ended += world.ended_leases();
+    surplus += world.surplus();
   }
   EXPECT_GT(ended, 1'000u);
+  EXPECT_GT(surplus, 50u);
 }
 
 }  // namespace

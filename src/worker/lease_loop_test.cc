@@ -429,6 +429,10 @@ class PrefetchTest : public LeaseLoopTest {
 
 TEST_F(PrefetchTest, HalfOfThePrefetchIsUsedUpBeforeMoreIsAsked) {
   begin();
+  for (const auto* name : {"w", "x", "y", "z"}) {  // short ones, so that many are prefetched
+    loop.on_acquired(now, leases({name}));
+    loop.on_finished(now, outcome(name));
+  }
   loop.on_acquired(now, leases({"a", "b", "c", "d", "e", "f", "g", "h", "i"}));
   EXPECT_EQ(loop.waiting(), 8u);
   int asked_at = 0;

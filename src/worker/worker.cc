@@ -381,6 +381,11 @@ Result<int> run_worker(WorkerOptions options, const Clock& clock, Logger log, Dr
             {"kernel", prepared.compute.plan.kernel_for(prepared.compute.plan.lanes()).kernel.name},
             {"cores", prepared.compute.lanes.size()},
             {"slots", prepared.options.slots}});
+  const auto threads = static_cast<int>(prepared.compute.lanes.size());
+  if (threads > usable_cores()) {
+    log.warn("more threads compute than there are processors: they take turns",
+             {{"threads", threads}, {"processors", usable_cores()}});
+  }
   Shell shell(std::move(prepared.options), std::move(prepared.compute), clock, std::move(log), runner,
               std::move(managers), random, [&done](int code) { done.set_value(code); });
   const DrainListener listener(

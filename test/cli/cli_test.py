@@ -80,7 +80,18 @@ class Settings(Files):
     def test_variables_hold_lists_too(self):
         env = {"SKEP_SIBLING": "a:1,b:2", "SKEP_COMMAND": "x=/bin/a b;y=/bin/c"}
         found = settings(skep("up", "--check-config", env=env).stdout)
-        self.assertEqual((found["sibling"], found["command"]), ('["a:1", "b:2"]', '["x=/bin/a b", "y=/bin/c"]'))
+        self.assertEqual((found["sibling"], found["command"]), ('["a:1", "b:2"]', '["x=/bin/a b;y=/bin/c"]'))
+
+    def test_a_semicolon_in_quotes_is_the_programs(self):
+        text = "sh=/bin/sh -c \"echo a; echo 'b'\""
+        for name in ("up", "worker"):
+            shown = skep(name, "--check-config", "--command", text)
+            self.assertEqual(settings(shown.stdout)["command"], '["sh=/bin/sh -c \\"echo a; echo \'b\'\\""]', shown.stderr)
+            again = self.checked(shown.stdout, command=name)
+            self.assertEqual((again.stdout, again.stderr), (shown.stdout, ""))
+        for wrong, word in (("x=/bin/a; -c", "needs quotes"), ("x=/bin/echo don't", "without an end"),
+                            (";", "no program"), ("x=", "NAME=PROGRAM")):
+            self.refused(skep("worker", "--check-config", "--command", wrong), word)
 
     def test_every_setting_of_every_command_has_its_variable(self):
         for command in commands():

@@ -162,7 +162,10 @@ class Commands(Cli):
         for arguments, named in [([self.lab.path("missing")], "missing"), ([self.lab.directory], "directory"),
                                  ([large], "large"), ([good, self.lab.path("missing")], "missing")]:
             self.assertIn(named, self.skep("enqueue", *arguments, "-n", "1", *self.url, code=EXIT_INVALID))
-        self.assertIn("iterations", self.skep("enqueue", good, *self.url, code=EXIT_INVALID))
+        self.assertIn("--iterations is missing", self.skep("enqueue", good, *self.url, code=EXIT_INVALID))
+        for wrong in ("-5", "0", "1e6", "18446744073709551616"):
+            text = self.skep("enqueue", good, "--iterations", wrong, *self.url, code=EXIT_INVALID)
+            self.assertIn(wrong, text)
         self.assertEqual(self.http.get("/v1/tasks").json().get("tasks", []), [], "all files or none")
 
     def test_cancel_retry_and_their_refusals(self):
@@ -187,6 +190,27 @@ class Commands(Cli):
                          *self.url, code=EXIT_NO)
         self.assertIn("dead", text)
 
+    def test_enqueue_wait_says_what_it_waits_for(self):
+        path = self.file("input", b"x")
+        client = Process(self.lab, "client", [BIN, "enqueue", path, "-n", "1", "--wait", *self.url])
+        wait_until(lambda: "is queued. It has waited in queue 'default'" in client.log(), "it says so")
+        self.assertIn("No worker is registered.", client.log())
+        directory, port = self.manager.directory, int(self.manager.address.rpartition(":")[2])
+        self.manager.kill()
+        wait_until(lambda: "no manager answers yet" in client.log(), "it says that, too")
+        self.lab.worker(self.lab.manager(directory=directory, port=port))
+        self.assertEqual(client.wait(), 0, client.log())
+        for line in ("It has waited", "no manager answers"):
+            self.assertEqual(client.log().count(line), 1, "once")
+
+    def test_more_cores_than_there_are_is_worth_a_warning(self):
+        worker = self.lab.worker(self.manager, ["--cores", str(len(os.sched_getaffinity(0)) + 1)])
+        wait_until(lambda: self.active_workers(self.http), "the worker is there")
+        self.assertEqual(worker.log().count("more threads compute than there are processors"), 1)
+        other = self.lab.worker(self.manager, ["--cores", "1"])
+        wait_until(lambda: len(self.active_workers(self.http)) == 2, "the other one, too")
+        self.assertNotIn("processors", other.log())
+
     def test_status_and_explain(self):
         task = self.enqueue(self.http, b"waits")
         text = self.skep("status", *self.url)
@@ -198,9 +222,9 @@ class Commands(Cli):
         self.assertIn("wanted", self.skep("explain", "scaling", *self.url))
         self.assertIn("decisions", json.loads(self.skep("explain", "scaling", "--json", *self.url)))
         self.skep("explain", "worker", "w9", *self.url, code=EXIT_NOT_FOUND)
-        self.lab.worker(self.manager, ["--name", "bee"])
+        self.lab.worker(self.manager, ["--name", "bee", "--slots", "1"])
         wait_until(lambda: self.active_workers(self.http), "the worker is there")
-        self.assertIn("bee", self.skep("explain", "worker", "bee", *self.url))
+        self.assertRegex(self.skep("explain", "worker", "bee", *self.url), r"bee.* tasks? in 1 slot, completed")
         self.assertEqual(json.loads(self.skep("explain", "worker", "bee", "--json", *self.url))["name"], "bee")
         self.assertIn("bee", self.skep("status", *self.url))
 

@@ -107,6 +107,7 @@ class LeaseManager {
  private:
   struct Poll {
     std::uint32_t max = 0;
+    bool is_for_commands = false;  // else for all other kinds
     http::Responder responder;
   };
 
@@ -136,21 +137,29 @@ class LeaseManager {
   void on_acquire(const v1::AcquireRequest& request, http::Responder responder) {
     ++seen_.acquires;
     if (!workers_.contains(request.worker())) return std::move(responder).send(unknown());
-    polls_.push_back({request.max(), std::move(responder)});
+    polls_.push_back({request.max(), request.kinds(0) == "command", std::move(responder)});
     answer_polls();
   }
 
   void answer_polls() {
-    while (!ready_.empty() && !polls_.empty()) {
-      Poll poll = std::move(polls_.front());
-      polls_.pop_front();
-      if (poll.responder.is_peer_gone()) continue;
+    for (auto poll = polls_.begin(); poll != polls_.end();) {
       v1::AcquireReply reply;
-      while (!ready_.empty() && static_cast<std::uint32_t>(reply.leases_size()) < poll.max) {
-        *reply.add_leases() = std::move(ready_.front());
-        ready_.pop_front();
+      const bool is_gone = poll->responder.is_peer_gone();
+      for (auto lease = ready_.begin(); lease != ready_.end() && !is_gone;) {
+        const bool is_its = (lease->kind() == "command") == poll->is_for_commands;
+        if (!is_its || static_cast<std::uint32_t>(reply.leases_size()) == poll->max) {
+          ++lease;
+          continue;
+        }
+        *reply.add_leases() = std::move(*lease);
+        lease = ready_.erase(lease);
       }
-      std::move(poll.responder).send(client::testing::reply(reply));
+      if (!is_gone && reply.leases_size() == 0) {
+        ++poll;
+        continue;
+      }
+      if (!is_gone) std::move(poll->responder).send(client::testing::reply(reply));
+      poll = polls_.erase(poll);
     }
   }
 

@@ -1,6 +1,6 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: Apache-2.0
-"""Goal: the arithmetic of `./dev bench compute` is right: medians, paired ratios, the list of tasks, what is read and written.
+"""Goal: the arithmetic of `./dev bench compute` and `queue` is right: medians, ratios, tasks, what is read and written.
 
 Method: made-up measurements and disassembly; nothing is timed and nothing needs a build.
 """
@@ -8,8 +8,12 @@ import math
 import statistics
 import tempfile
 import unittest
+import xml.etree.ElementTree
 
 import kernel_limits
+import queue_picture
+import queue_report
+import queue_servers
 import report
 from task_list import BODY_BYTES, ITERATIONS, POOL_BYTES, TaskList
 
@@ -117,17 +121,76 @@ class KernelsLoop(unittest.TestCase):
 
 class Page(unittest.TestCase):
     def test_only_what_is_between_the_markers_is_replaced(self):
-        page = f"above\n{report.BEGIN}\nold\n{report.END}\nbelow\n"
-        self.assertEqual(report.with_section(page, ["new", ""]),
-                         f"above\n{report.BEGIN}\n\nnew\n\n{report.END}\nbelow\n")
+        begin, end = report.markers("compute")
+        other = "\n".join(report.markers("queue"))
+        page = f"above\n{begin}\nold\n{end}\n{other}\n"
+        self.assertEqual(report.with_section(page, ["new", ""], "compute"), f"above\n{begin}\n\nnew\n\n{end}\n{other}\n")
         with self.assertRaises(ValueError):
-            report.with_section("no markers", ["new"])
+            report.with_section("no markers", ["new"], "compute")
 
     def test_a_table_shows_medians_ranges_and_paired_ratios(self):
         rows = [row(report.BASELINE, 5_000_000, [1.0, 2.0, 1.0]), row("x", 50_000_000, [1.0, 2.0, 2.0])]
         lines = report.chains_lines({"slice_ms": 100, "rows": rows})
         self.assertIn("3 rounds of 100 ms", lines[2])
         self.assertEqual(lines[-2], "| x | 25.00 (25.00-50.00) | 10.00 (5.00-10.00) | words |")
+
+
+def phase(name, tasks, seconds, p50_ms=1.0):
+    request = {"count": tasks, "p50_ms": p50_ms, "p99_ms": 9.0, "max_ms": 10.0}
+    return {"phase": name, "tasks": tasks, "seconds": seconds, "refused": 0, "driver_cpu_s": 0.1, "server_cpu_s": 0.2,
+            "round": request, "enqueue": request, "lease": request, "complete": request}
+
+
+def queue_run(peer, tasks, repeat, connections=1):
+    return {"peer": peer, "body_bytes": 1024, "connections": connections, "batch": 1, "repeat": repeat, "memory_bytes": 5_000_000,
+            "phases": [phase(name, tasks, 2.0) for name in ("cycle", "enqueue", "drain")]}
+
+
+def queue_result(runs):
+    peers = dict.fromkeys(run["peer"] for run in runs)
+    sync = {"count": 10, "p50_ms": 0.5, "p99_ms": 2.0, "max_ms": 3.0}
+    return {"command": "./dev bench queue", "commit": "abc", "load": 0.1, "seconds": 2.0, "repeats": 3, "runs": runs,
+            "machine": {"cpu": "a processor", "cores": 2, "memory_bytes": 8e9, "kernel": "6", "file_system": "ext2/ext3"},
+            "peers": [{"name": name, "version": "1", "durability": "all", "driven": "well"} for name in peers],
+            "disk": [{"append_bytes_a_second": rate, "sync": sync} for rate in (1e8, 3e8, 2e8)]}
+
+
+class Queues(unittest.TestCase):
+    def setUp(self):
+        self.result = queue_result([queue_run(peer, tasks, repeat, connections) for repeat, tasks in enumerate((200, 1_000, 600))
+                                    for peer in ("skep", "other <&>") for connections in (1, 64)])
+
+    def test_a_phase_is_found_in_each_repeat_of_its_plan(self):
+        self.assertEqual(queue_report.rates(queue_report.phases_of(self.result, "skep", (1024, 64, 1), "drain")),
+                         [100.0, 500.0, 300.0])
+        self.assertEqual(queue_report.phases_of(self.result, "skep", (1024, 16, 1), "drain"), [])
+
+    def test_processor_time_is_of_a_task(self):
+        self.assertEqual(queue_report.microseconds_a_task([phase("cycle", 1_000, 2.0)], "server_cpu_s"), [200.0])
+        self.assertEqual(queue_report.microseconds_a_task([phase("cycle", 0, 2.0)], "server_cpu_s"), [])
+
+    def test_tables_show_medians_with_their_ranges(self):
+        lines = queue_report.lines_of(self.result)
+        row = "| skep | 300 (100-500) | 300 (100-500) | 1.00 / 9.00 | 1.00 / 9.00 | 333.3 | 166.7 |"
+        self.assertEqual(lines.count(row), 3)
+        self.assertIn("| 1 MB appended, fdatasync, again: MB/s | 200 (100-300) |", lines)
+        self.assertIn("| at the first rate, each written once, a second | 195,312 bodies of 1 KiB |", lines)
+
+    def test_refusals_are_told(self):
+        self.assertEqual(queue_report.refused_lines(self.result, 1024, 1), [])
+        self.result["runs"][0]["phases"][0]["refused"] = 7
+        self.assertEqual(queue_report.refused_lines(self.result, 1024, 1)[0],
+                         'skep said "not now" 7 times beside 32,400 requests that it took.')
+
+    def test_the_picture_is_xml_with_a_bar_for_each_peer(self):
+        root = xml.etree.ElementTree.fromstring(queue_picture.svg_of(self.result))
+        bars = [each for each in root if each.tag.endswith("rect")]
+        self.assertEqual(len(bars), 2)
+        self.assertEqual(bars[0].get("width"), bars[1].get("width"))
+        self.assertIn("other <&>", [each.text for each in root])
+
+    def test_a_servers_processes_are_the_tree_below_it(self):
+        self.assertEqual(queue_servers.tree_of(1, {1: 0, 2: 1, 3: 2, 4: 0, 5: 4}), {1, 2, 3})
 
 
 if __name__ == "__main__":

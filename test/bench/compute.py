@@ -230,7 +230,7 @@ def main():
         with open(PAGE, encoding="utf-8") as file:
             page = file.read()
         with open(PAGE, "w", encoding="utf-8") as file:
-            file.write(report.with_section(page, lines))
+            file.write(report.with_section(page, lines, "compute"))
     return 0
 
 

@@ -9,8 +9,6 @@ import textwrap
 
 BASELINE = "openssl evp"
 SECTIONS = ("chains", "bulk", "few", "limits", "worker")
-BEGIN = "<!-- bench compute: begin -->"
-END = "<!-- bench compute: end -->"
 
 
 def spread(values):
@@ -163,10 +161,15 @@ def lines_of(report):
     return lines
 
 
-def with_section(document, lines):
+def markers(name):
+    """Between these are the tables of `./dev bench NAME`."""
+    return f"<!-- bench {name}: begin -->", f"<!-- bench {name}: end -->"
+
+
+def with_section(document, lines, name):
     """The document with what stands between the markers replaced."""
-    before, begin, rest = document.partition(BEGIN)
-    _, end, after = rest.partition(END)
+    before, begin, rest = document.partition(markers(name)[0])
+    _, end, after = rest.partition(markers(name)[1])
     if not begin or not end:
-        raise ValueError(f"the document lacks {BEGIN} or {END}")
+        raise ValueError(f"the document lacks {' or '.join(markers(name))}")
     return before + begin + "\n\n" + "\n".join(lines).strip() + "\n\n" + end + after

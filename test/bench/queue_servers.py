@@ -1,0 +1,211 @@
+# SPDX-License-Identifier: Apache-2.0
+"""queue_servers.py - the servers of `./dev bench queue`: each started alone, on fresh data, with what its own documents advise.
+
+A server's whole world is a Lab: a directory on the disk that is measured, and a mark in the environment of every process
+that it starts. What each does before it acknowledges stands in its `durability`.
+"""
+import os
+import pwd
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+
+sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "process"))
+from harness import BIN, Lab, Process, free_port, wait_until  # noqa: E402  (its place is known only now)
+
+TICKS = os.sysconf("SC_CLK_TCK")
+STOP_SECONDS = 30
+START_SECONDS = 120
+LOCALHOST = "127.0.0.1"
+
+
+def as_user(name):
+    """What goes before a command so that root starts it as the package's own user. Nothing for others than root."""
+    if os.getuid() != 0:
+        return []
+    return ["setpriv", f"--reuid={name}", f"--regid={pwd.getpwnam(name).pw_gid}", "--init-groups"]
+
+
+def output_of(arguments):
+    done = subprocess.run(arguments, capture_output=True, text=True, check=True, timeout=START_SECONDS)
+    return done.stdout.strip() or done.stderr.strip()
+
+
+class Server:
+    """One server from start() to stop()."""
+
+    name = ""
+    program = ""  # its executable; the peer is left out where there is none
+    durability = ""
+    driven = ""  # how the driver asks it
+    hello = (b"", b"")  # what to send it, and how its answer begins when it is ready
+    end = signal.SIGTERM
+
+    def __init__(self, directory):
+        self.lab = Lab(directory)
+        os.chmod(self.lab.directory, 0o755)  # other users' servers have their directories in it
+        self.data = self.lab.path("data")
+        os.mkdir(self.data)
+        self.port = 0
+        self.process = None
+
+    @classmethod
+    def is_there(cls):
+        return shutil.which(cls.program) is not None
+
+    @classmethod
+    def version(cls):
+        raise NotImplementedError
+
+    def arguments(self):
+        raise NotImplementedError
+
+    def environment(self):
+        return {}
+
+    def start(self):
+        self.port = free_port()
+        self.process = self.run(self.arguments())
+        wait_until(self.answers, f"{self.name} answers", START_SECONDS)
+        return self
+
+    def run(self, arguments, stdin=None):
+        return Process(self.lab, self.name, arguments, self.environment(), stdin)
+
+    def answers(self):
+        if not self.process.is_running():
+            raise AssertionError(f"{self.name} has ended: {self.process.log()}")
+        request, expected = self.hello
+        try:
+            with socket.create_connection((LOCALHOST, self.port), timeout=5) as connection:
+                connection.sendall(request)
+                return connection.recv(len(expected)) == expected
+        except OSError:
+            return False
+
+    def stop(self):
+        self.process.signal(self.end)
+        try:
+            self.process.wait(STOP_SECONDS)
+        except AssertionError:
+            pass  # its data is of no use any more: what does not end is killed
+        self.lab.close()
+
+    def cpu_seconds(self):
+        """Of all its processes, and of those of their children that have ended."""
+        return sum(cpu_of(pid) for pid in self.pids())
+
+    def memory_bytes(self):
+        """Of all its processes, what they share counted once."""
+        return sum(memory_of(pid) for pid in self.pids())
+
+    def pids(self):
+        """Those with the lab's mark, which finds daemons, and the tree below the first, as some write over their mark."""
+        return {*self.lab.survivors(), *tree_of(self.process.pid, parents())}
+
+
+def parents():
+    """Process -> its parent, of all that run."""
+    out = {}
+    for name in filter(str.isdigit, os.listdir("/proc")):
+        try:
+            with open(f"/proc/{name}/stat", encoding="ascii", errors="replace") as file:
+                out[int(name)] = int(file.read().rpartition(")")[2].split()[1])
+        except OSError:
+            pass  # it has just ended
+    return out
+
+
+def tree_of(root, parent_of):
+    """`root` and all below it."""
+    found, more = set(), {root}
+    while more:
+        found |= more
+        more = {pid for pid, parent in parent_of.items() if parent in more} - found
+    return found
+
+
+def cpu_of(pid):
+    try:
+        with open(f"/proc/{pid}/stat", encoding="ascii", errors="replace") as file:
+            fields = file.read().rpartition(")")[2].split()
+    except OSError:
+        return 0.0
+    return sum(int(each) for each in fields[11:15]) / TICKS
+
+
+def memory_of(pid):
+    try:
+        with open(f"/proc/{pid}/smaps_rollup", encoding="ascii") as file:
+            return next(int(line.split()[1]) * 1024 for line in file if line.startswith("Pss:"))
+    except (OSError, StopIteration):
+        return 0
+
+
+class Skep(Server):
+    name = "skep"
+    program = BIN
+    durability = "fdatasync before each answer, shared by the requests that wait; keeps the result of 64 bytes too"
+    driven = "HTTP/1.1: one a request by POST /v1/tasks, more by tasks:batch; leases in protobuf"
+
+    @classmethod
+    def version(cls):
+        return output_of([BIN, "--version"])
+
+    def start(self):
+        self.process = self.run([BIN, "manager", "--listen", f"{LOCALHOST}:0", "--provisioner", "none", "--store",
+                                 f"rocksdb:{self.data}"])
+        self.port = port_in(self.process)
+        return self
+
+
+class BareHttp(Server):
+    name = "bare http"
+    program = BIN
+    durability = "none: skep's HTTP layer, the same requests and answers, no queue and no store"
+    driven = "as skep"
+    bench = ""  # the program that has it
+
+    @classmethod
+    def version(cls):
+        return ""
+
+    def start(self):
+        self.process = self.run([self.bench, "bare-http"], stdin=subprocess.PIPE)
+        self.port = port_in(self.process)
+        return self
+
+    def stop(self):
+        self.process.popen.stdin.close()
+        super().stop()
+
+
+def port_in(process):
+    line = process.wait_for_first_line()
+    if not line.startswith("listening on "):
+        raise AssertionError(f"{process.name} did not come up: {line!r}; {process.log()}")
+    return int(line.rpartition(":")[2])
+
+
+class Redis(Server):
+    """Redis' page on persistence: appendfsync always is the mode that loses nothing; one sync serves all that was read in
+    one turn of its loop. Snapshots add nothing to it. Rewriting of the file is as it comes: on."""
+
+    name = "redis"
+    program = "redis-server"
+    durability = "appendonly, appendfsync always: fdatasync before the answers of each turn of its loop"
+    driven = "hiredis: XADD, XREADGROUP COUNT, XACK and XDEL; several are pipelined"
+    hello = (b"PING\r\n", b"+PONG")
+
+    @classmethod
+    def version(cls):
+        return output_of([cls.program, "--version"]).split("v=")[1].split()[0]
+
+    def arguments(self):
+        return [self.program, "--port", str(self.port), "--bind", LOCALHOST, "--dir", self.data, "--save", "",
+                "--appendonly", "yes", "--appendfsync", "always"]
+
+
+SERVERS = (Skep, Redis, BareHttp)

@@ -208,4 +208,106 @@ class Redis(Server):
                 "--appendonly", "yes", "--appendfsync", "always"]
 
 
-SERVERS = (Skep, Redis, BareHttp)
+class Nats(Server):
+    """NATS' page on JetStream: file storage for what is to outlive the server. 2.9 has no setting by which it would sync
+    before it acknowledges: it does every two minutes (sync_interval), and says so."""
+
+    name = "nats"
+    program = "nats-server"
+    durability = "written to the file system before the answer; fdatasync only every two minutes: not of power loss"
+    driven = "nats.c: js_Publish, or js_PublishAsync and a wait for all; pull consumer, Fetch; Ack, the last as AckSync"
+    hello = (b"", b"INFO ")
+
+    @classmethod
+    def version(cls):
+        return output_of([cls.program, "--version"]).split()[-1].removeprefix("v")
+
+    def arguments(self):
+        return [self.program, "-a", LOCALHOST, "-p", str(self.port), "-js", "-sd", self.data]
+
+
+class Rabbitmq(Server):
+    """RabbitMQ's pages on quorum queues and on confirms: the queue to use where messages must not be lost; a confirm is sent
+    when a majority has them on disk, and here the one node is that. Its settings are the defaults."""
+
+    name = "rabbitmq"
+    program = "/usr/lib/rabbitmq/bin/rabbitmq-server"
+    durability = "quorum queue of one node: its log has fdatasync before the confirm, shared by what waits; acks have no answer"
+    driven = "librabbitmq: publish, wait for the confirms; consumer with prefetch; basic.ack, multiple for several"
+    hello = (b"AMQP\x00\x00\x09\x01", b"\x01\x00\x00")
+    user = "rabbitmq"
+
+    @classmethod
+    def version(cls):
+        return output_of(["dpkg-query", "-W", "-f", "${source:Upstream-Version}", "rabbitmq-server"])
+
+    def arguments(self):
+        if os.getuid() == 0:
+            shutil.chown(self.data, self.user, self.user)
+        return [*as_user(self.user), self.program]
+
+    def environment(self):
+        # A node of its own, with its own name service: nothing is shared with one that may run already.
+        return {"RABBITMQ_NODENAME": "bench@localhost", "RABBITMQ_NODE_IP_ADDRESS": LOCALHOST,
+                "RABBITMQ_NODE_PORT": str(self.port), "RABBITMQ_DIST_PORT": str(free_port()), "ERL_EPMD_PORT": str(free_port()),
+                "ERL_EPMD_ADDRESS": LOCALHOST, "RABBITMQ_MNESIA_BASE": os.path.join(self.data, "mnesia"),
+                "RABBITMQ_LOG_BASE": self.data, "RABBITMQ_LOGS": "-", "HOME": self.data,
+                "RABBITMQ_CONF_ENV_FILE": os.path.join(self.data, "none"), "RABBITMQ_CONFIG_FILE": os.path.join(self.data, "none"),
+                "RABBITMQ_ENABLED_PLUGINS_FILE": os.path.join(self.data, "plugins")}
+
+
+class Postgresql(Server):
+    """PostgreSQL's chapter on resources: shared_buffers of a quarter of the memory, and more WAL between checkpoints than the
+    default where much is written. synchronous_commit and fsync are on. Vacuum looks more often than once a minute, as its
+    chapter advises for tables whose rows change all the time, and does not pause."""
+
+    name = "postgresql"
+    program = "/usr/lib/postgresql/15/bin/postgres"
+    durability = "synchronous_commit: the WAL has fdatasync before a commit is answered, shared by commits that wait"
+    driven = "libpq: prepared INSERT of all rows; BEGIN and DELETE .. FOR UPDATE SKIP LOCKED in one pipeline; COMMIT"
+    user = "postgres"
+    end = signal.SIGINT  # its fast shutdown
+    settings = {"fsync": "on", "synchronous_commit": "on", "max_wal_size": "4GB", "autovacuum_naptime": "5s",
+                "autovacuum_vacuum_cost_delay": "0", "listen_addresses": LOCALHOST}
+
+    @classmethod
+    def version(cls):
+        return output_of([cls.program, "--version"]).split()[2]
+
+    def arguments(self):
+        cluster = os.path.join(self.data, "cluster")
+        if os.getuid() == 0:
+            shutil.chown(self.data, self.user, self.user)
+        initdb = os.path.join(os.path.dirname(self.program), "initdb")
+        output_of([*as_user(self.user), initdb, "-D", cluster, "-U", "postgres", "--auth=trust", "--locale=C", "-E", "UTF8"])
+        memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+        settings = {**self.settings, "port": self.port, "unix_socket_directories": self.data,
+                    "shared_buffers": f"{memory // 4 // 2**20}MB"}
+        return [*as_user(self.user), self.program, "-D", cluster,
+                *[word for name, value in settings.items() for word in ("-c", f"{name}={value}")]]
+
+    def answers(self):
+        if not self.process.is_running():
+            raise AssertionError(f"{self.name} has ended: {self.process.log()}")
+        done = subprocess.run(["pg_isready", "-q", "-h", LOCALHOST, "-p", str(self.port)], timeout=START_SECONDS, check=False)
+        return done.returncode == 0
+
+
+class Beanstalkd(Server):
+    """Its manual: -b keeps a log, -f0 syncs each write before it is answered; -z lets bodies be larger than 65,535 bytes."""
+
+    name = "beanstalkd"
+    program = "beanstalkd"
+    durability = "-b DIR -f0: fsync of its log for each command, alone"
+    driven = "a socket: put, reserve-with-timeout, delete; several are pipelined"
+    hello = (b"stats\r\n", b"OK ")
+
+    @classmethod
+    def version(cls):
+        return output_of([cls.program, "-v"]).split()[-1]
+
+    def arguments(self):
+        return [self.program, "-l", LOCALHOST, "-p", str(self.port), "-b", self.data, "-f", "0", "-z", str(2**20)]
+
+
+SERVERS = (Skep, Redis, Nats, Rabbitmq, Postgresql, Beanstalkd, BareHttp)

@@ -34,8 +34,9 @@ class QueueDriver {
   virtual void lease(std::size_t max, BodyViews& out) = 0;
   // All that the last lease() gave are done.
   virtual void complete() = 0;
-  // Gives back what came to this connection and was not leased: others wait for it.
-  virtual void stop() {}
+  // The last call but for refused(). Gives back what came to this connection and was not leased: others wait
+  // for it. True: complete() is not answered by this server, and all of them are done only now.
+  virtual bool stop() { return false; }
   // How often the server said "not now", and was asked again.
   virtual std::uint64_t refused() const { return 0; }
 };

@@ -16,14 +16,16 @@ namespace {
 // What the phase enqueue leaves to drain at most, so that memory and time stay bounded.
 constexpr std::uint64_t kLeftBytesMax = std::uint64_t{2} << 30;
 constexpr std::uint64_t kLeftTasksMax = 400'000;
-// Unmeasured, for what is left when the time of a drain is over.
-constexpr int kSweepConnections = 8;
-constexpr std::size_t kSweepBatch = 100;
+// Unmeasured: so that a drain has enough to do where one connection could not enqueue it, and for what is
+// left when its time is over.
+constexpr int kAsideConnections = 8;
+constexpr std::size_t kAsideBatch = 100;
+constexpr int kFillPart = 4;  // of the time of a phase
 constexpr Duration kSweepTime = seconds(120);
 // Longer than any server is away for; who waits longer for a task that must be there has lost it.
 constexpr Duration kLost = seconds(60);
 
-enum class Phase { kCycle, kEnqueue, kDrain };
+enum class Phase { kCycle, kEnqueue, kFill, kDrain };
 
 struct Run {
   const Peer& peer;
@@ -49,9 +51,9 @@ double cpu_seconds() {
 // One connection in one phase.
 class Lane {
  public:
-  Lane(Run& run, std::size_t batch, std::uint64_t first_number)
-      : run_(run), batch_(batch), next_number_(first_number), driver_(run.peer.connect(run.plan)) {
-    for (std::size_t i = 0; i < batch; ++i) bodies_.emplace_back(run.plan.body_bytes, '\0');
+  Lane(Run& run, const Plan& plan, std::uint64_t first_number)
+      : run_(run), batch_(plan.batch), next_number_(first_number), driver_(run.peer.connect(plan)) {
+    for (std::size_t i = 0; i < batch_; ++i) bodies_.emplace_back(run.plan.body_bytes, '\0');
     views_.assign(bodies_.begin(), bodies_.end());
   }
 
@@ -62,6 +64,7 @@ class Lane {
         while (last_ < deadline) cycle();
         break;
       case Phase::kEnqueue:
+      case Phase::kFill:
         while (last_ < deadline && run_.ledger.open() < left_max()) {
           out.round.record(enqueue());
           out.tasks += batch_;
@@ -74,7 +77,7 @@ class Lane {
         }
         break;
     }
-    driver_->stop();
+    if (driver_->stop()) last_ = run_.clock.now();
     out.refused = driver_->refused();
   }
 
@@ -161,34 +164,27 @@ PhaseResult sum_of(const std::vector<std::unique_ptr<Lane>>& lanes, Instant star
   return out;
 }
 
-struct Shape {
-  Phase phase;
-  int connections;
-  std::size_t batch;
-  Duration time;
-};
-
 // Connects all, says that they are ready, runs them.
-PhaseResult run_phase(Run& run, const Shape& shape, const std::function<void()>& ready) {
-  std::vector<std::unique_ptr<Lane>> lanes(static_cast<std::size_t>(shape.connections));
-  std::barrier connected(shape.connections + 1), go(shape.connections + 1);
+PhaseResult run_phase(Run& run, Phase phase, const Plan& plan, const std::function<void()>& ready) {
+  std::vector<std::unique_ptr<Lane>> lanes(static_cast<std::size_t>(plan.connections));
+  std::barrier connected(plan.connections + 1), go(plan.connections + 1);
   Instant deadline{};
   std::vector<std::thread> threads;
   for (std::size_t i = 0; i < lanes.size(); ++i) {
     threads.emplace_back([&, i] {
       // Phases and connections have numbers of their own.
-      const auto first = ((static_cast<std::uint64_t>(shape.phase) << 16) + i) << 40;
-      lanes[i] = std::make_unique<Lane>(run, shape.batch, first);
+      const auto first = ((static_cast<std::uint64_t>(phase) << 16) + i) << 40;
+      lanes[i] = std::make_unique<Lane>(run, plan, first);
       connected.arrive_and_wait();
       go.arrive_and_wait();
-      lanes[i]->run(shape.phase, deadline);
+      lanes[i]->run(phase, deadline);
     });
   }
   connected.arrive_and_wait();
   ready();
   const double cpu = cpu_seconds();
   const Instant start = run.clock.now();
-  deadline = start + shape.time;
+  deadline = start + plan.time;
   go.arrive_and_wait();
   for (auto& thread : threads) thread.join();
   auto out = sum_of(lanes, start);
@@ -211,18 +207,24 @@ void run_plan(const Peer& peer, const Plan& plan, const Ready& ready, const Done
   Run run{peer, plan, Pool(plan.body_bytes), {}, {}};
   if (peer.setup != nullptr) peer.setup(plan);
   const auto measured = [&](Phase phase, const std::string& name) {
-    auto result = run_phase(run, {phase, plan.connections, plan.batch, plan.time}, [&] { ready(name); });
+    auto result = run_phase(run, phase, plan, [&] { ready(name); });
     result.phase = name;
     done(result);
   };
   measured(Phase::kCycle, "cycle");
   if (peer.is_queue) run.ledger.check_all_done();
   measured(Phase::kEnqueue, "enqueue");
+  const auto aside = [&](Phase phase, Duration time) {
+    Plan other = plan;
+    other.connections = kAsideConnections;
+    other.batch = kAsideBatch;
+    other.time = time;
+    if (peer.is_queue) run_phase(run, phase, other, [] {});
+  };
+  aside(Phase::kFill, plan.time / kFillPart);
   measured(Phase::kDrain, "drain");
   if (!peer.is_queue) return;
-  if (run.ledger.open() > 0) {
-    run_phase(run, {Phase::kDrain, kSweepConnections, kSweepBatch, kSweepTime}, [] {});
-  }
+  if (run.ledger.open() > 0) aside(Phase::kDrain, kSweepTime);
   run.ledger.check_all_done();
   check_server_is_empty(peer, plan, run.clock);
 }

@@ -14,6 +14,7 @@ import kernel_limits
 import queue_picture
 import queue_report
 import queue_servers
+import queues
 import report
 from task_list import BODY_BYTES, ITERATIONS, POOL_BYTES, TaskList
 
@@ -151,7 +152,7 @@ def queue_result(runs):
     sync = {"count": 10, "p50_ms": 0.5, "p99_ms": 2.0, "max_ms": 3.0}
     return {"command": "./dev bench queue", "commit": "abc", "load": 0.1, "seconds": 2.0, "repeats": 3, "runs": runs,
             "machine": {"cpu": "a processor", "cores": 2, "memory_bytes": 8e9, "kernel": "6", "file_system": "ext2/ext3"},
-            "peers": [{"name": name, "version": "1", "durability": "all", "driven": "well"} for name in peers],
+            "peers": [{"name": name, "version": "1", "durability": "all", "driven": "well", "is_synced": name == "skep"} for name in peers],
             "disk": [{"append_bytes_a_second": rate, "sync": sync} for rate in (1e8, 3e8, 2e8)]}
 
 
@@ -187,7 +188,20 @@ class Queues(unittest.TestCase):
         bars = [each for each in root if each.tag.endswith("rect")]
         self.assertEqual(len(bars), 2)
         self.assertEqual(bars[0].get("width"), bars[1].get("width"))
+        self.assertEqual([each.get("opacity") for each in bars], [None, queue_picture.PALE])
         self.assertIn("other <&>", [each.text for each in root])
+
+    def test_what_was_not_measured_has_no_figure(self):
+        runs = [queue_run("skep", 200, 0), queue_run("skep", 200, 0, connections=64)]
+        runs.append({**queue_run("skep", 400, 0), "batch": 100})
+        result = queue_result(runs)
+        self.assertEqual(queue_report.phase_table(result, 1024, 100, "cycle")[-1],
+                         "| skep | 200 | - | 1.00 / 9.00 | - | 500.0 | 250.0 |")
+        self.assertIn("1 KiB, 100 tasks a request, 1 connections", queue_picture.svg_of(result))
+
+    def test_plans_that_are_too_much_at_once_are_left_out(self):
+        options = queues.parse(["--bodies", "1024,65536", "--connections", "16,64", "--batches", "100"])
+        self.assertEqual(queues.plans_of(options), [(1024, 16, 100), (1024, 64, 100), (65536, 16, 100)])
 
     def test_a_servers_processes_are_the_tree_below_it(self):
         self.assertEqual(queue_servers.tree_of(1, {1: 0, 2: 1, 3: 2, 4: 0, 5: 4}), {1, 2, 3})

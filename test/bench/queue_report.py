@@ -10,7 +10,7 @@ from report import number, paragraph, spread, table
 PHASES = (("cycle", "Enqueue, lease and complete", "round: enqueue, lease, complete"),
           ("enqueue", "Enqueue alone", "request"),
           ("drain", "Lease and complete alone", "round: lease, complete"))
-BARE = "bare http"
+BARE = "bare-http"
 
 
 def size_name(size):
@@ -69,17 +69,24 @@ def names(result):
 
 def phase_table(result, body, batch, phase):
     connections = values(result, "connections")
+    most = most_connections(result, body, batch)
     head = ["", *[f"{each} conn., tasks/s" for each in connections],
             *[f"{each} conn., p50 / p99 ms" for each in connections],
-            f"server, CPU µs a task, {connections[-1]} conn.", f"driver, CPU µs a task, {connections[-1]} conn."]
+            f"server, CPU µs a task, {most} conn.", f"driver, CPU µs a task, {most} conn."]
     rows = []
     for peer in names(result):
-        found = [phases_of(result, peer, (body, each, batch), phase) for each in connections]
-        if all(found):
-            rows.append([peer, *[with_range(rates(each)) for each in found], *[milliseconds(each) for each in found],
-                         median_text(microseconds_a_task(found[-1], "server_cpu_s")),
-                         median_text(microseconds_a_task(found[-1], "driver_cpu_s"))])
+        found = {each: phases_of(result, peer, (body, each, batch), phase) for each in connections}
+        if found[most]:
+            rows.append([peer, *[with_range(rates(each)) if each else "-" for each in found.values()],
+                         *[milliseconds(each) if each else "-" for each in found.values()],
+                         median_text(microseconds_a_task(found[most], "server_cpu_s")),
+                         median_text(microseconds_a_task(found[most], "driver_cpu_s"))])
     return table(head, rows)
+
+
+def most_connections(result, body, batch):
+    """That were measured with these."""
+    return max(run["connections"] for run in result["runs"] if (run["body_bytes"], run["batch"]) == (body, batch))
 
 
 def plan_lines(result, body, batch):
@@ -131,7 +138,9 @@ def machine_lines(result):
 
 
 def lines_of(result):
-    lines = machine_lines(result) + ["", "### What is compared", "", *peers_table(result), "", *disk_lines(result)]
+    lines = machine_lines(result)
+    lines += ["", "![Tasks a second of each queue](queue_throughput.svg)", "", "### What is compared", "",
+              *peers_table(result), "", *disk_lines(result)]
     for body in values(result, "body_bytes"):
         for batch in values(result, "batch"):
             lines += plan_lines(result, body, batch)

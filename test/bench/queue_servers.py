@@ -39,6 +39,7 @@ class Server:
     name = ""
     program = ""  # its executable; the peer is left out where there is none
     durability = ""
+    is_synced = True  # what it acknowledged outlives a loss of power
     driven = ""  # how the driver asks it
     hello = (b"", b"")  # what to send it, and how its answer begins when it is ready
     end = signal.SIGTERM
@@ -162,8 +163,9 @@ class Skep(Server):
 
 
 class BareHttp(Server):
-    name = "bare http"
+    name = "bare-http"
     program = BIN
+    is_synced = False
     durability = "none: skep's HTTP layer, the same requests and answers, no queue and no store"
     driven = "as skep"
     bench = ""  # the program that has it
@@ -214,6 +216,7 @@ class Nats(Server):
 
     name = "nats"
     program = "nats-server"
+    is_synced = False
     durability = "written to the file system before the answer; fdatasync only every two minutes: not of power loss"
     driven = "nats.c: js_Publish, or js_PublishAsync and a wait for all; pull consumer, Fetch; Ack, the last as AckSync"
     hello = (b"", b"INFO ")
@@ -228,7 +231,8 @@ class Nats(Server):
 
 class Rabbitmq(Server):
     """RabbitMQ's pages on quorum queues and on confirms: the queue to use where messages must not be lost; a confirm is sent
-    when a majority has them on disk, and here the one node is that. Its settings are the defaults."""
+    when a majority has them on disk, and here the one node is that. Its settings are the defaults, but that Erlang's
+    schedulers do not wait busily, as its page on the runtime advises where others need the cores."""
 
     name = "rabbitmq"
     program = "/usr/lib/rabbitmq/bin/rabbitmq-server"
@@ -251,6 +255,7 @@ class Rabbitmq(Server):
         return {"RABBITMQ_NODENAME": "bench@localhost", "RABBITMQ_NODE_IP_ADDRESS": LOCALHOST,
                 "RABBITMQ_NODE_PORT": str(self.port), "RABBITMQ_DIST_PORT": str(free_port()), "ERL_EPMD_PORT": str(free_port()),
                 "ERL_EPMD_ADDRESS": LOCALHOST, "RABBITMQ_MNESIA_BASE": os.path.join(self.data, "mnesia"),
+                "RABBITMQ_SERVER_ADDITIONAL_ERL_ARGS": "+sbwt none +sbwtdcpu none +sbwtdio none",
                 "RABBITMQ_LOG_BASE": self.data, "RABBITMQ_LOGS": "-", "HOME": self.data,
                 "RABBITMQ_CONF_ENV_FILE": os.path.join(self.data, "none"), "RABBITMQ_CONFIG_FILE": os.path.join(self.data, "none"),
                 "RABBITMQ_ENABLED_PLUGINS_FILE": os.path.join(self.data, "plugins")}

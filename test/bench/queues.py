@@ -19,6 +19,7 @@ import re
 import subprocess
 import sys
 import tempfile
+import time
 
 import queue_picture
 import queue_report
@@ -32,6 +33,8 @@ PICTURE = os.path.join(ROOT, "docs", "queue_throughput.svg")
 BODIES = (1024, 65536)
 CONNECTIONS = (1, 16, 64)
 BATCHES = (1, 100)
+# Of bodies on their way at once. With more, a phase is one request a connection, and what it measures is memory.
+BYTES_AT_ONCE_MAX = 128 * 1024 * 1024
 MEMORY_FILE_SYSTEMS = ("tmpfs", "ramfs")
 RUN_SECONDS_MAX = 600
 
@@ -43,7 +46,7 @@ def say(text):
 def run(server, plan, queue, seconds):
     """One plan against a running server: its three phases."""
     arguments = [PROGRAM, "run", server.name, str(server.port), queue, *map(str, plan), str(round(1000 * seconds))]
-    phases, memory, cpu = [], 0, 0.0
+    phases, memory, cpu, began = [], 0, 0.0, time.monotonic()
     with subprocess.Popen(arguments, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as driver:
         for line in driver.stdout:
             if line.startswith("ready "):
@@ -57,7 +60,7 @@ def run(server, plan, queue, seconds):
         if driver.wait(RUN_SECONDS_MAX) != 0:
             raise SystemExit(f"{server.name}: {' '.join(arguments)} has failed; the server says: {server.process.log(800)}")
     return {"peer": server.name, "body_bytes": plan[0], "connections": plan[1], "batch": plan[2], "memory_bytes": memory,
-            "phases": phases}
+            "wall_s": round(time.monotonic() - began, 3), "phases": phases}
 
 
 def measure_disk(directory, seconds):
@@ -69,13 +72,14 @@ def measure_disk(directory, seconds):
 def measure(options, servers):
     out = about(options, servers)
     out.update(runs=[], disk=[])
-    plans = list(itertools.product(options.bodies, options.connections, options.batches))
+    plans = plans_of(options)
     with tempfile.TemporaryDirectory(prefix="skep-queues-", dir=options.directory) as directory:
         os.chmod(directory, 0o755)
         for repeat in range(options.repeats):
             out["disk"].append(measure_disk(directory, options.seconds))
             for kind in servers:
                 say(f"repeat {repeat + 1} of {options.repeats}: {kind.name}")
+                os.sync()  # what others have left to write is not this one's
                 server = kind(directory)
                 try:
                     server.start()
@@ -86,10 +90,17 @@ def measure(options, servers):
     return out
 
 
+def plans_of(options):
+    """(bytes of a body, connections, tasks a request)."""
+    plans = itertools.product(options.bodies, options.connections, options.batches)
+    return [plan for plan in plans if plan[0] * plan[1] * plan[2] <= BYTES_AT_ONCE_MAX]
+
+
 def about(options, servers):
     return {"command": command(options), "commit": commit(), "load": round(os.getloadavg()[0], 2), "machine": machine(options.directory),
             "seconds": options.seconds, "repeats": options.repeats,
-            "peers": [{"name": kind.name, "version": kind.version(), "durability": kind.durability, "driven": kind.driven}
+            "peers": [{"name": kind.name, "version": kind.version(), "durability": kind.durability, "is_synced": kind.is_synced,
+                       "driven": kind.driven}
                       for kind in servers]}
 
 
@@ -142,12 +153,14 @@ def parse(arguments):
     parser.add_argument("--from-json", help="do not measure: show what was written there")
     parser.add_argument("--write-docs", action="store_true", help="put the tables into docs/benchmarks.md, and the picture beside it")
     options = parser.parse_args(arguments)
-    options.seconds = options.seconds or (0.3 if options.short else 2.0)
+    options.seconds = options.seconds or (0.3 if options.short else 1.5)
     options.repeats = options.repeats or (1 if options.short else 3)
     options.connections = options.connections or ([1, 64] if options.short else list(CONNECTIONS))
     known = [kind.name for kind in queue_servers.SERVERS]
     if not set(options.only or []) <= set(known):
         parser.error(f"--only knows {','.join(known)}")
+    if not options.from_json and not plans_of(options):
+        parser.error("that is too much at once: fewer connections, smaller bodies or batches")
     if file_system(options.directory) in MEMORY_FILE_SYSTEMS:
         parser.error(f"{options.directory} is no disk: --directory names one")
     return options

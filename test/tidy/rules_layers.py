@@ -19,6 +19,10 @@ LIBRARIES = {
     "spdlog": (r"<spdlog/|\bspdlog::", ["src/base/log.cc"]),
     "OpenSSL": (r"<openssl/|\bEVP_\w+", ["src/compute/*.cc", "test/bench/openssl_contenders.cc", "test/bench/compute_bench.cc"]),
     "ipsec-mb": (r"<intel-ipsec-mb\.h>|\bIMB_\w+", ["test/bench/ipsec_mb_contenders.cc"]),
+    "hiredis": (r"<hiredis/", ["test/bench/queue/redis_driver.cc"]),
+    "nats.c": (r"<nats/", ["test/bench/queue/nats_driver.cc"]),
+    "librabbitmq": (r"<amqp", ["test/bench/queue/rabbitmq_driver.cc"]),
+    "libpq": (r"<libpq-fe\.h>", ["test/bench/queue/postgres_driver.cc"]),
     "CLI11": (r"<CLI/|\bCLI::", ["src/cli/*"]),
 }
 

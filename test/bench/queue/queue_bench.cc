@@ -85,12 +85,6 @@ int main_of(const std::vector<std::string>& arguments) {
 
 }  // namespace
 
-void fail(const std::string& why) {
-  std::fprintf(stderr, "queue_bench: %s\n", why.c_str());
-  std::fflush(stderr);
-  std::_Exit(1);
-}
-
 }  // namespace skep::bench::queue
 
 int main(int argc, char** argv) {

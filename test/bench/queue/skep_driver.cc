@@ -166,7 +166,7 @@ Peer skep_peer() {
 }
 
 Peer bare_http_peer() {
-  return {"bare http",
+  return {"bare-http",
           [](const Plan& plan) -> std::unique_ptr<QueueDriver> {
             return std::make_unique<SkepDriver>(
                 plan, "?bytes=" + std::to_string(plan.body_bytes) + "&count=" + std::to_string(plan.batch));

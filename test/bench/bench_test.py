@@ -197,7 +197,7 @@ class Queues(unittest.TestCase):
         result = queue_result(runs)
         self.assertEqual(queue_report.phase_table(result, 1024, 100, "cycle")[-1],
                          "| skep | 200 | - | 1.00 / 9.00 | - | 500.0 | 250.0 |")
-        self.assertIn("1 KiB, 100 tasks a request, 1 connections", queue_picture.svg_of(result))
+        self.assertIn("1 KiB, 100 tasks a request, 1 connection<", queue_picture.svg_of(result))
 
     def test_plans_that_are_too_much_at_once_are_left_out(self):
         options = queues.parse(["--bodies", "1024,65536", "--connections", "16,64", "--batches", "100"])

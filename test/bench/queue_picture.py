@@ -7,7 +7,7 @@ grounds.
 """
 from html import escape
 
-from queue_report import BARE, batch_name, most_connections, names, phases_of, rate_text, rates, size_name
+from queue_report import BARE, batch_name, counted, most_connections, names, phases_of, rate_text, rates, size_name
 from report import spread
 
 WIDTH, MARGIN = 760, 16
@@ -42,7 +42,8 @@ def panel(result, x, y, width, plan):
     found = [(peer, rates(phases_of(result, peer["name"], plan, "cycle"))) for peer in result["peers"] if peer["name"] != BARE]
     found = [(peer, each) for peer, each in found if each]
     most = max((max(each) for _, each in found), default=1)
-    lines = [text(x, y + 14, f"{size_name(body)}, {batch_name(batch)}, {connections} connections", font_weight="bold")]
+    lines = [text(x, y + 14, f"{size_name(body)}, {batch_name(batch)}, {counted(connections, 'connection')}",
+                  font_weight="bold")]
     for row, (peer, each) in enumerate(found):
         lines += bar(x, y + TITLE + row * (BAR + GAP), width, each, most, peer["name"], peer["is_synced"])
     return lines

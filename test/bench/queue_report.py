@@ -21,6 +21,10 @@ def batch_name(batch):
     return "one task a request" if batch == 1 else f"{batch} tasks a request"
 
 
+def counted(number_of, noun):
+    return f"{number_of} {noun}" + ("" if number_of == 1 else "s")
+
+
 def values(result, name):
     """The different values of a run's field, in order."""
     return sorted({run[name] for run in result["runs"]})
@@ -134,7 +138,7 @@ def machine_lines(result):
     machine = result["machine"]
     return paragraph(f"`{result['command']}` on {machine['cpu']}, {machine['cores']} cores, {machine['memory_bytes'] / 1e9:.0f} GB, "
                      f"{machine['file_system']}, Linux {machine['kernel']}, load {result['load']} at the start. "
-                     f"{result['repeats']} repeats, {result['seconds']:g} s a phase. Commit {result['commit']}.")
+                     f"{counted(result['repeats'], 'repeat')}, {result['seconds']:g} s a phase. Commit {result['commit']}.")
 
 
 def lines_of(result):

@@ -7,6 +7,8 @@
 //   queue_bench bare-http                 serves until its input ends; first line "listening on HOST:PORT"
 //   queue_bench disk DIRECTORY MILLISECONDS
 //                                         a line of JSON
+#include <unistd.h>
+
 #include <cstdio>
 #include <cstdlib>
 #include <iostream>
@@ -17,6 +19,9 @@
 
 namespace skep::bench::queue {
 namespace {
+
+// A server that does not answer any more ends a run by SIGALRM.
+constexpr unsigned kRunSecondsMax = 600;
 
 std::string milliseconds_of(const Histogram& histogram) {
   char out[160];
@@ -58,6 +63,7 @@ int run(const std::vector<std::string>& arguments) {
   plan.time = milliseconds(std::stoi(arguments[7]));
   for (const auto& peer : peers()) {
     if (peer.name != plan.peer) continue;
+    alarm(kRunSecondsMax);
     run_plan(peer, plan, wait_for_go, print_phase);
     return 0;
   }

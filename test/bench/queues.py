@@ -33,6 +33,8 @@ PICTURE = os.path.join(ROOT, "docs", "queue_throughput.svg")
 BODIES = (1024, 65536)
 CONNECTIONS = (1, 16, 64)
 BATCHES = (1, 100)
+SECONDS = {False: 1.5, True: 0.3}  # of a phase; True: --short
+REPEATS = {False: 3, True: 1}
 # Of bodies on their way at once. With more, a phase is one request a connection, and what it measures is memory.
 BYTES_AT_ONCE_MAX = 128 * 1024 * 1024
 MEMORY_FILE_SYSTEMS = ("tmpfs", "ramfs")
@@ -130,6 +132,9 @@ def command(options):
     for name, all_of_them in (("bodies", BODIES), ("connections", CONNECTIONS), ("batches", BATCHES)):
         if tuple(getattr(options, name)) != all_of_them and not options.short:
             words += [f"--{name}", ",".join(map(str, getattr(options, name)))]
+    for name, usual in (("seconds", SECONDS), ("repeats", REPEATS)):
+        if getattr(options, name) != usual[options.short]:
+            words += [f"--{name}", f"{getattr(options, name):g}"]
     if options.only:
         words += ["--only", ",".join(options.only)]
     return " ".join(words)
@@ -153,8 +158,8 @@ def parse(arguments):
     parser.add_argument("--from-json", help="do not measure: show what was written there")
     parser.add_argument("--write-docs", action="store_true", help="put the tables into docs/benchmarks.md, and the picture beside it")
     options = parser.parse_args(arguments)
-    options.seconds = options.seconds or (0.3 if options.short else 1.5)
-    options.repeats = options.repeats or (1 if options.short else 3)
+    options.seconds = options.seconds or SECONDS[options.short]
+    options.repeats = options.repeats or REPEATS[options.short]
     options.connections = options.connections or ([1, 64] if options.short else list(CONNECTIONS))
     known = [kind.name for kind in queue_servers.SERVERS]
     if not set(options.only or []) <= set(known):

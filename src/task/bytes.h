@@ -12,7 +12,10 @@
 // Ownership: both borrow their bytes.
 #pragma once
 
+#include <algorithm>
+#include <bit>
 #include <cstdint>
+#include <cstring>
 #include <limits>
 #include <optional>
 #include <string>
@@ -27,14 +30,23 @@ namespace skep {
 
 // Puts the low `bytes` bytes of `value`, the lowest first.
 inline void append_fixed(std::string& out, std::uint64_t value, int bytes) {
-  for (int i = 0; i < bytes; ++i) out.push_back(static_cast<char>(value >> (8 * i)));
+  if constexpr (std::endian::native == std::endian::little) {
+    char fixed[sizeof value];
+    std::memcpy(fixed, &value, sizeof value);
+    out.append(fixed, static_cast<std::size_t>(bytes));
+  } else {
+    for (int i = 0; i < bytes; ++i) out.push_back(static_cast<char>(value >> (8 * i)));
+  }
 }
 
 // The inverse, of all of `bytes` (at most 8).
 inline std::uint64_t read_fixed(std::string_view bytes) {
   std::uint64_t value = 0;
-  for (std::size_t i = 0; i < bytes.size(); ++i) {
-    value |= std::uint64_t{static_cast<unsigned char>(bytes[i])} << (8 * i);
+  if constexpr (std::endian::native == std::endian::little) {
+    std::memcpy(&value, bytes.data(), std::min(bytes.size(), sizeof value));
+  } else {
+    for (std::size_t i = 0; i < bytes.size(); ++i)
+      value |= std::uint64_t{static_cast<unsigned char>(bytes[i])} << (8 * i);
   }
   return value;
 }
@@ -158,6 +170,11 @@ class FieldReader {
   }
   std::uint64_t varint(std::string_view name) {
     std::uint64_t value = 0;
+    if (!bytes_.empty() && (static_cast<unsigned char>(bytes_[0]) & 0x80u) == 0) {  // most of them
+      value = static_cast<unsigned char>(bytes_[0]);
+      bytes_.remove_prefix(1);
+      return value;
+    }
     for (int shift = 0; shift < 64; shift += 7) {
       const auto byte = take(name, 1);
       if (byte.empty()) return 0;

@@ -8,8 +8,10 @@ import math
 import statistics
 import tempfile
 import unittest
+import xml.dom.minidom
 import xml.etree.ElementTree
 
+import flame
 import kernel_limits
 import queue_picture
 import queue_report
@@ -205,6 +207,51 @@ class Queues(unittest.TestCase):
 
     def test_a_servers_processes_are_the_tree_below_it(self):
         self.assertEqual(queue_servers.tree_of(1, {1: 0, 2: 1, 3: 2, 4: 0, 5: 4}), {1, 2, 3})
+
+
+class Flame(unittest.TestCase):
+    SAMPLES = """skep-commit
+	7f00 rocksdb::MemTable::Add(unsigned long, rocksdb::Slice const&)+0x10
+	7f01 skep::store::RocksdbEngine::write(skep::store::Sync)
+	7f02 [unknown]
+
+skep-commit
+	7f01 skep::store::RocksdbEngine::write(skep::store::Sync)
+	7f02 [unknown]
+
+http-0
+	ffff do_syscall_64
+
+"""
+
+    def test_stacks_are_read_from_the_outermost_on(self):
+        stacks = list(flame.stacks_of(self.SAMPLES.splitlines()))
+        self.assertEqual(stacks, [("skep-commit", ["?", "skep::store::RocksdbEngine::write", "rocksdb::MemTable::Add"]),
+                                  ("skep-commit", ["?", "skep::store::RocksdbEngine::write"]),
+                                  ("http-0", ["do_syscall_64"])])
+
+    def test_shares_count_a_sample_once_and_include_what_it_calls(self):
+        stacks = list(flame.stacks_of(self.SAMPLES.splitlines()))
+        shares = flame.inclusive(stacks, ["skep::store::", "rocksdb::", "none"])
+        self.assertAlmostEqual(shares["skep::store::"], 2 / 3)
+        self.assertAlmostEqual(shares["rocksdb::"], 1 / 3)
+        self.assertEqual(shares["none"], 0)
+        root = flame.tree_of(stacks)
+        self.assertEqual(root.samples, 3)
+        write = root.children["skep-commit"].children["skep::store::RocksdbEngine::write"]
+        self.assertEqual((write.samples, write.children["rocksdb::MemTable::Add"].samples), (2, 1))
+
+    def test_a_picture_is_well_formed_and_names_what_is_wide(self):
+        root = flame.tree_of(flame.stacks_of(self.SAMPLES.splitlines()))
+        picture = xml.dom.minidom.parseString(flame.svg_of(root, "a <title>"))
+        titles = [node.firstChild.data for node in picture.getElementsByTagName("title")]
+        self.assertIn("do_syscall_64: 33.3 %", titles)
+
+    def test_symbols_lose_their_arguments(self):
+        for symbol, expected in (("std::vector<int, std::allocator<int> >::push_back(int const&)", "std::vector::push_back"),
+                                 ("do_futex", "do_futex"), ("operator new(unsigned long)", "operator new"),
+                                 ("skep::Runner::Impl::run()", "skep::Runner::Impl::run")):
+            self.assertEqual(flame.short(symbol), expected)
 
 
 if __name__ == "__main__":

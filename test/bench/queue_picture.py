@@ -28,7 +28,7 @@ def bar(x, y, width, found, most, peer, is_synced):
     middle, least, greatest = spread(found)
     scale = (width - LABEL - VALUE) / most
     shade = f' opacity="{PALE}"'
-    begin, centre, colour = x + LABEL, y + BAR / 2, OWN if peer == "skep" else OTHER
+    begin, centre, colour = x + LABEL, y + BAR / 2, OWN if peer.startswith("skep") else OTHER
     return [text(begin - 6, y + BAR - 4, peer, text_anchor="end"),
             f'<rect x="{begin:.1f}" y="{y:.1f}" width="{max(middle * scale, 1):.1f}" height="{BAR}" fill="{colour}"'
             f'{"" if is_synced else shade}/>',

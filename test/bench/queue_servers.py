@@ -37,6 +37,7 @@ class Server:
     """One server from start() to stop()."""
 
     name = ""
+    driver = ""  # what the C++ program calls it, if that is not its name
     program = ""  # its executable; the peer is left out where there is none
     durability = ""
     is_synced = True  # what it acknowledged outlives a loss of power
@@ -147,6 +148,7 @@ def memory_of(pid):
 
 class Skep(Server):
     name = "skep"
+    engine = "rocksdb"
     program = BIN
     durability = "fdatasync before each answer, shared by the requests that wait; keeps the result of 64 bytes too"
     driven = "HTTP/1.1: one a request by POST /v1/tasks, more by tasks:batch; leases in protobuf"
@@ -157,9 +159,15 @@ class Skep(Server):
 
     def start(self):
         self.process = self.run([BIN, "manager", "--listen", f"{LOCALHOST}:0", "--provisioner", "none", "--store",
-                                 f"rocksdb:{self.data}"])
+                                 f"{self.engine}:{self.data}"])
         self.port = port_in(self.process)
         return self
+
+
+class SkepLog(Skep):
+    name = "skep-log"
+    driver = "skep"
+    engine = "log"
 
 
 class BareHttp(Server):
@@ -316,4 +324,4 @@ class Beanstalkd(Server):
         return [self.program, "-l", LOCALHOST, "-p", str(self.port), "-b", self.data, "-f", "0", "-z", str(2**20)]
 
 
-SERVERS = (Skep, Redis, Nats, Rabbitmq, Postgresql, Beanstalkd, BareHttp)
+SERVERS = (Skep, SkepLog, Redis, Nats, Rabbitmq, Postgresql, Beanstalkd, BareHttp)

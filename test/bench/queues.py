@@ -47,7 +47,7 @@ def say(text):
 
 def run(server, plan, queue, seconds):
     """One plan against a running server: its three phases."""
-    arguments = [PROGRAM, "run", server.name, str(server.port), queue, *map(str, plan), str(round(1000 * seconds))]
+    arguments = [PROGRAM, "run", server.driver or server.name, str(server.port), queue, *map(str, plan), str(round(1000 * seconds))]
     phases, memory, cpu, began = [], 0, 0.0, time.monotonic()
     with subprocess.Popen(arguments, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as driver:
         for line in driver.stdout:

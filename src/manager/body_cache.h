@@ -39,7 +39,7 @@ class BodyCache {
 
   std::size_t bytes() const { return bytes_; }  // with kEntryBytes for each
 
-  static constexpr std::size_t kEntryBytes = 128;  // of memory beside the body itself
+  static constexpr std::size_t kEntryBytes = 200;  // of memory beside the body itself, as measured
 
  private:
   static std::size_t size_of(const Blob& body) { return body->size() + kEntryBytes; }

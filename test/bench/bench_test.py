@@ -211,16 +211,16 @@ class Queues(unittest.TestCase):
 
 class Flame(unittest.TestCase):
     SAMPLES = """skep-commit
-	7f00 rocksdb::MemTable::Add(unsigned long, rocksdb::Slice const&)+0x10
-	7f01 skep::store::RocksdbEngine::write(skep::store::Sync)
-	7f02 [unknown]
+    7f00 rocksdb::MemTable::Add(unsigned long, rocksdb::Slice const&)+0x10
+    7f01 skep::store::RocksdbEngine::write(skep::store::Sync)
+    7f02 [unknown]
 
 skep-commit
-	7f01 skep::store::RocksdbEngine::write(skep::store::Sync)
-	7f02 [unknown]
+    7f01 skep::store::RocksdbEngine::write(skep::store::Sync)
+    7f02 [unknown]
 
 http-0
-	ffff do_syscall_64
+    ffff do_syscall_64
 
 """
 

@@ -189,17 +189,31 @@ Result<QueueRecord> decode_queue(std::string_view bytes) {
 }
 
 void encode_blob(const TaskId& task, std::string_view bytes, std::string& out) {
-  out.reserve(out.size() + 1 + bytes.size() + kChecksumBytes);
-  const std::size_t begin = out.size();
+  out.reserve(out.size() + bytes.size() + kBlobFrameBytes);
   out.push_back(static_cast<char>(kBlobVersion));
   out.append(bytes);
-  append_fixed(out, crc32c(key_bytes(task), crc32c(std::string_view(out).substr(begin))), kChecksumBytes);
+  append_fixed(out, blob_checksum(task, bytes), kChecksumBytes);
+}
+
+std::uint32_t blob_checksum(const TaskId& task, std::string_view bytes) {
+  const char version = static_cast<char>(kBlobVersion);
+  return crc32c(key_bytes(task), crc32c(bytes, crc32c(std::string_view(&version, 1))));
 }
 
 Result<std::string> decode_blob(const TaskId& task, std::string_view stored) {
   SKEP_TRY(const Frame frame,
            open_frame("blob of task " + task.to_string(), stored, kBlobVersion, key_bytes(task)));
   return std::string(frame.bytes);
+}
+
+Result<void> check_record_bytes(std::string_view bytes) {
+  SKEP_TRY(open_frame("record", bytes, kRecordVersion, {}));
+  return ok();
+}
+
+Result<void> check_blob_bytes(const TaskId& task, std::string_view stored) {
+  SKEP_TRY(open_frame("blob of task " + task.to_string(), stored, kBlobVersion, key_bytes(task)));
+  return ok();
 }
 
 }  // namespace skep

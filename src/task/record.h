@@ -34,4 +34,13 @@ Result<QueueRecord> decode_queue(std::string_view bytes);
 void encode_blob(const TaskId& task, std::string_view bytes, std::string& out);
 Result<std::string> decode_blob(const TaskId& task, std::string_view stored);
 
+// For who reads and writes blobs in place. The checksum of a blob of the present version, and how much longer
+// than its bytes it is stored: the version before them, the checksum after them, lowest byte first.
+std::uint32_t blob_checksum(const TaskId& task, std::string_view bytes);
+inline constexpr std::size_t kBlobFrameBytes = 5;
+
+// The checksums alone, of what is only moved. kCorrupt as decoding gives it.
+Result<void> check_record_bytes(std::string_view bytes);
+Result<void> check_blob_bytes(const TaskId& task, std::string_view stored);
+
 }  // namespace skep

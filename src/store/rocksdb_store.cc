@@ -253,6 +253,7 @@ Result<std::vector<Blob>> RocksdbStore::read(const std::vector<BlobKey>& keys) {
 
 Result<std::unique_ptr<Store>> open_rocksdb(const RocksdbOptions& options, Logger log) {
   SKEP_TRY(auto found, look_at_directory(options.directory));
+  SKEP_TRY(check_engine(options.directory, found, kRocksdbEngine));
   if (found && found->is_ready) {
     auto store = std::make_unique<RocksdbStore>(options.directory, found->shard_count);
     SKEP_TRY(store->open(options, EngineMode::kOpen, log));

@@ -98,7 +98,7 @@ class Session {
 
 // What the store can say of itself, for status and metrics.
 struct StoreStats {
-  std::string engine;            // "memory", "rocksdb"
+  std::string engine;            // "memory", "rocksdb", "log"
   std::string place;             // the directory
   std::uint64_t disk_bytes = 0;  // used by the store; 0 if unknown
   std::uint64_t free_bytes = 0;  // left on its disk; 0 if unknown

@@ -15,6 +15,7 @@
 #include <vector>
 
 #include "base/hash.h"
+#include "store/log_store.h"
 #include "store/rocksdb_keys.h"
 
 namespace skep::store {
@@ -58,12 +59,6 @@ class File {
  private:
   int fd_;
 };
-
-Result<void> sync_directory(const std::string& directory) {
-  const File file(directory, O_RDONLY | O_DIRECTORY);
-  if (!file.is_open() || ::fsync(file.fd()) != 0) return os_error(errno, "sync directory " + directory);
-  return ok();
-}
 
 Result<void> write_all(int fd, std::string_view text, const std::string& path) {
   while (!text.empty()) {
@@ -121,10 +116,17 @@ Result<StoreFile> parse_store_file(const std::string& path, const std::string& t
     if (name == "state") file.is_ready = value == "ready";
     if (name == "created_by") file.created_by = value;
     if (name == "created_at") file.created_at = value;
+    if (name == "engine") file.engine = value;
     if (!is_fine) return fail(Code::kCorrupt, path + " is damaged: '" + line + "' is not understood");
   }
   if (file.format == 0) return fail(Code::kCorrupt, path + " is damaged: it names no format");
   return file;
+}
+
+// 0: there is no such engine.
+std::uint32_t newest_format(std::string_view engine) {
+  if (engine == kRocksdbEngine) return kStoreFormat;
+  return engine == kLogEngine ? kLogFormat : 0;
 }
 
 // What a fresh file system has, and what is left where the making of a store broke off at once, is as good as
@@ -140,13 +142,13 @@ bool is_as_good_as_empty(const std::string& directory, std::error_code& error) {
 // What a seal says of one file.
 struct SealedFile {
   std::uint64_t bytes = 0;
-  std::string checksum;  // "-" for the large ones, whose checksums RocksDB's list of files holds
+  std::string checksum;  // "-" for the large ones, which have checksums elsewhere
   bool operator==(const SealedFile&) const = default;
 };
 using Seal = std::map<std::string, SealedFile>;
 
 bool is_large_file(std::string_view name) {
-  return name.ends_with(".sst") || name.ends_with(".blob");
+  return name.ends_with(".sst") || name.ends_with(".blob") || name.ends_with(".segment");
 }
 bool is_sealed_file(std::string_view name) {
   return is_large_file(name) || name.ends_with(".log") || name.starts_with("MANIFEST-") ||
@@ -204,6 +206,12 @@ Result<void> compare(const std::string& directory, const Seal& sealed, const Sea
 
 }  // namespace
 
+Result<void> sync_directory(const std::string& directory) {
+  const File file(directory, O_RDONLY | O_DIRECTORY);
+  if (!file.is_open() || ::fsync(file.fd()) != 0) return os_error(errno, "sync directory " + directory);
+  return ok();
+}
+
 Error os_error(int error, const std::string& doing) {
   Code code = Code::kUnavailable;
   if (error == EACCES || error == EPERM || error == EROFS || error == ENOTDIR || error == ENOENT ||
@@ -243,13 +251,27 @@ Result<std::optional<StoreFile>> look_at_directory(const std::string& directory)
                 directory + " is not empty and no skep store: nothing was touched; name another directory");
   }
   SKEP_TRY(auto file, parse_store_file(path, text.value()));
-  if (file.format > kStoreFormat) {
+  const std::uint32_t newest = newest_format(file.engine);
+  if (newest == 0) {
+    return fail(Code::kInvalid,
+                "the store in " + directory + " is of the engine '" + file.engine +
+                    "', which this program does not have: a newer skep made it, use that one");
+  }
+  if (file.format > newest) {
     return fail(Code::kInvalid, "the store in " + directory + " has format " + std::to_string(file.format) +
-                                    " and this program reads up to " + std::to_string(kStoreFormat) +
+                                    " and this program reads up to " + std::to_string(newest) +
                                     ": a newer skep made it, use that one");
   }
   if (file.shard_count == 0) return fail(Code::kCorrupt, path + " is damaged: it names no shards");
   return std::optional(std::move(file));
+}
+
+Result<void> check_engine(const std::string& directory, const std::optional<StoreFile>& found,
+                          std::string_view engine) {
+  if (!found || found->engine == engine) return ok();
+  return fail(Code::kInvalid, "the store in " + directory + " was made by the engine " + found->engine +
+                                  ": open it as " + found->engine + ":" + directory +
+                                  ", or name another directory");
 }
 
 Result<void> make_directory(const std::string& directory) {
@@ -266,7 +288,7 @@ Result<void> write_store_file(const std::string& directory, const StoreFile& fil
                       "skep store\nformat " + std::to_string(file.format) + "\nshards " +
                           std::to_string(file.shard_count) + "\nstate " +
                           (file.is_ready ? "ready" : "being_made") + "\ncreated_by " + file.created_by +
-                          "\ncreated_at " + file.created_at + "\n");
+                          "\ncreated_at " + file.created_at + "\nengine " + file.engine + "\n");
 }
 
 void write_pid_file(const std::string& directory) {

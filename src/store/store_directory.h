@@ -1,11 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
-// store_directory.h - the directory of the embedded engine, and skep's own small files in it.
+// store_directory.h - the directory of an embedded engine, and skep's own small files in it.
 //
-//   skep.store  what this directory is: format, shards. Written when the store is made, never changed after.
-//   skep.pid    the process that has the store open, for people; the lock is RocksDB's LOCK file.
+//   skep.store  what this directory is: engine, format, shards. Written when the store is made, never changed
+//               after.
+//   skep.pid    the process that has the store open, for people; the lock is that of the file LOCK.
 //   skep.seal   written by a clean close: every file with its size, the small ones with a checksum. Gone
-//   while the
-//               store is open, so one that is there must match.
+//               while the store is open, so one that is there must match.
 //
 // Threads:   any thread; the caller holds the lock of the directory where it writes.
 // Errors:    kInvalid: the directory can not be used as it is; kUnavailable: not now (disk full, I/O error);
@@ -22,18 +22,25 @@
 
 namespace skep::store {
 
+inline constexpr std::string_view kRocksdbEngine = "rocksdb";
+inline constexpr std::string_view kLogEngine = "log";
+
 struct StoreFile {
   std::uint32_t format = 0;
   ShardId shard_count = 0;
   bool is_ready = false;   // false while the store is being made
   std::string created_by;  // version of skep
   std::string created_at;  // RFC 3339
+  std::string engine = std::string(kRocksdbEngine);
 };
 
 // What is there: nothing (an empty or missing directory whose parent exists), or a store. kInvalid for all
 // else: not a directory, missing parent, no permission, something else's files, a newer format. Touches
 // nothing.
 Result<std::optional<StoreFile>> look_at_directory(const std::string& directory);
+// kInvalid: what is there was made by another engine than this one.
+Result<void> check_engine(const std::string& directory, const std::optional<StoreFile>& found,
+                          std::string_view engine);
 
 // Makes the directory if it is missing.
 Result<void> make_directory(const std::string& directory);
@@ -58,6 +65,8 @@ std::uint64_t disk_free_bytes(const std::string& directory);
 Result<std::string> read_file(const std::string& path);
 // Cuts a file to `bytes`, durably.
 Result<void> truncate_file(const std::string& path, std::uint64_t bytes);
+// Makes what was created, renamed or removed in it durable.
+Result<void> sync_directory(const std::string& directory);
 
 // The sentence for an errno: "DOING: NO SPACE LEFT ON DEVICE", with the code that fits.
 Error os_error(int error, const std::string& doing);

@@ -6,9 +6,11 @@
 #include <filesystem>
 
 #include "base/check.h"
+#include "store/log_store.h"
 #include "store/memory_store.h"
 #include "store/rocksdb_store.h"
 #include "store/testing/faulty_disk.h"
+#include "store/testing/faulty_segment_disk.h"
 
 namespace skep::contract {
 namespace {
@@ -49,11 +51,33 @@ class RocksdbEngine final : public Engine {
   std::unique_ptr<store::testing::FaultyDisk> disk_;
 };
 
+class LogEngine final : public Engine {
+ public:
+  Result<std::unique_ptr<store::Store>> open(ShardId shard_count) override {
+    store::LogOptions options;
+    options.directory = directory_.path() + "/store";
+    options.shard_count = shard_count;
+    // Small, so that a short history fills segments, and they are collected and used again.
+    options.segment_bytes = 1 << 16;
+    options.slack_bytes = 1 << 18;
+    disk_ = std::make_unique<store::testing::FaultySegmentDisk>();
+    options.disk = disk_->disk();
+    return store::open_log(options, Logger());
+  }
+  void power_off() override { disk_->power_off(); }
+  void power_on(Random& random) override { disk_->lose_unsynced(random); }
+
+ private:
+  TemporaryDirectory directory_;
+  std::unique_ptr<store::testing::FaultySegmentDisk> disk_;
+};
+
 }  // namespace
 
 std::vector<EngineKind> all_engines() {
   return {{"memory", [] { return std::make_unique<MemoryEngine>(); }},
-          {"rocksdb", [] { return std::make_unique<RocksdbEngine>(); }}};
+          {"rocksdb", [] { return std::make_unique<RocksdbEngine>(); }},
+          {"log", [] { return std::make_unique<LogEngine>(); }}};
 }
 
 TemporaryDirectory::TemporaryDirectory() {

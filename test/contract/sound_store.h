@@ -9,13 +9,16 @@
 #include <filesystem>
 #include <memory>
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include "base/hash.h"
 #include "base/random.h"
 #include "driver.h"
 #include "engines.h"
+#include "store/log_store.h"
 #include "store/rocksdb_store.h"
+#include "store/store_directory.h"
 
 namespace skep::contract {
 
@@ -66,7 +69,15 @@ inline store::PutTask sound_task(const TaskId& id) {
   return put;
 }
 
-inline Result<std::unique_ptr<store::Store>> open_sound(const std::string& directory) {
+inline Result<std::unique_ptr<store::Store>> open_sound(const std::string& directory,
+                                                        std::string_view engine = store::kRocksdbEngine) {
+  if (engine == store::kLogEngine) {
+    store::LogOptions options;
+    options.directory = directory;
+    options.shard_count = kSoundShards;
+    options.segment_bytes = 1 << 16;  // several of them
+    return store::open_log(options, Logger());
+  }
   store::RocksdbOptions options;
   options.directory = directory;
   options.shard_count = kSoundShards;
@@ -97,9 +108,9 @@ inline void copy_directory(const std::string& from, const std::string& to) {
 }
 
 // Closed cleanly: tasks of epochs 1 and 2, all in data files.
-inline void make_sealed_store(const std::string& directory) {
+inline void make_sealed_store(const std::string& directory, std::string_view engine = store::kRocksdbEngine) {
   for (int epoch = 1; epoch <= 2; ++epoch) {
-    auto opened = open_sound(directory);
+    auto opened = open_sound(directory, engine);
     ASSERT_TRUE(opened) << opened.error().message;
     add_sound_tasks(*opened.value());
     ASSERT_TRUE(opened.value()->close());
@@ -107,10 +118,10 @@ inline void make_sealed_store(const std::string& directory) {
 }
 
 // Killed: tasks of epochs 1 and 2 in data files, those of epoch 3 in the log.
-inline void make_killed_store(const std::string& directory) {
+inline void make_killed_store(const std::string& directory, std::string_view engine = store::kRocksdbEngine) {
   const std::string alive = directory + ".alive";
-  make_sealed_store(alive);
-  auto opened = open_sound(alive);
+  make_sealed_store(alive, engine);
+  auto opened = open_sound(alive, engine);
   ASSERT_TRUE(opened) << opened.error().message;
   add_sound_tasks(*opened.value());
   copy_directory(alive, directory);

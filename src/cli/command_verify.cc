@@ -43,7 +43,8 @@ std::string describe(const std::string& directory, const store::VerifyReport& re
       {"store", directory + (report.was_sealed ? ", closed cleanly" : ", not closed cleanly")}};
   if (report.was_read) {
     rows.push_back({"data files", with_bytes(report.data_files, report.data_bytes)});
-    if (!report.was_sealed) rows.push_back({"logs", with_bytes(report.logs, report.log_bytes)});
+    if (!report.was_sealed && report.engine != "log")
+      rows.push_back({"logs", with_bytes(report.logs, report.log_bytes)});
     rows.push_back({"shards", std::to_string(report.shards)});
     rows.push_back({"queues", with_thousands(report.queues) + " with settings of their own"});
     rows.push_back({"tasks", tasks});
@@ -69,6 +70,7 @@ std::string to_json(const std::string& directory, const store::VerifyReport& rep
   json::object tasks{{"total", report.tasks}};
   for (const auto state : kStates) tasks[state_name(state)] = count_of(report, state);
   return json::serialize(json::object{{"store", api::to_valid_utf8(directory)},
+                                      {"engine", report.engine},
                                       {"clean", report.is_clean()},
                                       {"opened", report.was_read},
                                       {"sealed", report.was_sealed},
@@ -89,13 +91,16 @@ std::string to_json(const std::string& directory, const store::VerifyReport& rep
 }
 
 int verify(const Context& context, std::string directory) {
-  constexpr std::string_view kRocksdb = "rocksdb:";
-  if (directory.starts_with(kRocksdb)) directory.erase(0, kRocksdb.size());
+  for (const std::string_view engine : {"rocksdb:", "log:"}) {
+    if (!directory.starts_with(engine)) continue;
+    directory.erase(0, engine.size());
+    break;
+  }
   if (directory.empty()) return report(fail(Code::kInvalid, "skep verify wants the directory of a store"));
   while (directory.size() > 1 && directory.ends_with('/')) directory.pop_back();
   store::VerifyOptions options;
   options.directory = directory;
-  const auto verified = store::verify_rocksdb(options);
+  const auto verified = store::verify_store(options);
   if (!verified) return report(verified.error());
   const std::string text =
       context.is_json ? to_json(directory, verified.value()) + "\n" : describe(directory, verified.value());
@@ -113,7 +118,7 @@ void add_verify_command(CLI::App& app, Context& context) {
       "first:\n"
       "a store in use is refused with exit code 9.");
   auto directory = std::make_shared<std::string>();
-  command->add_option("DIR", *directory, "The store's directory, also as rocksdb:DIR")->required();
+  command->add_option("DIR", *directory, "The store's directory, also as rocksdb:DIR or log:DIR")->required();
   command->add_flag("--json", context.is_json, "Print JSON");
   context.actions[command] = [&context, directory] { return verify(context, *directory); };
 }

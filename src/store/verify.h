@@ -1,10 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
 // verify.h - reads a store's directory whole and says what is wrong in it. Changes nothing.
 //
-// Every file is compared with its checksum (skep.store, the seal, RocksDB's list of files, the logs, each
-// data file), every record and blob with its own, every key with what lies under it, every record with
-// task/record_check.h, and the records with each other. Damage does not end the reading: what can be read
-// around it is looked at. The directory's lock is held meanwhile.
+// Every file is compared with its checksum (skep.store, the seal; RocksDB's list of files, the logs, each
+// data file; the log engine's frames and all that they carry), every record and blob with its own, every key
+// with what lies under it, every record with task/record_check.h, and the records with each other. Damage
+// does not end the reading: what can be read around it is looked at. The directory's lock is held meanwhile.
 //
 // Threads:   any thread; blocks.
 // Errors:    kNotFound: no store is there; kInvalid: something else's files, a newer format, no permission;
@@ -20,16 +20,11 @@
 #include "base/result.h"
 #include "task/id.h"
 
-namespace rocksdb {
-class Env;
-}
-
 namespace skep::store {
 
 struct VerifyOptions {
   std::string directory;
   std::size_t findings_max = 1'000;  // more are only counted
-  rocksdb::Env* env = nullptr;       // null: the machine's
 };
 
 struct Finding {
@@ -45,6 +40,7 @@ struct VerifyReport {
   std::vector<std::string> notes;  // what is as it should be and worth a word: a torn end of a log
   bool was_read = false;           // false: damaged so that it can not be opened; only files were looked at
 
+  std::string engine;       // "rocksdb", "log"; empty if skep.store can not be read
   bool was_sealed = false;  // closed cleanly
   std::uint64_t data_files = 0;
   std::uint64_t data_bytes = 0;
@@ -62,6 +58,6 @@ struct VerifyReport {
   bool is_clean() const { return findings.empty(); }
 };
 
-Result<VerifyReport> verify_rocksdb(const VerifyOptions& options);
+Result<VerifyReport> verify_store(const VerifyOptions& options);
 
 }  // namespace skep::store

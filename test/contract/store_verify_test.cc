@@ -38,7 +38,7 @@ std::string encoded_blob(const TaskId& id, const std::string& blob) {
 
 class StoreVerify : public ::testing::Test {
  protected:
-  Result<VerifyReport> verify() { return store::verify_rocksdb({.directory = path_}); }
+  Result<VerifyReport> verify() { return store::verify_store({.directory = path_}); }
   VerifyReport report() {
     auto report = verify();
     EXPECT_TRUE(report) << report.error().message;
@@ -115,13 +115,13 @@ TEST_F(StoreVerify, NothingIsTouched) {
 TEST_F(StoreVerify, WhatIsNoStoreIsRefusedAndNotMade) {
   EXPECT_EQ(verify().error().code, Code::kNotFound);
   EXPECT_FALSE(fs::exists(path_));
-  EXPECT_EQ(store::verify_rocksdb({.directory = path_ + "/below/it"}).error().code, Code::kNotFound);
+  EXPECT_EQ(store::verify_store({.directory = path_ + "/below/it"}).error().code, Code::kNotFound);
   fs::create_directory(path_);
   EXPECT_EQ(verify().error().code, Code::kNotFound);
   EXPECT_TRUE(fs::is_empty(path_));
   std::ofstream(path_ + "/letter.txt") << "mine";
   EXPECT_EQ(verify().error().code, Code::kInvalid);
-  EXPECT_EQ(store::verify_rocksdb({.directory = path_ + "/letter.txt"}).error().code, Code::kInvalid);
+  EXPECT_EQ(store::verify_store({.directory = path_ + "/letter.txt"}).error().code, Code::kInvalid);
   fs::remove(path_ + "/letter.txt");
   ASSERT_TRUE(store::write_store_file(path_, {store::kStoreFormat, 1, false, "0", "now"}));
   EXPECT_EQ(verify().error().code, Code::kNotFound);
@@ -281,7 +281,7 @@ TEST_F(StoreVerify, FindingsBeyondTheBoundAreCounted) {
   tamper([](KvBatch& kv) {
     for (std::uint64_t i = 1; i <= kSoundTasks; ++i) kv.erase(Table::kBodies, store::task_key({0, 1, i}));
   });
-  const auto found = store::verify_rocksdb({.directory = path_, .findings_max = 5});
+  const auto found = store::verify_store({.directory = path_, .findings_max = 5});
   ASSERT_TRUE(found);
   EXPECT_EQ(found.value().findings.size(), 5u);
   EXPECT_EQ(found.value().findings_left_out, kSoundBodies - 5);

@@ -12,6 +12,7 @@
 #include "compute/engine.h"
 #include "provision/none.h"
 #include "provision/process.h"
+#include "store/log_store.h"
 #include "store/memory_store.h"
 #include "store/rocksdb_store.h"
 
@@ -21,6 +22,7 @@ namespace {
 constexpr std::uint64_t kHashesAtOnce = 50'000;  // some milliseconds: an end is not held up for longer
 
 constexpr std::string_view kRocksdb = "rocksdb:";
+constexpr std::string_view kLog = "log:";
 constexpr std::string_view kMemory = "memory:";
 
 std::string own_program() {
@@ -51,10 +53,14 @@ std::unique_ptr<scaler::Provisioner> make_process_provisioner(const ServeOptions
 }
 
 Result<void> check_store(const std::string& spec) {
-  if (spec == kMemory || (spec.starts_with(kRocksdb) && spec.size() > kRocksdb.size())) return ok();
+  if (spec == kMemory) return ok();
+  for (const std::string_view engine : {kRocksdb, kLog}) {
+    if (spec.starts_with(engine) && spec.size() > engine.size()) return ok();
+  }
   return fail(Code::kInvalid,
               "--store '" + spec +
-                  "' is not known: use rocksdb:DIRECTORY, or memory: for a trial that keeps nothing");
+                  "' is not known: use rocksdb:DIRECTORY, log:DIRECTORY, or memory: for a trial "
+                  "that keeps nothing");
 }
 
 manager::ManagerOptions manager_options(const ServeOptions& options) {
@@ -91,6 +97,11 @@ std::string default_store() {
 Result<std::unique_ptr<store::Store>> open_store(const std::string& spec, const Logger& log) {
   SKEP_TRY(check_store(spec));
   if (spec == kMemory) return std::unique_ptr<store::Store>(std::make_unique<store::MemoryStore>());
+  if (spec.starts_with(kLog)) {
+    store::LogOptions options;
+    options.directory = spec.substr(kLog.size());
+    return store::open_log(options, log);
+  }
   store::RocksdbOptions options;
   options.directory = spec.substr(kRocksdb.size());
   if (spec == default_store()) {

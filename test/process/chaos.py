@@ -287,11 +287,12 @@ def main():
     parser.add_argument("--kills", type=int, default=200)
     parser.add_argument("--clients", type=int, default=50)
     parser.add_argument("--seed", type=int, default=None)
+    parser.add_argument("--store", default="rocksdb", help="the engine: rocksdb or log")
     parser.add_argument("--directory", default=None, help="where the store is made [the system's temporary directory]")
     options = parser.parse_args()
     seed = options.seed if options.seed is not None else random.SystemRandom().randrange(1 << 32)
     print(f"seed {seed}", file=sys.stderr)
-    with Lab(options.directory) as lab:
+    with Lab(options.directory, options.store) as lab:
         figures = Chaos(lab, options.kills, options.clients, seed).run()
         show({"seed": seed, **figures})
         if figures["findings"]:

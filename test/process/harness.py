@@ -234,7 +234,7 @@ class Manager(Process):
     def __init__(self, lab, command, directory, port, arguments, environment=None):
         self.directory = directory
         super().__init__(lab, command, [BIN, command, "--listen", f"127.0.0.1:{port}", "--store",
-                                        f"rocksdb:{directory}", *arguments], environment)
+                                        f"{lab.store}:{directory}", *arguments], environment)
         self.address = None
 
     def ready(self, seconds=PATIENCE):
@@ -265,7 +265,10 @@ class Manager(Process):
 
 
 class Lab:
-    def __init__(self, parent=None):
+    """`store`: the engine of its managers."""
+
+    def __init__(self, parent=None, store="rocksdb"):
+        self.store = store
         self.mark = f"TEST_LAB_OF_SKEP={uuid.uuid4()}"
         self.directory = tempfile.mkdtemp(prefix="skep-process-", dir=parent)
         self.processes = []
@@ -358,8 +361,10 @@ class Lab:
 class ProcessTest(unittest.TestCase):
     """A test with a lab. What its processes wrote is shown when it fails."""
 
+    store = "rocksdb"
+
     def setUp(self):
-        self.lab = Lab()
+        self.lab = Lab(store=self.store)
         self.addCleanup(self.lab.close)
         self.addCleanup(self._show_logs)  # before the lab is closed
 

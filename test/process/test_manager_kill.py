@@ -18,5 +18,9 @@ class ManagerKill(ProcessTest):
         self.assertGreater(figures["results pulled"], 100)
 
 
+class ManagerKillOnLog(ManagerKill):
+    store = "log"
+
+
 if __name__ == "__main__":
     unittest.main(verbosity=2)

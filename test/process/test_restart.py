@@ -157,5 +157,15 @@ class Restart(ProcessTest):
         wait_until(lambda: not self.lab.survivors(), "its workers are gone")
 
 
+class RestartOnLog(Restart):
+    store = "log"
+
+    # What workers do without a manager is the same whatever it keeps its tasks in.
+    test_a_worker_that_starts_before_its_manager_waits_for_it = None
+    test_an_orphaned_worker_ends = None
+    test_busy_workers_of_skep_up_do_not_outlive_it_for_long = None
+    test_idle_workers_of_skep_up_end_with_it = None
+
+
 if __name__ == "__main__":
     unittest.main(verbosity=2)

@@ -26,6 +26,13 @@ def cpu_seconds(pid):
     return (int(parts[11]) + int(parts[12])) / os.sysconf("SC_CLK_TCK")
 
 
+def busy_seconds():
+    """Of all processors, since the system's start: what anybody used."""
+    with open("/proc/stat", encoding="ascii") as file:
+        user, nice, system, _, _, irq, softirq, *_ = map(int, file.readline().split()[1:])
+    return (user + nice + system + irq + softirq) / os.sysconf("SC_CLK_TCK")
+
+
 def directory_bytes(directory):
     """By the files' suffixes, and in all."""
     sizes = {"all": 0}

@@ -1,6 +1,6 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: Apache-2.0
-"""Goal: the arithmetic of `./dev bench memory` and its like is right: percentiles, messages, tables.
+"""Goal: the arithmetic of `./dev bench memory`, `fleet` and `load` is right: percentiles, messages, tables.
 
 Method: made-up measurements; nothing is timed and nothing needs a build.
 """
@@ -8,8 +8,11 @@ import random
 import unittest
 
 import tool  # noqa: F401  (it knows where the others are)
+import fleet
+import load
 import memory
 import report
+import simulator
 import wire
 from percentiles import percentile, summary
 
@@ -78,11 +81,48 @@ class MemoryTables(unittest.TestCase):
         self.assertIn("| at the end | 400 | 7 | 7 |", lines)
 
 
+def distribution(p50):
+    return {"count": 10, "p50": p50, "p99": 2 * p50, "p999": 3 * p50, "max": 4 * p50}
+
+
+class Loads(unittest.TestCase):
+    def test_a_time_is_counted_from_when_the_task_was_to_arrive(self):
+        # The second one could be sent a second late only: it is charged for it.
+        rows = [0, 0, 5_000_000, 4_000_000] + [1_000_000_000, 2_000_000_000, 2_003_000_000, 2_002_000_000]
+        found = simulator.from_arrival(rows)
+        self.assertEqual(found["sent"]["max"], 1.0)
+        self.assertEqual((found["stored"]["p50"], found["stored"]["max"]), (0.005, 1.003))
+        self.assertEqual((found["leased"]["p50"], found["leased"]["max"]), (0.004, 1.002))
+
+    def test_a_load_shows_the_median_of_its_rounds(self):
+        def one_round(rate, p50):
+            row = {"rate": rate / 2, "cores": {"manager": 1.0, "simulator": 0.5, "others": 0.0},
+                   **dict.fromkeys(("stored", "leased", "sent"), distribution(p50))}
+            return {"closed": {"rate": rate, "clients": 256, "cores": row["cores"]}, "loads": [row] * len(load.SHARES)}
+        lines = load.lines_of({"rounds": [one_round(100.0, 0.001), one_round(300.0, 0.003), one_round(200.0, 0.002)], "tasks": 7})
+        text = " ".join(lines)
+        self.assertIn("200.0 (100.0-300.0) tasks a second went through", text)
+        self.assertIn("| 50 % | 100.0 (50.00-150.0) | enqueue | 2.00 (1.00-3.00) | 4.00 (2.00-6.00) | 6.00 (3.00-9.00) |", text)
+        self.assertIn("| 90 % |", text)
+
+    def test_a_rate_of_the_fleet_shows_what_was_done(self):
+        cores = {"manager": 0.5, "simulator": 0.25, "others": 0.125}
+        memory_ = {"rss": 64 * 2 ** 20}
+        row = {"rate": 500.0, "tasks": 1_000, "seconds": 4.0, "leased": distribution(0.001), "sent": distribution(0.0001),
+               "cores": cores, "memory": memory_}
+        self.assertEqual(fleet.rate_rows({"rates": [row]}),
+                         [["500", "250", "1.00 / 2.00 / 4.0", "0.20", "0.50", "0.25", "0.12", "64"]])
+
+    def test_rates_are_shares_of_the_fleet(self):
+        self.assertEqual(fleet.parse(["--workers", "200"]).rates, [2, 10, 20, 40, 60, 100, 200])
+        self.assertEqual(fleet.parse(["--workers", "200", "--rates", "7,8.5"]).rates, [7, 8.5])
+
+
 class Page(unittest.TestCase):
     def test_the_page_has_a_place_for_each_tool(self):
         with open(tool.PAGE, encoding="utf-8") as file:
             page = file.read()
-        for name in ("memory",):
+        for name in ("memory", "fleet", "load"):
             self.assertIn("\n\nnew\n\n", report.with_section(page, ["new"], name))
 
 

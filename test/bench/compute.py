@@ -14,13 +14,13 @@ import itertools
 import json
 import os
 import platform
-import re
 import ssl
 import subprocess
 import sys
 import time
 
 import kernel_limits
+import machine
 import report
 import worker_load
 
@@ -151,21 +151,9 @@ def measure_limits(program, repeats, slice_ms):
     return {**out, **section}
 
 
-def machine(program):
-    with open("/proc/cpuinfo", encoding="utf-8") as file:
-        text = file.read()
-    parts = {name: match.group(1).strip() for name in ("model name", "cpu family", "model")
-             if (match := re.search(rf"^{name}\s*:(.*)$", text, re.MULTILINE))}
-    cpu = parts.get("model name", platform.machine())
-    if "cpu family" in parts:
-        cpu += f" (family {parts['cpu family']}, model {parts['model']})"
-    return {"cpu": cpu, "cores": len(os.sched_getaffinity(0)), "python": platform.python_version(),
+def facts(program):
+    return {"cpu": machine.cpu(), "cores": len(os.sched_getaffinity(0)), "python": platform.python_version(),
             "python openssl": ssl.OPENSSL_VERSION, **dict(line.split("\t") for line in program.ask("about"))}
-
-
-def commit():
-    done = subprocess.run(["git", "-C", ROOT, "describe", "--always", "--dirty"], capture_output=True, text=True, check=False)
-    return done.stdout.strip() or "unknown"
 
 
 def command(options):
@@ -182,7 +170,7 @@ def measure(options):
     os.sched_setaffinity(0, {max(cores)})  # the program inherits it: one core for all
     program = Program()
     os.sched_setaffinity(0, cores)
-    out = {"command": command(options), "commit": commit(), "load": round(os.getloadavg()[0], 2), "machine": machine(program)}
+    out = {"command": command(options), "commit": machine.commit(), "load": round(os.getloadavg()[0], 2), "machine": facts(program)}
     repeats, slice_ms = (3, 50) if options.short else (11, 150)
     os.sched_setaffinity(0, {max(cores)})
     for name in ("chains", "bulk", "few"):

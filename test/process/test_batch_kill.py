@@ -120,5 +120,9 @@ class BatchKill(ProcessTest):
         self.assertLessEqual(expected, set(pulled))
 
 
+class BatchKillOnLog(BatchKill):
+    store = "log"
+
+
 if __name__ == "__main__":
     unittest.main(verbosity=2)

@@ -49,8 +49,9 @@ struct LoopOptions {
   Duration drain_timeout = seconds(20);  // draining: what does not finish in this time is handed back, or let
                                          // go if no manager answers
   std::uint32_t complete_max = 256;      // outcomes in one call
-  // Draining: what can go on elsewhere from a checkpoint is handed back after this.
-  Duration resume_grace = milliseconds(300);
+  // Draining: what can go on elsewhere from a checkpoint is handed back after this. What ends by itself in so
+  // short a time costs nobody a second lease.
+  Duration resume_grace = milliseconds(50);
 };
 
 // What the shell is asked to do. At most one Register, Complete, Release and Heartbeat, and one Acquire for

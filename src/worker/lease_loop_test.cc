@@ -304,10 +304,10 @@ TEST_F(LeaseLoopTest, DrainHandsBackWhatCanGoOnElsewhereAtOnce) {
   loop.on_acquired(now, reply);
   loop.on_acquired(now, v1::AcquireReply{});
   EXPECT_EQ(count<DoHandBack>(loop.drain(now, DrainCause::kSignal)), 0u);
-  EXPECT_EQ(loop.wake_at(), now + milliseconds(300));
+  EXPECT_EQ(loop.wake_at(), now + milliseconds(50));
   loop.on_finished(now, outcome("short"));
   loop.on_completed(now, settled({{"short", "ok"}}));
-  const auto actions = later(milliseconds(300));
+  const auto actions = later(milliseconds(50));
   ASSERT_EQ(count<DoHandBack>(actions), 1u);
   EXPECT_EQ(find<DoHandBack>(actions)->lease, "long");
   EXPECT_TRUE(find<DoRelease>(loop.on_handed_back(now, returned("long", 5))));

@@ -79,7 +79,7 @@ struct DoRelease {
   std::vector<api::v1::ReleasedLease> leases;
 };
 struct DoHeartbeat {
-  api::v1::HeartbeatRequest request;
+  api::v1::HeartbeatRequest request;  // a long-poll: the answer may take wait_ms and what it is on its way
 };
 struct DoCancelAcquire {
 };  // abandon the long-polls under way; on_acquired may still come for each, with leases or an error

@@ -44,6 +44,12 @@ http::Query wait_query(Duration wait) {
   return query;
 }
 
+// A wait in the message, as a manager takes it.
+Duration wait_of(std::uint64_t wait_ms) {
+  return milliseconds(static_cast<std::int64_t>(
+      std::min<std::uint64_t>(wait_ms, static_cast<std::uint64_t>(limits::kWaitMax / milliseconds(1)))));
+}
+
 }  // namespace
 
 struct Client::Impl {
@@ -204,7 +210,9 @@ void Client::register_worker(v1::RegisterRequest request, CallOptions call, Done
 
 void Client::heartbeat(std::string worker, v1::HeartbeatRequest request, CallOptions call,
                        Done<v1::HeartbeatReply> done) {
-  impl_->send(Endpoint::kHeartbeat, {std::move(worker), {}}, request, call, std::move(done));
+  const Duration wait = wait_of(request.wait_ms());
+  impl_->send(Endpoint::kHeartbeat, {std::move(worker), {}}, request, call, std::move(done),
+              Repeatable::kAlways, wait);
 }
 
 void Client::delete_worker(std::string worker, std::string reason, CallOptions call, Done<v1::Worker> done) {
@@ -214,8 +222,7 @@ void Client::delete_worker(std::string worker, std::string reason, CallOptions c
 }
 
 void Client::acquire(v1::AcquireRequest request, CallOptions call, Done<v1::AcquireReply> done) {
-  const Duration wait = milliseconds(static_cast<std::int64_t>(std::min<std::uint64_t>(
-      request.wait_ms(), static_cast<std::uint64_t>(limits::kWaitMax / milliseconds(1)))));
+  const Duration wait = wait_of(request.wait_ms());
   impl_->send(Endpoint::kAcquire, {}, request, call, std::move(done), Repeatable::kAlways, wait);
 }
 

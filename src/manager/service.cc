@@ -29,6 +29,7 @@ Service::~Service() {
     for (auto& waiter : waiters) executor_.cancel(waiter.timer);
   }
   for (auto& waiter : pull_waiters_) executor_.cancel(waiter.timer);
+  for (auto& [id, beat] : parked_beats_) executor_.cancel(beat.timer);
 }
 
 Result<void> Service::start() {
@@ -44,7 +45,7 @@ void Service::attach(scaler::Scaler* scaler, std::string provisioner) {
 
 void Service::begin_drain() {
   is_draining_ = true;
-  for (const auto& [id, worker] : registry_.all()) host_.cut_short(id);
+  for (const auto& [id, worker] : registry_.all()) cut_short(id);
   auto waiting = std::move(task_waiters_);
   task_waiters_.clear();
   for (auto& [id, waiters] : waiting) {
@@ -147,7 +148,7 @@ void Service::update_idle(WorkerInfo& worker, std::uint32_t leases, Instant now)
 }
 
 void Service::lose_worker(queue::LoseWorker command, Reply<void> done) {
-  host_.cut_short(command.worker);
+  cut_short(command.worker);
   log_.warn("worker is lost; its leases go back", {{"worker", command.worker}, {"why", command.message}});
   events_.add(executor_.now(), "worker", command.worker, "lost", command.message);
   host_.submit<std::uint32_t>(
@@ -239,7 +240,7 @@ void Service::drain_worker(const std::string& id) {
   worker->is_draining = true;
   events_.add(executor_.now(), "worker", id, "draining", {});
   log_.info("worker is asked to drain", {{"worker", id}});
-  host_.cut_short(id);
+  cut_short(id);
 }
 
 void Service::forget_worker(const std::string& id, const std::string& reason) {

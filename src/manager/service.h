@@ -101,6 +101,8 @@ class Service final : private HostListener, public scaler::Fleet {
 
   // ---- workers ----
   void register_worker(api::v1::RegisterRequest request, Reply<api::v1::RegisterReply> reply);
+  // What it says counts at once. The answer waits for something to say: a task of the worker's is cancelled,
+  // it is to drain, it is gone; or for its next heartbeat, or the time that the request gives.
   void heartbeat(std::string worker, api::v1::HeartbeatRequest request, Reply<api::v1::HeartbeatReply> reply);
   void acquire(api::v1::AcquireRequest request, IsWanted is_wanted, Reply<Granted> reply);
   void complete(Report report, Reply<Settled> reply);
@@ -156,6 +158,12 @@ class Service final : private HostListener, public scaler::Fleet {
     Reply<api::v1::PullReply> reply;
     TimerId timer = 0;
   };
+  // A heartbeat that has been taken and whose answer waits. Nobody looks whether its connection still stands:
+  // there is one for a worker, for a heartbeat interval at most.
+  struct ParkedBeat {
+    Reply<api::v1::HeartbeatReply> reply;
+    TimerId timer = 0;
+  };
   struct SeedLease {
     LeaseToken token;
     std::uint64_t connection = 0;
@@ -185,6 +193,13 @@ class Service final : private HostListener, public scaler::Fleet {
   void send_results(Pulled pulled, Delivery delivery, Reply<api::v1::PullReply> done);
   void settle_results(std::vector<PulledReceipt> receipts, std::vector<TaskId> withheld, Delivery delivery,
                       Reply<void> done);
+  void park_beat(const std::string& worker, Instant until, Reply<api::v1::HeartbeatReply> reply);
+  // Answers the heartbeat of the worker that is parked, if one is. `cancelled`: the lease to be named in it.
+  void answer_beat(const std::string& worker, const std::string& cancelled = {});
+  void end_beat(const std::string& worker, api::v1::HeartbeatReply message,
+                Reply<api::v1::HeartbeatReply> reply);
+  // Answers all that it waits in: it has to drain, or is gone.
+  void cut_short(const std::string& worker);
   // `done`, if given, when its leases are back on the disk.
   void lose_worker(queue::LoseWorker command, Reply<void> done = nullptr);
   // A lease that a result without a name may be of.
@@ -222,6 +237,7 @@ class Service final : private HostListener, public scaler::Fleet {
 
   std::unordered_map<TaskId, std::list<TaskWaiter>> task_waiters_;
   std::list<PullWaiter> pull_waiters_;
+  std::unordered_map<std::string, ParkedBeat> parked_beats_;           // by worker
   std::size_t enqueue_bytes_ = 0;                                      // of bodies that wait for a commit
   std::unordered_map<std::string, std::list<SeedLease>> seed_leases_;  // by worker, the oldest first
   TimerId sweep_timer_ = 0;

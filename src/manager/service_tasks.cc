@@ -257,8 +257,23 @@ void Service::change_task(UniqueFunction<Result<TaskRecord>(Turn&, queue::Shard&
 }
 
 void Service::cancel_task(TaskId id, Reply<api::v1::Task> reply) {
-  change_task([id](Turn& turn, queue::Shard& shard) { return turn.apply(shard, queue::Cancel{id}); }, id,
-              std::move(reply));
+  struct Run {
+    std::string worker;
+    std::string lease;
+  };
+  auto run = std::make_shared<Run>();  // that it cuts off
+  change_task(
+      [id, run](Turn& turn, queue::Shard& shard) {
+        const auto before = shard.find(id);
+        if (before && before->state == TaskState::kLeased)
+          *run = {before->worker, before->lease_token().to_string()};
+        return turn.apply(shard, queue::Cancel{id});
+      },
+      id,
+      [this, run, reply = std::move(reply)](Result<api::v1::Task> task) mutable {
+        if (task && !run->worker.empty()) answer_beat(run->worker, run->lease);
+        reply(std::move(task));
+      });
 }
 
 void Service::retry_task(TaskId id, Reply<api::v1::Task> reply) {

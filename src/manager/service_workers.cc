@@ -115,8 +115,13 @@ void Service::heartbeat(std::string id, api::v1::HeartbeatRequest request,
     reply(unknown_worker(id));
     return;
   }
+  answer_beat(id);  // the worker has turned to this one
   if (request.draining()) worker->is_draining = true;
   if (request.iterations_per_second() > 0) worker->iterations_per_second = request.iterations_per_second();
+  const auto wait =
+      milliseconds(static_cast<std::int64_t>(std::min<std::uint64_t>(request.wait_ms(), 86'400'000)));
+  const Instant wait_until =
+      add_saturated(executor_.now(), std::min<Duration>({wait, options_.heartbeat, limits::kWaitMax}));
   api::v1::HeartbeatReply message;
   auto held = read_held(request, message);
   host_.submit<api::v1::HeartbeatReply>(
@@ -139,14 +144,49 @@ void Service::heartbeat(std::string id, api::v1::HeartbeatRequest request,
         }
         return std::move(message);
       },
-      [this, id, reply = std::move(reply)](Result<api::v1::HeartbeatReply> answer) mutable {
-        if (answer) {
-          const WorkerInfo* known = registry_.find(id);
-          answer.value().set_drain(known != nullptr && known->is_draining);
-          for (const auto& manager : managers()) answer.value().add_managers(manager);
+      [this, id, wait_until, is_draining = request.draining(),
+       reply = std::move(reply)](Result<api::v1::HeartbeatReply> answer) mutable {
+        if (!answer) {
+          reply(answer.error());
+          return;
         }
-        reply(std::move(answer));
+        const WorkerInfo* known = registry_.find(id);
+        const bool has_news = answer.value().lost_size() > 0 || answer.value().cancelled_size() > 0 ||
+                              known == nullptr || known->is_draining != is_draining;
+        if (!has_news && !is_draining_ && executor_.now() < wait_until) {
+          park_beat(id, wait_until, std::move(reply));
+        } else {
+          end_beat(id, std::move(answer.value()), std::move(reply));
+        }
       });
+}
+
+void Service::park_beat(const std::string& worker, Instant until, Reply<api::v1::HeartbeatReply> reply) {
+  answer_beat(worker);  // one that came before this one and was committed with it
+  const TimerId timer = executor_.post_at(until, [this, worker] { answer_beat(worker); });
+  parked_beats_.emplace(worker, ParkedBeat{std::move(reply), timer});
+}
+
+void Service::answer_beat(const std::string& worker, const std::string& cancelled) {
+  auto parked = parked_beats_.extract(worker);
+  if (parked.empty()) return;
+  executor_.cancel(parked.mapped().timer);
+  api::v1::HeartbeatReply message;
+  if (!cancelled.empty()) message.add_cancelled(cancelled);
+  end_beat(worker, std::move(message), std::move(parked.mapped().reply));
+}
+
+void Service::end_beat(const std::string& worker, api::v1::HeartbeatReply message,
+                       Reply<api::v1::HeartbeatReply> reply) {
+  const WorkerInfo* known = registry_.find(worker);
+  message.set_drain(known != nullptr && known->is_draining);
+  for (const auto& manager : managers()) message.add_managers(manager);
+  reply(std::move(message));
+}
+
+void Service::cut_short(const std::string& worker) {
+  host_.cut_short(worker);
+  answer_beat(worker);
 }
 
 // Its lease is extended, or handed back, all the same: a worker shall not lose its work over it.
@@ -312,7 +352,7 @@ void Service::delete_worker(std::string id, std::string reason, Reply<api::v1::W
                   }
                 });
   } else {
-    host_.cut_short(id);
+    cut_short(id);
     events_.add(executor_.now(), "worker", id, "left", reason);
     reply(std::move(message));
   }

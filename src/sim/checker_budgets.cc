@@ -30,7 +30,11 @@ class BudgetChecker final : public Checker {
   void on_beat(std::uint64_t process) override {
     if (auto presented = presented_.extract(process)) waiting_[process] = std::move(presented.mapped());
   }
-  void on_manager_trouble() override { waiting_.clear(); }
+  // A heartbeat that counted before may be answered long after.
+  void on_manager_trouble() override {
+    waiting_.clear();
+    presented_.clear();
+  }
   void on_settled(std::uint64_t, const api::v1::Outcome& outcome, const std::string& status) override {
     if (!outcome.failed() || status != "ok") return;
     auto& promises = of(outcome);

@@ -13,6 +13,7 @@ namespace skep::sim {
 
 inline constexpr std::string_view kMustOccur[] = {
     "attempts given a checkpoint",
+    "cancels told to a heartbeat that waits",
     "checkpoints handed back",
     "checkpoints stored",
     "client died before its acknowledgement",

@@ -204,17 +204,18 @@ void Front::heartbeat(std::uint64_t process, const std::string& worker, v1::Hear
   }
   world_.tell([&](Checker& checker) { checker.on_presented(process, request); });
   spoil(request);
-  service_.heartbeat(
-      worker, request,
-      [this, process, request, reply = std::move(reply)](Result<v1::HeartbeatReply> answer) mutable {
-        if (is_silent()) return;
-        if (answer) {
-          world_.counters.add("heartbeats answered");
-          world_.tell([&](Checker& checker) { checker.on_beat(process); });
-          note_kept(request, answer.value());
-        }
-        reply(std::move(answer));
-      });
+  service_.heartbeat(worker, request,
+                     [this, process, request, arrived = world_.now(),
+                      reply = std::move(reply)](Result<v1::HeartbeatReply> answer) mutable {
+                       if (is_silent()) return;
+                       if (answer) {
+                         world_.counters.add("heartbeats answered");
+                         note_told(arrived, answer.value());
+                         world_.tell([&](Checker& checker) { checker.on_beat(process); });
+                         note_kept(request, answer.value());
+                       }
+                       reply(std::move(answer));
+                     });
 }
 
 // The breakages of a heartbeat.
@@ -234,6 +235,15 @@ void Front::spoil(v1::HeartbeatRequest& request) {
       std::string foreign = std::exchange(last_checkpoint_, lease.checkpoint());
       if (!foreign.empty() && world_.random.chance(0.2)) lease.set_checkpoint(std::move(foreign));
     }
+  }
+}
+
+// What was cancelled while the heartbeat waited for its answer.
+void Front::note_told(Instant arrived, const v1::HeartbeatReply& answer) {
+  for (const auto& lease : answer.cancelled()) {
+    const auto found = world_.disk.records().find(LeaseToken::parse(lease).value().task);
+    if (found != world_.disk.records().end() && found->second.finished_at > arrived)
+      world_.counters.add("cancels told to a heartbeat that waits");
   }
 }
 

@@ -77,6 +77,7 @@ class Front {
  private:
   void note_task(const Result<api::v1::Task>& task);
   void spoil(api::v1::HeartbeatRequest& request);
+  void note_told(Instant arrived, const api::v1::HeartbeatReply& answer);
   void note_kept(const api::v1::HeartbeatRequest& request, const api::v1::HeartbeatReply& answer);
 
   World& world_;

@@ -333,8 +333,9 @@ void SimWorker::carry_out_one(DoHeartbeat heartbeat) {
                                    [&](const v1::Lease& lease) { return lease.lease() == item.lease(); });
     if (waits) item.set_started(false);
   }
+  const Duration wait = milliseconds(static_cast<std::int64_t>(heartbeat.request.wait_ms()));
   network_.call<v1::HeartbeatReply>(
-      process_, link_, seconds(5),
+      process_, link_, std::max<Duration>(seconds(5), wait + seconds(3)),
       [number = number_, id = loop_.worker_id(), request = std::move(heartbeat.request)](
           Front& front, manager::IsWanted, manager::Reply<v1::HeartbeatReply> reply) {
         front.heartbeat(number, id, request, std::move(reply));

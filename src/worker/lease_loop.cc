@@ -25,6 +25,10 @@ constexpr Duration kPrefetchMemory = milliseconds(100);
 // hand back. And for a manager that takes them.
 constexpr Duration kAbandonedMax = seconds(2);
 
+// A heartbeat that told something is followed by another one so soon, for what comes next would find none
+// waiting; not at once, as a task that is on its way here may be among what was cancelled.
+constexpr Duration kNextBeat = milliseconds(50);
+
 // The manager gave no answer, or one that says it can not serve now.
 bool is_silence(Code code) {
   return code == Code::kUnavailable || code == Code::kTimeout || code == Code::kUnknownOutcome;
@@ -70,16 +74,15 @@ std::vector<Action> LeaseLoop::on_registered(Instant now, Result<api::v1::Regist
   worker_id_ = reply.value().worker();
   is_registered_ = true;
   ++registration_;
-  const auto wanted = milliseconds(std::min<std::uint64_t>(reply.value().heartbeat_ms(), 3'600'000));
+  // An answer waits no longer than that.
+  const auto longest = static_cast<std::uint64_t>(limits::kWaitMax / milliseconds(1));
+  const auto wanted = milliseconds(std::min(reply.value().heartbeat_ms(), longest));
   if (wanted > Duration::zero()) heartbeat_interval_ = wanted;
-  // What is held from an earlier registration is presented at once, unless that failed just before: a manager
-  // that registers this worker and then does not know it must not make a loop without a pause.
+  // At once, so that the manager sees what is held from an earlier registration and has an answer to give for
+  // what is leased first; unless that failed just before: a manager that registers this worker and then does
+  // not know it must not make a loop without a pause.
   const bool is_failing = heartbeat_.back_off > options_.retry_first;
-  if (held_.is_empty()) {
-    heartbeat_.not_before = add_saturated(now, heartbeat_interval_);
-  } else if (!is_failing) {
-    heartbeat_.not_before = now;
-  }
+  if (!is_failing) heartbeat_.not_before = now;
   return proceed(now, std::move(actions));
 }
 
@@ -171,6 +174,9 @@ std::vector<Action> LeaseLoop::on_heartbeat(Instant now, Result<api::v1::Heartbe
   }
   succeeded(heartbeat_, now);
   heartbeat_.not_before = add_saturated(heartbeat_.sent_at, heartbeat_interval_);
+  const bool is_told = reply.value().lost_size() > 0 || reply.value().cancelled_size() > 0 ||
+                       (reply.value().drain() && !is_draining());
+  if (is_told) heartbeat_.not_before = std::min(heartbeat_.not_before, add_saturated(now, kNextBeat));
   for (const auto& lease : reply.value().lost()) lose(lease, actions);
   for (const auto& lease : reply.value().cancelled()) cancel(lease, actions);
   if (reply.value().drain()) begin_drain(now, DrainCause::kOrder, actions);
@@ -254,6 +260,7 @@ void LeaseLoop::send_heartbeat(Instant now, Actions& actions) {
   DoHeartbeat heartbeat;
   held_.list(heartbeat.request);
   heartbeat.request.set_draining(is_draining());
+  heartbeat.request.set_wait_ms(static_cast<std::uint64_t>(heartbeat_interval_ / milliseconds(1)));
   actions.emplace_back(std::move(heartbeat));
 }
 

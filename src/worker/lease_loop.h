@@ -49,8 +49,9 @@ struct LoopOptions {
   Duration drain_timeout = seconds(20);  // draining: what does not finish in this time is handed back, or let
                                          // go if no manager answers
   std::uint32_t complete_max = 256;      // outcomes in one call
-  // Draining: what can go on elsewhere from a checkpoint is handed back after this.
-  Duration resume_grace = milliseconds(300);
+  // Draining: what can go on elsewhere from a checkpoint is handed back after this. What ends by itself in so
+  // short a time costs nobody a second lease.
+  Duration resume_grace = milliseconds(50);
 };
 
 // What the shell is asked to do. At most one Register, Complete, Release and Heartbeat, and one Acquire for
@@ -78,7 +79,7 @@ struct DoRelease {
   std::vector<api::v1::ReleasedLease> leases;
 };
 struct DoHeartbeat {
-  api::v1::HeartbeatRequest request;
+  api::v1::HeartbeatRequest request;  // a long-poll: the answer may take wait_ms and what it is on its way
 };
 struct DoCancelAcquire {
 };  // abandon the long-polls under way; on_acquired may still come for each, with leases or an error

@@ -2,6 +2,9 @@
 // The lease loop, one rule at a time. Method: inputs in, actions out; time is an argument.
 #include "worker/lease_loop.h"
 
+#include <functional>
+#include <vector>
+
 #include "worker/testing/lease_loop_fixture.h"
 
 namespace skep::worker {
@@ -99,8 +102,59 @@ TEST_F(LeaseLoopTest, HeartbeatsAtTheManagersIntervalWithAllThatIsHeld) {
   ASSERT_TRUE(beat);
   ASSERT_EQ(beat->request.leases_size(), 3);
   EXPECT_FALSE(beat->request.draining());
+  EXPECT_EQ(beat->request.wait_ms(), 2'000u);
   EXPECT_FALSE(find<DoHeartbeat>(later(seconds(10))));  // one is under way
   loop.on_heartbeat(now, v1::HeartbeatReply{});
+}
+
+TEST_F(LeaseLoopTest, FirstHeartbeatGoesWithTheFirstAcquireSoThatNoLeaseIsWithoutAnAnswerThatWaits) {
+  loop.tick(now);
+  const auto actions = loop.on_registered(now, registered());
+  EXPECT_TRUE(find<DoHeartbeat>(actions));
+  EXPECT_TRUE(find<DoAcquire>(actions));
+}
+
+TEST_F(LeaseLoopTest, HeartbeatsAreNoFurtherApartThanAnAnswerMayWait) {
+  loop.tick(now);
+  v1::RegisterReply reply = registered();
+  reply.set_heartbeat_ms(3'600'000);
+  const auto actions = loop.on_registered(now, reply);
+  ASSERT_TRUE(find<DoHeartbeat>(actions));
+  EXPECT_EQ(find<DoHeartbeat>(actions)->request.wait_ms(), 300'000u);
+  loop.on_heartbeat(now, v1::HeartbeatReply{});
+  EXPECT_FALSE(find<DoHeartbeat>(later(minutes(5) - milliseconds(1))));
+  EXPECT_TRUE(find<DoHeartbeat>(later(milliseconds(1))));
+}
+
+TEST_F(LeaseLoopTest, AnswerThatToldSomethingIsFollowedByAnotherHeartbeatSoon) {
+  begin();
+  loop.on_acquired(now, leases({"a", "b", "c"}));
+  ASSERT_TRUE(find<DoHeartbeat>(later(seconds(2))));
+  v1::HeartbeatReply reply;
+  const std::vector<std::function<void()>> news{[&] { reply.add_cancelled("a"); },
+                                                [&] { reply.add_lost("b"); }, [&] { reply.set_drain(true); }};
+  for (const auto& say : news) {
+    reply.Clear();
+    say();
+    now += milliseconds(500);
+    loop.on_heartbeat(now, reply);
+    EXPECT_FALSE(find<DoHeartbeat>(later(milliseconds(49))));
+    EXPECT_TRUE(find<DoHeartbeat>(later(milliseconds(1))));
+  }
+  // It drains by now: to be told again is no news.
+  loop.on_heartbeat(now, reply);
+  EXPECT_FALSE(find<DoHeartbeat>(later(milliseconds(1'999))));
+  EXPECT_TRUE(find<DoHeartbeat>(later(milliseconds(1))));
+}
+
+TEST_F(LeaseLoopTest, AnswerThatTellsNothingEarlyKeepsThePace) {
+  begin();
+  loop.on_acquired(now, leases({"a", "b", "c"}));
+  later(seconds(2));
+  now += milliseconds(500);
+  loop.on_heartbeat(now, v1::HeartbeatReply{});
+  EXPECT_FALSE(find<DoHeartbeat>(later(milliseconds(1'499))));
+  EXPECT_TRUE(find<DoHeartbeat>(later(milliseconds(1))));
 }
 
 TEST_F(LeaseLoopTest, LostAndCancelledLeasesAreStoppedAndDropped) {
@@ -304,10 +358,10 @@ TEST_F(LeaseLoopTest, DrainHandsBackWhatCanGoOnElsewhereAtOnce) {
   loop.on_acquired(now, reply);
   loop.on_acquired(now, v1::AcquireReply{});
   EXPECT_EQ(count<DoHandBack>(loop.drain(now, DrainCause::kSignal)), 0u);
-  EXPECT_EQ(loop.wake_at(), now + milliseconds(300));
+  EXPECT_EQ(loop.wake_at(), now + milliseconds(50));
   loop.on_finished(now, outcome("short"));
   loop.on_completed(now, settled({{"short", "ok"}}));
-  const auto actions = later(milliseconds(300));
+  const auto actions = later(milliseconds(50));
   ASSERT_EQ(count<DoHandBack>(actions), 1u);
   EXPECT_EQ(find<DoHandBack>(actions)->lease, "long");
   EXPECT_TRUE(find<DoRelease>(loop.on_handed_back(now, returned("long", 5))));

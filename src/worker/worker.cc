@@ -69,7 +69,10 @@ namespace v1 = api::v1;
 
 constexpr Duration kCallTimeout = seconds(10);
 constexpr Duration kCompleteTimeout = seconds(30);
+// A manager that hangs is left after the first; of that, or of the wait, the second is the least for an
+// answer.
 constexpr Duration kHeartbeatTimeout = seconds(5);
+constexpr Duration kHeartbeatSlack = seconds(3);
 constexpr Duration kGoodbyeTimeout = seconds(2);
 // What an answer to a long-poll may take beyond the wait.
 constexpr Duration kAcquireSlack = seconds(10);
@@ -210,8 +213,10 @@ class Shell {
   void carry_out_one(DoHeartbeat heartbeat) {
     checkpoints_.fill(heartbeat.request, threads_.progress(), executor_.now());
     heartbeat.request.set_iterations_per_second(speed_.iterations_per_second());
+    const Duration wait = milliseconds(static_cast<std::int64_t>(heartbeat.request.wait_ms()));
     heartbeats_.client().heartbeat(
-        loop_.worker_id(), std::move(heartbeat.request), within(kHeartbeatTimeout),
+        loop_.worker_id(), std::move(heartbeat.request),
+        within(std::max(kHeartbeatTimeout, wait + kHeartbeatSlack)),
         [this](Result<v1::HeartbeatReply> reply) { on_heartbeat(std::move(reply)); });
   }
 

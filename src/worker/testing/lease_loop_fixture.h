@@ -85,10 +85,12 @@ class LeaseLoopTest : public testing::Test {
  protected:
   explicit LeaseLoopTest(LoopOptions o = options()) : loop(o, Random(1), now) {}
 
-  // Registered, with the first long-poll under way.
+  // Registered, with the first long-poll under way and the first heartbeat answered.
   Actions begin() {
     loop.tick(now);
-    return loop.on_registered(now, registered());
+    Actions actions = loop.on_registered(now, registered());
+    EXPECT_TRUE(loop.on_heartbeat(now, v1::HeartbeatReply{}).empty());
+    return actions;
   }
   Actions later(Duration by) {
     now += by;

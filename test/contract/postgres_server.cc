@@ -67,11 +67,6 @@ std::vector<pid_t> children_of(pid_t pid) {
   return children;
 }
 
-void wait_for_end(pid_t pid) {
-  while (fs::exists("/proc/" + std::to_string(pid)))
-    std::this_thread::sleep_for(std::chrono::milliseconds(1));
-}
-
 }  // namespace
 
 std::string PostgresServer::why_not() {
@@ -87,6 +82,7 @@ PostgresServer& PostgresServer::shared() {
 }
 
 PostgresServer::PostgresServer(const std::string& settings) : data_(directory_.path() + "/data") {
+  ::prctl(PR_SET_CHILD_SUBREAPER, 1);  // what a killed server leaves can be waited for
   if (const passwd* user = ::getpwnam("postgres"); is_root() && user != nullptr) {
     SKEP_CHECK(::chown(directory_.path().c_str(), user->pw_uid, user->pw_gid) == 0,
                "a directory for postgres");
@@ -135,7 +131,7 @@ void PostgresServer::kill() {
   for (const pid_t child : children) ::kill(child, SIGKILL);
   ::kill(pid_, SIGKILL);
   ::waitpid(pid_, nullptr, 0);
-  for (const pid_t child : children) wait_for_end(child);
+  for (const pid_t child : children) ::waitpid(child, nullptr, 0);  // they are ours now
   pid_ = 0;
 }
 

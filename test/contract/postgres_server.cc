@@ -8,14 +8,13 @@
 #include <unistd.h>
 
 #include <array>
-#include <chrono>
 #include <cstdlib>
 #include <filesystem>
 #include <fstream>
-#include <thread>
 #include <vector>
 
 #include "base/check.h"
+#include "base/clock.h"
 #include "store/postgres_connection.h"
 
 namespace skep::contract {
@@ -113,13 +112,13 @@ void PostgresServer::start() {
 }
 
 void PostgresServer::wait_until_ready() const {
-  const auto deadline = std::chrono::steady_clock::now() + std::chrono::seconds(60);
+  const SystemClock clock;
+  const Instant deadline = clock.now() + seconds(60);
   for (;;) {
     store::PgConnection connection(conninfo("postgres"));
     const auto connected = connection.ensure();
     if (connected) return;
-    SKEP_CHECK(std::chrono::steady_clock::now() < deadline, connected.error().message);
-    std::this_thread::sleep_for(std::chrono::milliseconds(10));
+    SKEP_CHECK(clock.now() < deadline, connected.error().message);
   }
 }
 

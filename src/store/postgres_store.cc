@@ -1,8 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "store/postgres_store.h"
 
-#include <optional>
-
 #include "store/memory_tables.h"
 #include "store/postgres_batch.h"
 #include "store/postgres_connection.h"
@@ -59,9 +57,8 @@ class PostgresStore final : public Store {
         shard_count_(shard_count),
         control_(conninfo_),
         claims_(shard_count),
-        stats_(Stats{std::move(stats), clock_.now(), false}) {
-    stats_thread_.emplace("skep-stats");
-  }
+        stats_(Stats{std::move(stats), clock_.now(), false}),
+        stats_thread_("skep-stats") {}
 
   Result<Epoch> claim(ShardId shard) override;
   ShardId shard_count() const override { return shard_count_; }
@@ -92,7 +89,7 @@ class PostgresStore final : public Store {
   PgConnection control_;  // claims and loads
   Guarded<Claims> claims_;
   mutable Guarded<Stats> stats_;
-  mutable std::optional<WorkThread> stats_thread_;
+  mutable WorkThread stats_thread_;
 };
 
 class PostgresSession final : public Session {
@@ -225,8 +222,8 @@ StoreStats PostgresStore::stats() const {
     if (is_old) stats.is_under_way = true;
     return std::pair(stats.last, is_old);
   });
-  if (!is_due || !stats_thread_) return last;
-  stats_thread_->post([this] {
+  if (!is_due) return last;
+  stats_thread_.post([this] {
     auto found = ask_postgres_stats(conninfo_);
     stats_.with([&](Stats& stats) {
       if (found) stats.last = std::move(found.value());
@@ -243,7 +240,6 @@ std::unique_ptr<Session> PostgresStore::open_session(Executor& executor) {
 
 Result<void> PostgresStore::close() {
   if (std::exchange(is_closed_, true)) return ok();
-  stats_thread_.reset();
   Result<void> flushed = control_.ensure();
   if (flushed) flushed = control_.transact("BEGIN", statements_of({}, Sync::kDurable));
   control_.disconnect();

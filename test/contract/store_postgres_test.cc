@@ -90,6 +90,9 @@ TEST_F(StorePostgres, TheOlderOfTwoOwnersOfOneDatabaseIsFencedAndWritesNothing) 
   ASSERT_EQ(all.tasks.size(), 2u);
   EXPECT_EQ(all.tasks[1].id.sequence, 3u);
   EXPECT_EQ(ask("SELECT count(*)::text FROM skep.bodies"), "2\n");
+  run("DELETE FROM skep.shards WHERE shard = 0");
+  EXPECT_EQ(second.commit(batch(new_epoch, put(0, 4))).error().code, Code::kFenced);
+  EXPECT_EQ(other->claim(0).error().code, Code::kCorrupt);
   // The other shard is still its own.
   const Epoch epoch = store_->claim(1).value();
   EXPECT_TRUE(first.commit(batch(epoch, put(1, 1))));

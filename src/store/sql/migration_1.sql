@@ -114,6 +114,7 @@ ALTER TABLE skep.results ALTER COLUMN bytes SET STORAGE EXTERNAL;
 CREATE FUNCTION skep.fence(wanted_shards bigint[], wanted_epochs bigint[]) RETURNS void LANGUAGE plpgsql AS $$
 DECLARE
   found_row record;
+  shards_left integer := cardinality(wanted_shards);
 BEGIN
   FOR found_row IN
     SELECT s.shard, s.epoch, w.epoch AS wanted
@@ -124,7 +125,11 @@ BEGIN
       RAISE EXCEPTION USING ERRCODE = 'SK001', MESSAGE = format(
         'shard %s has an owner with epoch %s; epoch %s may not use it', found_row.shard, found_row.epoch, found_row.wanted);
     END IF;
+    shards_left := shards_left - 1;
   END LOOP;
+  IF shards_left <> 0 THEN
+    RAISE EXCEPTION USING ERRCODE = 'SK001', MESSAGE = 'a shard has no row in skep.shards: nobody owns it';
+  END IF;
 END
 $$;
 

@@ -16,8 +16,10 @@ void add_options(CLI::App& command, ServeOptions& options) {
   options.store = default_store();
   options.workers_max = static_cast<std::uint32_t>(usable_cores());
   command.add_option("--listen", options.listen, "HOST:PORT; port 0 picks a free one");
-  command.add_option("--store", options.store,
-                     "rocksdb:DIRECTORY, log:DIRECTORY, or memory: for a trial that keeps nothing");
+  command.add_option(
+      "--store", options.store,
+      "rocksdb:DIRECTORY, log:DIRECTORY, postgres://HOST/DATABASE, or memory: for a trial that "
+      "keeps nothing");
   command.add_option("--advertise", options.advertise,
                      "HOST:PORT that others reach this manager by [the address bound]");
   command

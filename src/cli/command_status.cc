@@ -17,6 +17,12 @@ namespace v1 = api::v1;
 
 constexpr Duration kCallTimeout = seconds(10);
 
+// A store on other machines does not know what is free there.
+std::string describe_space(const v1::StoreStatus& store) {
+  const std::string used = ", " + describe_bytes(store.disk_bytes()) + " used";
+  return store.free_bytes() > 0 ? used + ", " + describe_bytes(store.free_bytes()) + " free" : used;
+}
+
 std::string describe_cluster(const v1::ClusterReply& cluster, const v1::QueuesReply& queues,
                              const v1::WorkersReply& workers) {
   const auto& tasks = cluster.tasks();
@@ -27,9 +33,8 @@ std::string describe_cluster(const v1::ClusterReply& cluster, const v1::QueuesRe
                       describe_duration(milliseconds(cluster.now_ms() - cluster.started_at_ms())) +
                       (cluster.draining() ? ", draining" : "")},
       {"store", store.engine() + " " + store.place() +
-                    (store.available() ? ", " + describe_bytes(store.disk_bytes()) + " used, " +
-                                             describe_bytes(store.free_bytes()) + " free"
-                                       : ", NOT SERVING: " + store.problem())},
+                    (store.available() ? describe_space(store) : ", NOT SERVING: " + store.problem())},
+      {"acknowledged is", store.durability()},
       {"workers", std::to_string(cluster.workers_active()) + " active with " +
                       std::to_string(cluster.slots()) + " slots, " +
                       std::to_string(cluster.workers_draining()) + " draining, " +

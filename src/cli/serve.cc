@@ -14,6 +14,7 @@
 #include "provision/process.h"
 #include "store/log_store.h"
 #include "store/memory_store.h"
+#include "store/postgres_store.h"
 #include "store/rocksdb_store.h"
 
 namespace skep::cli {
@@ -24,6 +25,11 @@ constexpr std::uint64_t kHashesAtOnce = 50'000;  // some milliseconds: an end is
 constexpr std::string_view kRocksdb = "rocksdb:";
 constexpr std::string_view kLog = "log:";
 constexpr std::string_view kMemory = "memory:";
+
+// As libpq has it, which gets it whole.
+bool is_postgres(const std::string& spec) {
+  return spec.starts_with("postgres://") || spec.starts_with("postgresql://");
+}
 
 std::string own_program() {
   char path[PATH_MAX];
@@ -53,14 +59,13 @@ std::unique_ptr<scaler::Provisioner> make_process_provisioner(const ServeOptions
 }
 
 Result<void> check_store(const std::string& spec) {
-  if (spec == kMemory) return ok();
+  if (spec == kMemory || is_postgres(spec)) return ok();
   for (const std::string_view engine : {kRocksdb, kLog}) {
     if (spec.starts_with(engine) && spec.size() > engine.size()) return ok();
   }
-  return fail(Code::kInvalid,
-              "--store '" + spec +
-                  "' is not known: use rocksdb:DIRECTORY, log:DIRECTORY, or memory: for a trial "
-                  "that keeps nothing");
+  return fail(Code::kInvalid, "--store '" + spec +
+                                  "' is not known: use rocksdb:DIRECTORY, log:DIRECTORY, "
+                                  "postgres://HOST/DATABASE, or memory: for a trial that keeps nothing");
 }
 
 manager::ManagerOptions manager_options(const ServeOptions& options) {
@@ -97,6 +102,7 @@ std::string default_store() {
 Result<std::unique_ptr<store::Store>> open_store(const std::string& spec, const Logger& log) {
   SKEP_TRY(check_store(spec));
   if (spec == kMemory) return std::unique_ptr<store::Store>(std::make_unique<store::MemoryStore>());
+  if (is_postgres(spec)) return store::open_postgres({.conninfo = spec}, log);
   if (spec.starts_with(kLog)) {
     store::LogOptions options;
     options.directory = spec.substr(kLog.size());

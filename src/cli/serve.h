@@ -17,7 +17,7 @@ namespace skep::cli {
 
 struct ServeOptions {
   std::string listen = "127.0.0.1:8080";
-  std::string store;  // "rocksdb:DIR", "log:DIR", "memory:"
+  std::string store;  // "rocksdb:DIR", "log:DIR", "postgres://...", "memory:"
   std::string provisioner = "process";
   std::string advertise;
   std::vector<std::string> siblings;

@@ -113,6 +113,7 @@ void Service::cluster(Reply<api::v1::ClusterReply> reply) {
   store.set_place(stats.place);
   store.set_disk_bytes(stats.disk_bytes);
   store.set_free_bytes(stats.free_bytes);
+  store.set_durability(stats.durability);
   store.set_available(host_.state() == HostState::kServing);
   store.set_problem(host_.problem());
   for (const auto& [id, worker] : registry_.all()) {

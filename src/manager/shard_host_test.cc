@@ -37,7 +37,7 @@ class HeldStore final : public store::Store {
     return tables.load(shard, epoch, sink);
   }
   std::unique_ptr<store::Session> open_session(Executor& executor) override;
-  store::StoreStats stats() const override { return {"held", "test", 0, 0}; }
+  store::StoreStats stats() const override { return {"held", "test", 0, 0, ""}; }
   Result<void> close() override { return ok(); }
 
   // Stores the oldest commit and answers it.

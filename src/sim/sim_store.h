@@ -30,7 +30,7 @@ class SimStore final : public store::Store {
   ShardId shard_count() const override;
   Result<void> load(ShardId shard, Epoch epoch, store::RecordSink& sink) override;
   std::unique_ptr<store::Session> open_session(Executor& executor) override;
-  store::StoreStats stats() const override { return {"simulated", "disk", 0, 0}; }
+  store::StoreStats stats() const override { return {"simulated", "disk", 0, 0, ""}; }
   Result<void> close() override { return ok(); }
 
   // The process is gone: what was under way reaches the disk or not.

@@ -104,7 +104,8 @@ Result<void> LogStore::open(const LogOptions& options, const StoreFile& file, Lo
 }
 
 StoreStats LogStore::stats() const {
-  return {std::string(kLogEngine), directory_, directory_bytes(directory_), disk_free_bytes(directory_)};
+  return {std::string(kLogEngine), directory_, directory_bytes(directory_), disk_free_bytes(directory_),
+          "on this machine's disk; the loss of the disk loses it"};
 }
 
 std::unique_ptr<Session> LogStore::open_session(Executor& executor) {

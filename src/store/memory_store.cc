@@ -62,7 +62,7 @@ std::unique_ptr<Session> MemoryStore::open_session(Executor& executor) {
 }
 
 StoreStats MemoryStore::stats() const {
-  return {"memory", "", 0, 0};
+  return {"memory", "", 0, 0, "none: a restart loses everything"};
 }
 
 Result<void> MemoryStore::close() {

@@ -151,7 +151,8 @@ Result<void> RocksdbStore::open(const RocksdbOptions& options, EngineMode mode, 
 }
 
 StoreStats RocksdbStore::stats() const {
-  return {"rocksdb", directory_, directory_bytes(directory_), disk_free_bytes(directory_)};
+  return {"rocksdb", directory_, directory_bytes(directory_), disk_free_bytes(directory_),
+          "on this machine's disk; the loss of the disk loses it"};
 }
 
 Result<void> RocksdbStore::close() {

@@ -98,10 +98,11 @@ class Session {
 
 // What the store can say of itself, for status and metrics.
 struct StoreStats {
-  std::string engine;            // "memory", "rocksdb", "log"
-  std::string place;             // the directory
+  std::string engine;            // "memory", "rocksdb", "log", "postgres"
+  std::string place;             // the directory; host:port/database
   std::uint64_t disk_bytes = 0;  // used by the store; 0 if unknown
   std::uint64_t free_bytes = 0;  // left on its disk; 0 if unknown
+  std::string durability;        // what a durable commit means here, for a person
 };
 
 class Store {

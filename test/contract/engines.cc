@@ -6,8 +6,10 @@
 #include <filesystem>
 
 #include "base/check.h"
+#include "postgres_server.h"
 #include "store/log_store.h"
 #include "store/memory_store.h"
+#include "store/postgres_store.h"
 #include "store/rocksdb_store.h"
 #include "store/testing/faulty_disk.h"
 #include "store/testing/faulty_segment_disk.h"
@@ -72,12 +74,28 @@ class LogEngine final : public Engine {
   std::unique_ptr<store::testing::FaultySegmentDisk> disk_;
 };
 
+// A database of its own in the server of the whole run. Its power is that of the server's processes: what
+// they had in memory is gone.
+class PostgresEngine final : public Engine {
+ public:
+  Result<std::unique_ptr<store::Store>> open(ShardId shard_count) override {
+    if (conninfo_.empty()) conninfo_ = PostgresServer::shared().make_database();
+    return store::open_postgres({.conninfo = conninfo_, .shard_count = shard_count}, Logger());
+  }
+  void power_off() override { PostgresServer::shared().kill(); }
+  void power_on(Random&) override { PostgresServer::shared().start(); }
+
+ private:
+  std::string conninfo_;
+};
+
 }  // namespace
 
 std::vector<EngineKind> all_engines() {
   return {{"memory", [] { return std::make_unique<MemoryEngine>(); }},
-          {"rocksdb", [] { return std::make_unique<RocksdbEngine>(); }},
-          {"log", [] { return std::make_unique<LogEngine>(); }}};
+          {"rocksdb", [] { return std::make_unique<RocksdbEngine>(); }, "", true},
+          {"log", [] { return std::make_unique<LogEngine>(); }, "", true},
+          {"postgres", [] { return std::make_unique<PostgresEngine>(); }, PostgresServer::why_not()}};
 }
 
 TemporaryDirectory::TemporaryDirectory() {

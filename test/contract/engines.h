@@ -31,6 +31,8 @@ class Engine {
 struct EngineKind {
   std::string name;
   std::function<std::unique_ptr<Engine>()> make;
+  std::string why_not = "";   // it can not be tested on this machine
+  bool has_own_disk = false;  // and so knows how much is free on it
 };
 inline void PrintTo(const EngineKind& kind, std::ostream* out) {
   *out << kind.name;

@@ -22,7 +22,7 @@ LIBRARIES = {
     "hiredis": (r"<hiredis/", ["test/bench/queue/redis_driver.cc"]),
     "nats.c": (r"<nats/", ["test/bench/queue/nats_driver.cc"]),
     "librabbitmq": (r"<amqp", ["test/bench/queue/rabbitmq_driver.cc"]),
-    "libpq": (r"<libpq-fe\.h>", ["test/bench/queue/postgres_driver.cc"]),
+    "libpq": (r"<libpq-fe\.h>", ["src/store/postgres_*", "test/bench/queue/postgres_driver.cc"]),
     "CLI11": (r"<CLI/|\bCLI::", ["src/cli/*"]),
 }
 

@@ -1,0 +1,1 @@
+SELECT epoch FROM skep.shards WHERE shard = $1::bigint

@@ -1,0 +1,1 @@
+SELECT skep.fence($1::bigint[], $2::bigint[])

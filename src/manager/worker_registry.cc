@@ -9,6 +9,7 @@ WorkerInfo& WorkerRegistry::add(const api::v1::RegisterRequest& request, Epoch e
   const std::string id = "w" + std::to_string(epoch) + "-" + std::to_string(next_++);
   WorkerInfo& worker = workers_[id];
   worker.id = id;
+  by_id_[worker.id] = &worker;
   worker.name = request.name();
   worker.slots = request.slots() == 0 ? 1 : request.slots();
   worker.commands = request.commands() == 0 ? worker.slots : request.commands();
@@ -28,6 +29,7 @@ WorkerInfo& WorkerRegistry::seed(const std::string& address, Instant now) {
   WorkerInfo& worker = at->second;
   if (is_new) {
     worker.id = worker.name = id;
+    by_id_[worker.id] = &worker;
     worker.kinds = {"sha512"};
     worker.host = address;
     worker.is_seed = true;
@@ -38,8 +40,8 @@ WorkerInfo& WorkerRegistry::seed(const std::string& address, Instant now) {
 }
 
 WorkerInfo* WorkerRegistry::find(const std::string& id) {
-  const auto found = workers_.find(id);
-  return found == workers_.end() ? nullptr : &found->second;
+  const auto found = by_id_.find(id);
+  return found == by_id_.end() ? nullptr : found->second;
 }
 
 WorkerInfo* WorkerRegistry::heard(const std::string& id, Instant now) {
@@ -51,6 +53,7 @@ WorkerInfo* WorkerRegistry::heard(const std::string& id, Instant now) {
 }
 
 void WorkerRegistry::remove(const std::string& id) {
+  by_id_.erase(id);  // first: its key is in what goes
   workers_.erase(id);
 }
 
@@ -74,7 +77,9 @@ void WorkerRegistry::drop_silent(Instant now, Duration keep) {
   std::erase_if(workers_, [&](const auto& entry) {
     const WorkerInfo& worker = entry.second;
     const bool may_go = worker.is_lost || (worker.is_seed && worker.idle_since != kNoInstant);
-    return may_go && now - worker.heard_at > keep;
+    if (!may_go || now - worker.heard_at <= keep) return false;
+    by_id_.erase(worker.id);
+    return true;
   });
 }
 

@@ -11,6 +11,8 @@
 #include <cstdint>
 #include <map>
 #include <string>
+#include <string_view>
+#include <unordered_map>
 #include <vector>
 
 #include "api/skep.pb.h"
@@ -65,7 +67,8 @@ class WorkerRegistry {
   std::map<std::string, WorkerInfo>& all() { return workers_; }
 
  private:
-  std::map<std::string, WorkerInfo> workers_;
+  std::map<std::string, WorkerInfo> workers_;                // in an order that does not change
+  std::unordered_map<std::string_view, WorkerInfo*> by_id_;  // each request asks
   std::uint64_t next_ = 1;
 };
 

@@ -10,7 +10,7 @@ namespace {
 
 constexpr Duration kRoundGap = milliseconds(50);  // between rounds, however often it is poked
 // With ten thousand workers a round takes milliseconds: it is to take no more than one part in so many.
-constexpr int kRoundShare = 20;
+constexpr int kRoundShare = 50;
 constexpr Duration kStopGrace = seconds(10);  // after the deadline, for what was terminated to go
 
 std::string verb(std::uint64_t count, const std::string& plural) {

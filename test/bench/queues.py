@@ -179,7 +179,7 @@ def servers_here(options):
     for kind in queue_servers.SERVERS:
         if options.only and kind.name not in options.only:
             continue
-        if kind.name not in built:
+        if (kind.driver or kind.name) not in built:
             say(f"{kind.name} is left out: the library of its client was not there when the driver was built")
         elif not kind.is_there():
             say(f"{kind.name} is left out: there is no {kind.program}")

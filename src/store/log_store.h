@@ -36,7 +36,7 @@ struct LogOptions {
   std::uint64_t segment_bytes = std::uint64_t{64} << 20;
   std::size_t spares_max = 2;  // dead segments that are kept for writing
   // The directory is at most half as large again as what is in it, and so much larger.
-  std::uint64_t slack_bytes = std::uint64_t{256} << 20;
+  std::uint64_t slack_bytes = std::uint64_t{1} << 30;
   std::shared_ptr<SegmentDisk> disk;  // null: the machine's
 };
 

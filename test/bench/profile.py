@@ -65,11 +65,15 @@ def measure(seconds):
     return found
 
 
+def picture_of(name, short):
+    return f"flame_{name}_{short}.svg".replace("-", "_")
+
+
 def lines_of(found):
     lines = []
     for name, what, short, stacks in found:
         shares = flame.inclusive(stacks, [prefix for _, prefix in ROWS])
-        lines += [f"### {name}, {what}", "", f"![flame graph](flame_{name}_{short}.svg)", "",
+        lines += [f"### {name}, {what}", "", f"![flame graph]({picture_of(name, short)})", "",
                   "Threads: " + ", ".join(f"{thread} {100 * share:.0f} %" for thread, share in
                                           sorted(threads(stacks).items(), key=lambda each: -each[1]) if share > 0.01) + ".", "",
                   *report.table(["part", "share of the process"],
@@ -87,7 +91,7 @@ def main():
     print("\n".join(lines))
     if options.write_docs:
         for name, what, short, stacks in found:
-            with open(os.path.join(ROOT, "docs", f"flame_{name}_{short}.svg"), "w", encoding="utf-8") as file:
+            with open(os.path.join(ROOT, "docs", picture_of(name, short)), "w", encoding="utf-8") as file:
                 file.write(flame.svg_of(flame.tree_of(stacks), f"{name}: {what}"))
         with open(PAGE, encoding="utf-8") as file:
             page = file.read()

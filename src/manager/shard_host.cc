@@ -90,7 +90,6 @@ Result<void> ShardHost::claim_and_load() {
   set_state(HostState::kLoading, {});
   totals_before_ = totals_committed_;  // what was counted since never happened
   shards_.clear();
-  effects_.clear();
   bodies_.clear();
   for (ShardId id = 0; id < store_.shard_count(); ++id) {
     SKEP_TRY(const Epoch epoch, store_.claim(id));
@@ -152,7 +151,7 @@ void ShardHost::stop(UniqueFunction<void()> stopped) {
 }
 
 void ShardHost::stop_if_idle() {
-  if (!stopped_ || is_committing_ || (state_ == HostState::kServing && pending() > 0)) return;
+  if (!stopped_ || is_committing_ || (state_ == HostState::kServing && has_uncommitted())) return;
   executor_.cancel(timer_);
   timer_ = 0;
   set_state(HostState::kStopped, "the manager is stopping");
@@ -269,7 +268,7 @@ void ShardHost::on_committed(Result<void> result) {
   tell(done.notices);
   if (!done.notices.empty() || done.has_ticked) listener_.on_batch();
   set_timer();
-  if (pending() > 0 || !effects_.empty()) schedule();
+  if (has_uncommitted()) schedule();
   stop_if_idle();
 }
 

@@ -170,6 +170,7 @@ class ShardHost {
   void tell(const std::vector<queue::Notice>& notices);
   void fail_pending(const Error& error);
   void set_timer();
+  bool has_uncommitted() const { return pending() > 0 || !effects_.empty(); }  // beside what is in flight
   Result<void> claim_and_load();
   void reload_later(const Error& why);
   void set_state(HostState state, std::string problem);

@@ -174,6 +174,46 @@ TEST_F(ShardHostTest, LeaseGoesOutAtOnceWithTheBodyThatIsNotStoredYet) {
   EXPECT_FALSE(answer.has_value());
 }
 
+TEST_F(ShardHostTest, ALeaseDoesNotWaitForTheCommitUnderWay) {
+  std::optional<Result<TaskId>> first;
+  enqueue(first, "first");
+  executor.run_ready();
+  store.let_go(executor);
+  executor.run_ready();
+  std::optional<Result<TaskId>> second;
+  enqueue(second);
+  executor.run_ready();
+  ASSERT_EQ(store.commits.size(), 1u);
+  Leased leased;
+  acquire(leased);
+  executor.run_ready();
+  ASSERT_TRUE(leased.has_value() && leased->has_value());
+  EXPECT_EQ(*leased->value().at(0).body, "first");
+  EXPECT_FALSE(second.has_value()) << "its commit is still under way";
+}
+
+TEST_F(ShardHostTest, ABodyIsHeldUntilItsOwnCommitIsBack) {
+  ShardHostOptions options;
+  options.body_cache_bytes = 0;  // whatever is stored goes at once
+  host = std::make_unique<ShardHost>(executor, store, listener, options, Random(1), Logger());
+  ASSERT_TRUE(host->start().has_value());
+  executor.run_ready();
+  std::array<std::optional<Result<TaskId>>, 2> answers;
+  enqueue(answers[0], "first");
+  executor.run_ready();
+  enqueue(answers[1], "second");
+  executor.run_ready();
+  store.let_go(executor);  // the first is stored, the second only handed over
+  executor.run_ready();
+  for (const char* body : {"first", "second"}) {
+    Leased leased;
+    acquire(leased);
+    executor.run_ready();
+    ASSERT_TRUE(leased.has_value() && leased->has_value());
+    EXPECT_EQ(*leased->value().at(0).body, body);
+  }
+}
+
 TEST_F(ShardHostTest, ALeaseAloneIsASoftCommit) {
   std::optional<Result<TaskId>> answer;
   enqueue(answer);
@@ -250,6 +290,23 @@ TEST_F(ShardHostTest, FailedCommitFailsEveryRequestAndReloadsAtAHigherEpoch) {
   EXPECT_EQ(host->state(), HostState::kServing);
   EXPECT_EQ(host->shards()[0]->epoch(), 2u);
   EXPECT_EQ(host->shards()[0]->size(), 0u) << "what was not stored is not there";
+}
+
+TEST_F(ShardHostTest, WhatWasAppliedDuringACommitThatFailsIsRefusedToo) {
+  std::optional<Result<TaskId>> a;
+  std::optional<Result<TaskId>> b;
+  enqueue(a);
+  executor.run_ready();
+  enqueue(b);
+  executor.run_ready();  // applied, not handed over
+  store.fail_one(executor, fail(Code::kUnknownOutcome, "connection lost"));
+  executor.run_ready();
+  EXPECT_EQ(a->error().code, Code::kUnknownOutcome);
+  ASSERT_TRUE(b.has_value());
+  EXPECT_EQ(b->error().code, Code::kUnavailable) << "nobody ever wrote it";
+  executor.run_for(seconds(1));
+  EXPECT_TRUE(store.commits.empty()) << "nor does anybody now";
+  EXPECT_EQ(host->shards()[0]->size(), 0u);
 }
 
 TEST_F(ShardHostTest, UnknownOutcomeIsSaidAndTheStoreDecidesWhatIsTrue) {
@@ -355,6 +412,34 @@ TEST_F(ShardHostTest, StopWaitsForTheCommitAndAnswersTheParked) {
   std::optional<Result<TaskId>> late;
   enqueue(late);
   EXPECT_EQ(late->error().code, Code::kUnavailable);
+}
+
+TEST_F(ShardHostTest, StopCommitsWhatTimeChangedDuringTheCommitBefore) {
+  host->submit<void>(
+      [](ShardHost::Turn& turn) -> Result<void> {
+        TaskSpec spec;
+        spec.iterations = 1;
+        spec.start_deadline = seconds(30);
+        SKEP_TRY(turn.apply(turn.next_shard(), queue::Enqueue{{{spec, blob("x")}}}));
+        return ok();
+      },
+      [](const Result<void>&) {});
+  executor.run_ready();
+  store.let_go(executor);
+  executor.run_for(seconds(30) - milliseconds(1));
+  std::optional<Result<TaskId>> a;
+  enqueue(a);
+  executor.run_ready();  // under way when the deadline passes
+  executor.run_for(milliseconds(1));
+  bool is_stopped = false;
+  host->stop([&] { is_stopped = true; });
+  store.let_go(executor);
+  executor.run_ready();
+  ASSERT_EQ(store.commits.size(), 1u);
+  EXPECT_FALSE(is_stopped);
+  store.let_go(executor);
+  executor.run_ready();
+  EXPECT_TRUE(is_stopped);
 }
 
 TEST_F(ShardHostTest, RestartFindsWhatWasCommitted) {

@@ -39,34 +39,15 @@ class LogStore final : public Store {
   std::unique_ptr<LogEngine> engine_;
 };
 
-class LogSession final : public Session {
- public:
-  LogSession(LogStore& store, Executor& executor)
-      : store_(store), executor_(executor), committer_("skep-commit"), reader_("skep-read") {}
-
-  void commit(std::vector<ShardBatch> batches, Sync sync, CommitDone done) override {
-    committer_.post([this, batches = std::move(batches), sync, done = std::move(done)]() mutable {
-      auto result = store_.commit(batches, sync);
-      batches.clear();  // bodies go before the reply, not when the executor gets to it
-      executor_.post(
-          [result = std::move(result), done = std::move(done)]() mutable { done(std::move(result)); });
-      store_.tidy();
-    });
+// What a session does on its threads.
+struct LogWork {
+  Result<void> commit(const std::vector<ShardBatch>& batches, Sync sync) {
+    return store.commit(batches, sync);
   }
+  Result<std::vector<Blob>> read(const std::vector<BlobKey>& keys) { return store.read(keys); }
+  void after_commit() { store.tidy(); }
 
-  void read(std::vector<BlobKey> keys, ReadDone done) override {
-    reader_.post([this, keys = std::move(keys), done = std::move(done)]() mutable {
-      auto result = store_.read(keys);
-      executor_.post(
-          [result = std::move(result), done = std::move(done)]() mutable { done(std::move(result)); });
-    });
-  }
-
- private:
-  LogStore& store_;
-  Executor& executor_;
-  WorkThread committer_;
-  WorkThread reader_;
+  LogStore& store;
 };
 
 void add_mutation(const ShardBatch& batch, const Mutation& mutation, FrameBuilder& frame) {
@@ -109,7 +90,7 @@ StoreStats LogStore::stats() const {
 }
 
 std::unique_ptr<Session> LogStore::open_session(Executor& executor) {
-  return std::make_unique<LogSession>(*this, executor);
+  return std::make_unique<ThreadedSession<LogWork>>(executor, LogWork{*this});
 }
 
 Result<Epoch> LogStore::claim(ShardId shard) {

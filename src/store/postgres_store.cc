@@ -92,35 +92,13 @@ class PostgresStore final : public Store {
   mutable WorkThread stats_thread_;
 };
 
-class PostgresSession final : public Session {
+// What a session does on its threads, each over a connection of its own.
+class PostgresWork {
  public:
-  PostgresSession(PostgresStore& store, Executor& executor)
-      : store_(store),
-        executor_(executor),
-        commits_(store.conninfo()),
-        reads_(store.conninfo()),
-        committer_("skep-commit"),
-        reader_("skep-read") {}
+  explicit PostgresWork(PostgresStore& store)
+      : store_(store), commits_(store.conninfo()), reads_(store.conninfo()) {}
 
-  void commit(std::vector<ShardBatch> batches, Sync sync, CommitDone done) override {
-    committer_.post([this, batches = std::move(batches), sync, done = std::move(done)]() mutable {
-      auto result = commit_now(batches, sync);
-      batches.clear();  // bodies go before the reply, not when the executor gets to it
-      executor_.post(
-          [result = std::move(result), done = std::move(done)]() mutable { done(std::move(result)); });
-    });
-  }
-
-  void read(std::vector<BlobKey> keys, ReadDone done) override {
-    reader_.post([this, keys = std::move(keys), done = std::move(done)]() mutable {
-      auto result = read_now(keys);
-      executor_.post(
-          [result = std::move(result), done = std::move(done)]() mutable { done(std::move(result)); });
-    });
-  }
-
- private:
-  Result<void> commit_now(const std::vector<ShardBatch>& batches, Sync sync) {
+  Result<void> commit(const std::vector<ShardBatch>& batches, Sync sync) {
     bool was_lost = false;
     const auto connected = commits_.ensure(&was_lost);
     if (was_lost) store_.revoke_claims();
@@ -133,7 +111,7 @@ class PostgresSession final : public Session {
     return result;
   }
 
-  Result<std::vector<Blob>> read_now(const std::vector<BlobKey>& keys) {
+  Result<std::vector<Blob>> read(const std::vector<BlobKey>& keys) {
     std::vector<Blob> blobs(keys.size());
     SKEP_TRY(reads_.ensure());
     SKEP_TRY(read_blobs(reads_, sql::read_bodies, keys, BlobKind::kBody, blobs));
@@ -142,12 +120,12 @@ class PostgresSession final : public Session {
     return blobs;
   }
 
+  void after_commit() {}
+
+ private:
   PostgresStore& store_;
-  Executor& executor_;
   PgConnection commits_;
   PgConnection reads_;
-  WorkThread committer_;
-  WorkThread reader_;
 };
 
 // ---- ownership ----
@@ -235,7 +213,7 @@ StoreStats PostgresStore::stats() const {
 }
 
 std::unique_ptr<Session> PostgresStore::open_session(Executor& executor) {
-  return std::make_unique<PostgresSession>(*this, executor);
+  return std::make_unique<ThreadedSession<PostgresWork>>(executor, *this);
 }
 
 Result<void> PostgresStore::close() {

@@ -41,33 +41,15 @@ class RocksdbStore final : public Store {
   std::unique_ptr<RocksdbEngine> engine_;
 };
 
-class RocksdbSession final : public Session {
- public:
-  RocksdbSession(RocksdbStore& store, Executor& executor)
-      : store_(store), executor_(executor), committer_("skep-commit"), reader_("skep-read") {}
-
-  void commit(std::vector<ShardBatch> batches, Sync sync, CommitDone done) override {
-    committer_.post([this, batches = std::move(batches), sync, done = std::move(done)]() mutable {
-      auto result = store_.commit(batches, sync);
-      batches.clear();  // bodies go before the reply, not when the executor gets to it
-      executor_.post(
-          [result = std::move(result), done = std::move(done)]() mutable { done(std::move(result)); });
-    });
+// What a session does on its threads.
+struct RocksdbWork {
+  Result<void> commit(const std::vector<ShardBatch>& batches, Sync sync) {
+    return store.commit(batches, sync);
   }
+  Result<std::vector<Blob>> read(const std::vector<BlobKey>& keys) { return store.read(keys); }
+  void after_commit() {}
 
-  void read(std::vector<BlobKey> keys, ReadDone done) override {
-    reader_.post([this, keys = std::move(keys), done = std::move(done)]() mutable {
-      auto result = store_.read(keys);
-      executor_.post(
-          [result = std::move(result), done = std::move(done)]() mutable { done(std::move(result)); });
-    });
-  }
-
- private:
-  RocksdbStore& store_;
-  Executor& executor_;
-  WorkThread committer_;
-  WorkThread reader_;
+  RocksdbStore& store;
 };
 
 void encode_mutation(const ShardBatch& batch, const Mutation& mutation, KvBatch& kv, std::string& scratch) {
@@ -160,7 +142,7 @@ Result<void> RocksdbStore::close() {
 }
 
 std::unique_ptr<Session> RocksdbStore::open_session(Executor& executor) {
-  return std::make_unique<RocksdbSession>(*this, executor);
+  return std::make_unique<ThreadedSession<RocksdbWork>>(executor, RocksdbWork{*this});
 }
 
 // ---- ownership ----

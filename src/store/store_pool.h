@@ -13,6 +13,7 @@
 #include <utility>
 #include <vector>
 
+#include "base/executor.h"
 #include "base/function.h"
 #include "base/mutex.h"
 #include "store/store.h"
@@ -56,6 +57,48 @@ class WorkThread {
  private:
   struct Impl;
   std::unique_ptr<Impl> impl_;
+};
+
+// The session of an engine whose calls block: `Work` commits on one thread and reads on another. It has
+//   Result<void> commit(const std::vector<ShardBatch>&, Sync)
+//   Result<std::vector<Blob>> read(const std::vector<BlobKey>&)
+//   void after_commit(): what can wait until the reply is on its way, on the thread of commits
+template <class Work>
+class ThreadedSession final : public Session {
+ public:
+  template <class... Args>
+  explicit ThreadedSession(Executor& executor, Args&&... args)
+      : executor_(executor),
+        work_(std::forward<Args>(args)...),
+        committer_("skep-commit"),
+        reader_("skep-read") {}
+
+  void commit(std::vector<ShardBatch> batches, Sync sync, CommitDone done) override {
+    committer_.post([this, batches = std::move(batches), sync, done = std::move(done)]() mutable {
+      auto result = work_.commit(batches, sync);
+      batches.clear();  // bodies go before the reply, not when the executor gets to it
+      reply(std::move(result), std::move(done));
+      work_.after_commit();
+    });
+  }
+
+  void read(std::vector<BlobKey> keys, ReadDone done) override {
+    reader_.post([this, keys = std::move(keys), done = std::move(done)]() mutable {
+      reply(work_.read(keys), std::move(done));
+    });
+  }
+
+ private:
+  template <class Reply, class Done>
+  void reply(Reply result, Done done) {
+    executor_.post(
+        [result = std::move(result), done = std::move(done)]() mutable { done(std::move(result)); });
+  }
+
+  Executor& executor_;
+  Work work_;
+  WorkThread committer_;  // after `work_`: they end first
+  WorkThread reader_;
 };
 
 // Which epoch may write to each shard. A commit stands between enter() and leave(); after raise() no commit

@@ -215,10 +215,7 @@ def main():
     lines = report.lines_of(result)
     print("\n".join(lines))
     if options.write_docs:
-        with open(PAGE, encoding="utf-8") as file:
-            page = file.read()
-        with open(PAGE, "w", encoding="utf-8") as file:
-            file.write(report.with_section(page, lines, "compute"))
+        report.renew(PAGE, lines, "compute")
     return 0
 
 

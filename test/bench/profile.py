@@ -93,10 +93,7 @@ def main():
         for name, what, short, stacks in found:
             with open(os.path.join(ROOT, "docs", picture_of(name, short)), "w", encoding="utf-8") as file:
                 file.write(flame.svg_of(flame.tree_of(stacks), f"{name}: {what}"))
-        with open(PAGE, encoding="utf-8") as file:
-            page = file.read()
-        with open(PAGE, "w", encoding="utf-8") as file:
-            file.write(report.with_section(page, lines, "profile"))
+        report.renew(PAGE, lines, "profile")
     return 0
 
 

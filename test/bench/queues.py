@@ -21,15 +21,15 @@ import sys
 import tempfile
 import time
 
+import machine
 import queue_picture
 import queue_report
 import queue_servers
 import report
 
-ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
-PROGRAM = os.environ.get("SKEP_QUEUE_BENCH_BIN") or os.path.join(ROOT, "build", "queue_bench")
-PAGE = os.path.join(ROOT, "docs", "benchmarks.md")
-PICTURE = os.path.join(ROOT, "docs", "queue_throughput.svg")
+PROGRAM = os.environ.get("SKEP_QUEUE_BENCH_BIN") or os.path.join(machine.ROOT, "build", "queue_bench")
+PAGE = os.path.join(machine.ROOT, "docs", "benchmarks.md")
+PICTURE = os.path.join(machine.ROOT, "docs", "queue_throughput.svg")
 BODIES = (1024, 65536)
 CONNECTIONS = (1, 16, 64)
 BATCHES = (1, 100)
@@ -99,30 +99,24 @@ def plans_of(options):
 
 
 def about(options, servers):
-    return {"command": command(options), "commit": commit(), "load": round(os.getloadavg()[0], 2), "machine": machine(options.directory),
+    return {"command": command(options), "commit": machine.commit(), "load": round(os.getloadavg()[0], 2),
+            "machine": machine_of(options.directory),
             "seconds": options.seconds, "repeats": options.repeats,
             "peers": [{"name": kind.name, "version": kind.version(), "durability": kind.durability, "is_synced": kind.is_synced,
                        "driven": kind.driven}
                       for kind in servers]}
 
 
-def machine(directory):
-    with open("/proc/cpuinfo", encoding="utf-8") as file:
-        cpu = re.search(r"^model name\s*:(.*)$", file.read(), re.MULTILINE)
+def machine_of(directory):
     with open("/proc/meminfo", encoding="ascii") as file:
         memory = int(re.search(r"^MemTotal:\s*(\d+)", file.read(), re.MULTILINE).group(1)) * 1024
-    return {"cpu": cpu.group(1).strip() if cpu else platform.machine(), "cores": len(os.sched_getaffinity(0)),
+    return {"cpu": machine.cpu(), "cores": len(os.sched_getaffinity(0)),
             "memory_bytes": memory, "kernel": platform.release(), "file_system": file_system(directory)}
 
 
 def file_system(directory):
     done = subprocess.run(["stat", "-f", "-c", "%T", directory], capture_output=True, check=True, text=True)
     return done.stdout.strip()
-
-
-def commit():
-    done = subprocess.run(["git", "-C", ROOT, "describe", "--always", "--dirty"], capture_output=True, text=True, check=False)
-    return done.stdout.strip() or "unknown"
 
 
 def command(options):
@@ -201,10 +195,7 @@ def main():
     lines = queue_report.lines_of(result)
     print("\n".join(lines))
     if options.write_docs:
-        with open(PAGE, encoding="utf-8") as file:
-            page = file.read()
-        with open(PAGE, "w", encoding="utf-8") as file:
-            file.write(report.with_section(page, lines, "queue"))
+        report.renew(PAGE, lines, "queue")
         with open(PICTURE, "w", encoding="utf-8") as file:
             file.write(queue_picture.svg_of(result))
     return 0

@@ -166,6 +166,14 @@ def markers(name):
     return f"<!-- bench {name}: begin -->", f"<!-- bench {name}: end -->"
 
 
+def renew(path, lines, name):
+    """Replaces a section of a document on the disk."""
+    with open(path, encoding="utf-8") as file:
+        page = file.read()
+    with open(path, "w", encoding="utf-8") as file:
+        file.write(with_section(page, lines, name))
+
+
 def with_section(document, lines, name):
     """The document with what stands between the markers replaced."""
     before, begin, rest = document.partition(markers(name)[0])

@@ -11,6 +11,7 @@ import sys
 import tempfile
 import time
 
+from protobuf_wire import content, number
 from task_list import TaskList
 
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "process"))
@@ -32,22 +33,9 @@ def run_engines(program, files, results):
     return json.loads(done.stdout)
 
 
-def varint(value):
-    out = bytearray()
-    while value > 0x7f:
-        out.append(value & 0x7f | 0x80)
-        value >>= 7
-    return bytes(out) + bytes([value])
-
-
-def field(number, content):
-    """A field of bytes, as protobuf encodes it."""
-    return bytes([number << 3 | 2]) + varint(len(content)) + content
-
-
 def batch(tasks, group):
     """An EnqueueBatchRequest in protobuf: bodies as they are, not in base64."""
-    return b"".join(field(1, field(1, b"\x18" + varint(iterations)) + field(2, tasks.body((begin, size, iterations))))
+    return b"".join(content(1, content(1, number(3, iterations)) + content(2, tasks.body((begin, size, iterations))))
                     for begin, size, iterations in group)
 
 

@@ -57,8 +57,5 @@ def run(name, options, measure, lines_of):
     lines = facts_lines(result) + lines_of(result)
     print("\n".join(lines))
     if options.write_docs:
-        with open(PAGE, encoding="utf-8") as file:
-            page = file.read()
-        with open(PAGE, "w", encoding="utf-8") as file:
-            file.write(report.with_section(page, lines, name))
+        report.renew(PAGE, lines, name)
     return 0

@@ -6,26 +6,14 @@ with 200 ends the run.
 
 Threads: a Connection belongs to one thread.
 """
+import os
 import socket
+import sys
+
+sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), ".."))
+from protobuf_wire import content, number, varint  # noqa: E402  (its place is known only now)
 
 PATIENCE = 900.0
-
-
-def varint(value):
-    out = bytearray()
-    while value > 0x7f:
-        out.append(value & 0x7f | 0x80)
-        value >>= 7
-    return bytes(out) + bytes([value])
-
-
-def number(field, value):
-    return bytes([field << 3]) + varint(value)
-
-
-def content(field, value):
-    """A field of bytes, text or a message."""
-    return bytes([field << 3 | 2]) + varint(len(value)) + value
 
 
 def read_varint(data, at):

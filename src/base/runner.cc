@@ -94,11 +94,15 @@ class TimerHeap {
 }  // namespace
 
 struct Runner::Impl {
-  Impl(const Clock& c, std::string n) : clock(c), name(std::move(n)) {}
+  Impl(const Clock& c, std::string n, std::shared_ptr<RunnerLoop> l)
+      : clock(c), name(std::move(n)), loop(std::move(l)) {}
 
   void post(Work work);
   void stop();
   void run();
+  bool take(std::vector<Work>& batch);
+  void wait();
+  void wait_in_loop();
   void run_due_timers();
   bool on_own_thread() const {
     return std::this_thread::get_id() == own_thread.load(std::memory_order_relaxed);
@@ -106,6 +110,7 @@ struct Runner::Impl {
 
   const Clock& clock;
   const std::string name;
+  const std::shared_ptr<RunnerLoop> loop;
 
   Mutex mutex;
   Condition wake;
@@ -128,7 +133,47 @@ void Runner::Impl::post(Work work) {
   if (is_stopping) return;
   queue.push_back(std::move(work));
   // Under the lock: once it is free the work may run, and end this runner.
-  if (std::exchange(is_waiting, false)) wake.notify_one();
+  if (!std::exchange(is_waiting, false)) return;
+  if (loop == nullptr) {
+    wake.notify_one();
+  } else if (!on_own_thread()) {
+    loop->wake();
+  }
+}
+
+// Until there is something posted or due, or the end has come.
+void Runner::Impl::wait() {
+  const MutexLock lock(mutex);
+  while (queue.empty() && !is_stopping) {
+    const Duration patience = timers.next_due() - clock.now();
+    if (patience <= Duration::zero()) break;
+    is_waiting = true;
+    wake.wait_for(mutex, std::min(patience, kWaitMax));
+    is_waiting = false;
+  }
+}
+
+// The same with the loop, which has its turn also when there is something: neither keeps the other from
+// running.
+void Runner::Impl::wait_in_loop() {
+  Duration patience{};
+  {
+    const MutexLock lock(mutex);
+    if (queue.empty() && !is_stopping) {
+      patience = std::clamp(timers.next_due() - clock.now(), Duration::zero(), kWaitMax);
+    }
+    is_waiting = patience > Duration::zero();
+  }
+  loop->run(patience);
+  const MutexLock lock(mutex);
+  is_waiting = false;
+}
+
+// Takes what is posted; true if it is the last.
+bool Runner::Impl::take(std::vector<Work>& batch) {
+  const MutexLock lock(mutex);
+  batch.swap(queue);
+  return is_stopping;
 }
 
 void Runner::Impl::run() {
@@ -136,18 +181,8 @@ void Runner::Impl::run() {
   pthread_setname_np(pthread_self(), name.substr(0, 15).c_str());
   std::vector<Work> batch;
   for (bool is_last = false; !is_last;) {
-    {
-      const MutexLock lock(mutex);
-      while (queue.empty() && !is_stopping) {
-        const Duration patience = timers.next_due() - clock.now();
-        if (patience <= Duration::zero()) break;
-        is_waiting = true;
-        wake.wait_for(mutex, std::min(patience, kWaitMax));
-        is_waiting = false;
-      }
-      batch.swap(queue);
-      is_last = is_stopping;
-    }
+    loop == nullptr ? wait() : wait_in_loop();
+    is_last = take(batch);
     run_due_timers();
     for (Work& work : batch) {
       work();
@@ -172,7 +207,7 @@ void Runner::Impl::stop() {
     is_stopping = true;
     is_waiting = false;
   }
-  wake.notify_one();
+  loop == nullptr ? wake.notify_one() : loop->wake();
   const MutexLock lock(join_mutex);
   if (!thread.joinable()) return;
   thread.join();
@@ -181,7 +216,8 @@ void Runner::Impl::stop() {
   timers = TimerHeap();
 }
 
-Runner::Runner(const Clock& clock, std::string name) : impl_(std::make_unique<Impl>(clock, std::move(name))) {
+Runner::Runner(const Clock& clock, std::string name, std::shared_ptr<RunnerLoop> loop)
+    : impl_(std::make_unique<Impl>(clock, std::move(name), std::move(loop))) {
   const MutexLock lock(impl_->join_mutex);
   impl_->thread = std::thread([impl = impl_.get()]() noexcept { impl->run(); });
 }

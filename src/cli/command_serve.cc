@@ -3,7 +3,6 @@
 #include <cstdio>
 
 #include "api/errors.h"
-#include "base/allocator.h"
 #include "base/limits_os.h"
 #include "base/signals.h"
 #include "cli/context.h"
@@ -49,8 +48,7 @@ void add_options(CLI::App& command, ServeOptions& options) {
 }
 
 int serve(const Context& context, const ServeOptions& options) {
-  keep_freed_memory();   // before any thread
-  SignalWaiter signals;  // the same
+  SignalWaiter signals;  // before any thread
   const Logger log = context.logger("manager");
   const auto open_files = raise_open_files_limit();
   if (!open_files) log.warn("open files stay limited", {{"problem", open_files.error().message}});

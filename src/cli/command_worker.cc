@@ -4,7 +4,6 @@
 #include <thread>
 
 #include "api/errors.h"
-#include "base/allocator.h"
 #include "base/limits_os.h"
 #include "base/signals.h"
 #include "cli/context.h"
@@ -22,8 +21,7 @@ struct WorkerCommand {
 };
 
 int run(const Context& context, const WorkerCommand& command) {
-  keep_freed_memory();   // before any thread
-  SignalWaiter signals;  // the same
+  SignalWaiter signals;  // before any thread
   const Logger log = context.logger("worker");
   (void)raise_open_files_limit();  // a worker needs few
   worker::WorkerOptions options = command.worker;

@@ -71,7 +71,9 @@ Result<void> check_store(const std::string& spec) {
 manager::ManagerOptions manager_options(const ServeOptions& options) {
   manager::ManagerOptions manager;
   manager.http.listen = options.listen;
-  manager.http.threads = std::clamp(usable_cores() / 2, 1, 4);
+  // With two cores one thread reads, applies and answers: the other core is for the store, and for the
+  // workers.
+  manager.http.threads = usable_cores() <= 2 ? 0 : std::clamp(usable_cores() / 2, 1, 4);
   manager.advertise = options.advertise;
   manager.siblings = options.siblings;
   manager.is_insecure = options.is_insecure;

@@ -12,12 +12,10 @@
 #pragma once
 
 #include <atomic>
-#include <boost/asio/executor_work_guard.hpp>
-#include <boost/asio/io_context.hpp>
 #include <boost/asio/ip/tcp.hpp>
-#include <boost/asio/post.hpp>
 #include <boost/asio/steady_timer.hpp>
 #include <chrono>
+#include <future>
 #include <memory>
 #include <optional>
 #include <string>
@@ -26,12 +24,12 @@
 
 #include "base/mutex.h"
 #include "http/internal_buffer.h"
+#include "http/internal_loop.h"
 #include "http/internal_parser.h"
 #include "http/server.h"
 
 namespace skep::http {
 
-namespace asio = boost::asio;
 using Tcp = asio::ip::tcp;
 using IoError = boost::system::error_code;
 using Steady = std::chrono::steady_clock;
@@ -95,11 +93,13 @@ class Mailbox {
   std::atomic<std::thread::id> thread_;
 };
 
+// The sockets of one thread: its own, or that of the runner which runs its loop.
 class IoThread {
  public:
-  IoThread(ServerCore& core, int number);
+  // `runner_loop`: null for a thread of its own.
+  IoThread(ServerCore& core, int number, std::shared_ptr<IoLoop> runner_loop);
 
-  // From the owner's thread. shut_down() posts; join() waits.
+  // From the owner's thread. shut_down() posts; join() waits until nothing runs any more that is of this.
   void start();
   void drain();
   void end_streams();
@@ -112,7 +112,8 @@ class IoThread {
   std::string_view date();  // for the Date header, now
 
   ServerCore& core;
-  asio::io_context io{1};
+  const std::shared_ptr<IoLoop> loop;
+  asio::io_context& io;
   const std::shared_ptr<Mailbox> mailbox = std::make_shared<Mailbox>(io);
 
  private:
@@ -121,7 +122,9 @@ class IoThread {
   std::vector<std::shared_ptr<Session>> all_sessions() const;
 
   const int number_;
-  asio::executor_work_guard<asio::io_context::executor_type> work_{io.get_executor()};
+  const bool is_on_runner_;
+  // Shared with who keeps it, which may still be at it when who waits is gone.
+  const std::shared_ptr<std::promise<void>> ended_ = std::make_shared<std::promise<void>>();
   asio::steady_timer sweep_timer_{io};
   const Duration sweep_interval_;
   std::unordered_map<Session*, std::shared_ptr<Session>> sessions_;

@@ -118,8 +118,9 @@ namespace {
 
 std::vector<std::unique_ptr<IoThread>> make_threads(ServerCore& core) {
   std::vector<std::unique_ptr<IoThread>> threads;
-  for (int i = 0; i < std::max(core.options.threads, 1); ++i)
-    threads.push_back(std::make_unique<IoThread>(core, i));
+  const int own = core.options.loop == nullptr ? std::max(core.options.threads, 1) : 0;
+  if (own == 0) threads.push_back(std::make_unique<IoThread>(core, 0, core.options.loop));
+  for (int i = 0; i < own; ++i) threads.push_back(std::make_unique<IoThread>(core, i, nullptr));
   return threads;
 }
 

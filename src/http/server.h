@@ -1,12 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0
 // server.h - an HTTP/1.1 server: connections, limits, time-outs, keep-alive, pipelining, streams.
 //
-// The server parses, enforces its limits, calls the handler on one of its I/O threads and sends what the
-// responder is given. The handler must not block; it answers now or later, from any thread. Requests of one
-// connection are handled one after the other, in order.
-// The server itself answers 400 (malformed), 408 (too slow), 413 (body), 414/431 (target, header), 417
-// (Expect), 501 (Transfer-Encoding), 505 (version), and 503 with Retry-After when there are too many
-// connections; these use Options::problem to make the body. Not here: skep nouns.
+// The server parses, enforces its limits, calls the handler on one of its I/O threads (io_loop.h for another
+// choice) and sends what the responder is given. The handler must not block; it answers now or later, from
+// any thread. Requests of one connection are handled one after the other, in order. The server itself answers
+// 400 (malformed), 408 (too slow), 413 (body), 414/431 (target, header), 417 (Expect), 501
+// (Transfer-Encoding), 505 (version), and 503 with Retry-After when there are too many connections; these use
+// Options::problem to make the body. Not here: skep nouns.
 //
 // Threads:   listen/stop/port from the owner's thread; Responder and Stream from any thread.
 // Errors:    listen: kInvalid (address), kUnavailable (port taken, no permission) with one sentence.
@@ -22,6 +22,7 @@
 #include "base/log.h"
 #include "base/result.h"
 #include "base/time.h"
+#include "http/io_loop.h"
 #include "http/message.h"
 
 namespace skep::http {
@@ -62,7 +63,8 @@ using Handler = std::function<void(Request, Responder)>;
 
 struct ServerOptions {
   std::string listen = "127.0.0.1:0";  // HOST:PORT, [V6]:PORT; port 0 picks a free one
-  int threads = 1;                     // I/O threads
+  int threads = 1;                     // I/O threads, where there is no loop
+  std::shared_ptr<IoLoop> loop;        // if given: a runner's thread is the one I/O thread
   std::size_t body_bytes_max = std::size_t{1} << 20;
   std::size_t header_bytes_max = 16 * 1024;  // request line and fields together
   std::size_t connections_max = 10'000;

@@ -78,10 +78,22 @@ std::size_t ServerCore::open_connections() {
   return connections_;
 }
 
-IoThread::IoThread(ServerCore& c, int number)
-    : core(c), number_(number), sweep_interval_(sweep_interval(c.options)) {}
+IoThread::IoThread(ServerCore& c, int number, std::shared_ptr<IoLoop> runner_loop)
+    : core(c),
+      loop(runner_loop == nullptr ? std::make_shared<IoLoop>() : runner_loop),
+      io(loop->impl().io),
+      number_(number),
+      is_on_runner_(runner_loop != nullptr),
+      sweep_interval_(sweep_interval(c.options)) {}
 
 void IoThread::start() {
+  if (is_on_runner_) {
+    mailbox->post([this] {
+      mailbox->set_thread(std::this_thread::get_id());
+      sweep_later();
+    });
+    return;
+  }
   sweep_later();
   thread_ = std::thread([this]() noexcept {
     mailbox->set_thread(std::this_thread::get_id());
@@ -108,12 +120,15 @@ void IoThread::shut_down() {
     mailbox->close();
     for (const auto& session : all_sessions()) session->close();
     sweep_timer_.cancel();
-    work_.reset();
+    if (!is_on_runner_) return loop->impl().work.reset();
+    // After the last callbacks of what was closed here, which are in the line already.
+    asio::post(io, [ended = ended_] { ended->set_value(); });
   });
 }
 
 void IoThread::join() {
-  thread_.join();
+  if (!is_on_runner_) return thread_.join();
+  ended_->get_future().wait();
 }
 
 void IoThread::adopt(Tcp::socket socket, bool is_over_limit) {

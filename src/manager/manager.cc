@@ -41,6 +41,12 @@ void run_and_wait(Executor& executor, UniqueFunction<void()> work) {
   done.get_future().wait();
 }
 
+// Without threads of its own the server is on the runner's.
+std::shared_ptr<http::IoLoop> loop_of(ManagerOptions& options) {
+  if (options.http.threads == 0) options.http.loop = std::make_shared<http::IoLoop>();
+  return options.http.loop;
+}
+
 }  // namespace
 
 Result<void> validate(const ManagerOptions& options) {
@@ -75,7 +81,7 @@ struct Manager::Impl {
       : options(std::move(o)),
         clock(c),
         log(l),
-        runner(c, "skep-shards"),
+        runner(c, "skep-shards", loop_of(options)),
         checker(c, "skep-checker"),
         matcher(checker, runner, options.begin_chain),
         store(s) {

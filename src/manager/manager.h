@@ -25,7 +25,7 @@
 namespace skep::manager {
 
 struct ManagerOptions {
-  http::ServerOptions http;
+  http::ServerOptions http;           // with 0 threads, sockets are on the thread of the shards
   std::string advertise;              // HOST:PORT that others reach it by; "" is the bound address
   std::vector<std::string> siblings;  // HOST:PORT
   bool is_insecure = false;           // an address that is not loopback is refused without it

@@ -206,6 +206,7 @@ class ShardHost {
   bool is_scheduled_ = false;
   std::size_t next_shard_ = 0;
   std::size_t next_lease_shard_ = 0;
+  int gathered_rounds_ = 0;
   TimerId timer_ = 0;
   Duration reload_delay_{};
   Instant commit_began_{};

@@ -41,6 +41,30 @@ TEST(ServerLimits, BodyOverTheLimitIsRefusedFromItsLength) {
   EXPECT_EQ(server.server->stats().refused, 1u);
 }
 
+// The time between requests begins when the answer is sent, not when it is made: who reads a large one slowly
+// is not idle.
+TEST(ServerLimits, AnAnswerThatTakesLongerToReadThanAConnectionMayBeIdleIsSentWhole) {
+  ServerOptions options;
+  options.idle_timeout = milliseconds(200);
+  EchoServer server(options);
+  RawConnection connection(server.port(), 4'096);
+  connection.send(get("/hold"));
+  constexpr std::size_t kBytes = std::size_t{16} << 20;
+  std::move(server.held.take()).send(plain(std::string(kBytes, 'x')));
+  const SystemClock clock;
+  const Instant begin = clock.now();
+  EXPECT_EQ(connection.read_until("\r\n\r\n").substr(9, 3), "200");
+  std::size_t got = 0;
+  for (int part = 1; part <= 8; ++part) {
+    const std::size_t size = connection.read_exactly(kBytes / 8).size();
+    got += size;
+    if (size < kBytes / 8) break;
+    // A reader that takes two megabytes in a tenth of a second.
+    EXPECT_TRUE(eventually([&] { return clock.now() - begin >= milliseconds(100) * part; }));
+  }
+  EXPECT_EQ(got, kBytes);
+}
+
 TEST(ServerLimits, RefusedClientMaySendItsWholeBodyAndStillGetsTheAnswer) {
   const EchoServer server;
   RawConnection connection(server.port());

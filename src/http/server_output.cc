@@ -150,6 +150,9 @@ void Session::flush() {
     on_sent(sent);
   }
   write_deadline_ = kNoDeadline;
+  if (std::exchange(has_waited_to_write_, false) && state_ == State::kHead && !has_request_begun_) {
+    read_deadline_ = Steady::now() + core_.options.idle_timeout;
+  }
   if (state_ == State::kClosing) finish();
 }
 
@@ -164,7 +167,7 @@ void Session::on_sent(std::size_t size) {
 }
 
 void Session::wait_to_write() {
-  is_waiting_to_write_ = true;
+  is_waiting_to_write_ = has_waited_to_write_ = true;
   if (write_deadline_ == kNoDeadline) write_deadline_ = Steady::now() + core_.options.send_timeout;
   socket_.async_wait(Tcp::socket::wait_write, [self = shared_from_this()](IoError error) {
     self->is_waiting_to_write_ = false;

@@ -157,6 +157,8 @@ void Session::begin_body() {
 }
 
 bool Session::step_body() {
+  // What made us look was the socket taking more of an answer: the body is being written to.
+  if (is_reading_ && is_reading_body_) return false;
   input_.consume(body_->append(input_.data()));
   if (body_->missing() > 0) return false;
   deliver(body_->take());
@@ -276,6 +278,8 @@ void Session::check_deadlines(Steady::time_point now) {
   if (is_closed_) return;
   if (write_deadline_ <= now) return close();
   if (read_deadline_ > now) return;
+  // Who is still being sent an answer is not idle.
+  if (state_ == State::kHead && !has_request_begun_ && !output_.empty()) return;
   if (state_ == State::kLingering || (state_ == State::kHead && !has_request_begun_)) return close();
   reject(408, "the request took longer than " + describe_duration(core_.options.request_timeout));
   advance();

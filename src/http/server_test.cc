@@ -4,6 +4,7 @@
 
 #include <gtest/gtest.h>
 
+#include <algorithm>
 #include <future>
 #include <string>
 #include <thread>
@@ -65,6 +66,25 @@ TEST(Server, AnswersManyPipelinedRequestsWithBodies) {
   for (int i = 0; i < kRequests; ++i) {
     const std::string body(static_cast<std::size_t>(i) * 37 % 5000, 'b');
     ASSERT_EQ(connection.read_response().body, "POST /" + std::to_string(i) + " [" + body + "]");
+  }
+}
+
+// A body is being read while an answer before it waits for its reader: what the one does must not touch what
+// the other reads. How much a socket takes is the system's affair, so that answers of all sizes are tried.
+TEST(Server, ABodyIsWhatWasSentWhileAnAnswerBeforeItWaits) {
+  EchoServer server;
+  std::string body;
+  for (std::size_t i = 0; i < 100'000; ++i) body += static_cast<char>('a' + i % 23);
+  for (std::size_t size = 64 * 1024; size <= 8 * 1024 * 1024; size += 192 * 1024) {
+    RawConnection connection(server.port(), 4'096);
+    const std::string request = post("/after", body);
+    connection.send(get("/hold") + request.substr(0, request.size() / 2));
+    std::move(server.held.take()).send(plain(std::string(size, 'x')));
+    ASSERT_EQ(connection.read_response().body.size(), size);
+    connection.send(request.substr(request.size() / 2));
+    const std::string echo = connection.read_response().body;
+    ASSERT_TRUE(echo == "POST /after [" + body + "]")
+        << std::count(echo.begin(), echo.end(), '\0') << " bytes are zero after an answer of " << size;
   }
 }
 

@@ -121,6 +121,7 @@ void Service::sweep() {
   }
   registry_.drop_silent(now, kLostKept);
   drop_old_seed_leases(now);
+  drop_unwanted_waits();
   for (auto& [id, worker] : registry_.all()) update_idle(worker, leases_of(id), now);
   if (host_.state() == HostState::kServing) {
     const auto sums = host_.totals();
@@ -137,6 +138,34 @@ void Service::sweep() {
     rate_at_ = now;
   }
   sweep_timer_ = executor_.post_at(now + options_.sweep, [this] { sweep(); });
+}
+
+// Clients may come, ask for a wait of minutes and go, again and again.
+void Service::drop_unwanted_waits() {
+  host_.drop_unwanted();
+  std::vector<std::pair<TaskId, Reply<api::v1::Task>>> gone;
+  for (auto& [id, waiters] : task_waiters_) {
+    for (auto at = waiters.begin(); at != waiters.end();) {
+      if (!at->is_wanted || at->is_wanted()) {
+        ++at;
+        continue;
+      }
+      executor_.cancel(at->timer);
+      gone.emplace_back(id, std::move(at->reply));
+      at = waiters.erase(at);
+    }
+  }
+  std::erase_if(task_waiters_, [](const auto& entry) { return entry.second.empty(); });
+  for (auto& [id, reply] : gone) answer_task(id, std::move(reply));
+  for (auto at = pull_waiters_.begin(); at != pull_waiters_.end();) {
+    if (!at->is_wanted || at->is_wanted()) {
+      ++at;
+      continue;
+    }
+    executor_.cancel(at->timer);
+    at->reply(api::v1::PullReply{});
+    at = pull_waiters_.erase(at);
+  }
 }
 
 void Service::update_idle(WorkerInfo& worker, std::uint32_t leases, Instant now) {

@@ -46,9 +46,10 @@ struct ServiceOptions {
   Duration lease = seconds(15);
   Duration seed_lease = minutes(10);
   Duration visibility = seconds(30);
-  Duration sweep = milliseconds(250);                      // how often silence is looked for
-  std::string address;                                     // HOST:PORT that others reach this manager by
-  std::size_t enqueue_bytes_max = std::size_t{256} << 20;  // of bodies that wait for a commit; more get 503
+  Duration sweep = milliseconds(250);  // how often silence is looked for
+  std::string address;                 // HOST:PORT that others reach this manager by
+  std::size_t waiting_bytes_max = std::size_t{256}
+                                  << 20;  // of tasks, and of results, that wait for a commit: more get 503
   // For results of the seed's protocol that may be of several tasks; without it the oldest is meant.
   MatchDigest match_digest;
   ShardHostOptions host;
@@ -190,9 +191,12 @@ class Service final : private HostListener, public scaler::Fleet {
   Pulled take_results(Turn& turn, const queue::Pull& command, Delivery delivery);
   void wait_for_results(PullWaiter waiter);
   void serve_pull_waiters();
-  void send_results(Pulled pulled, Delivery delivery, Reply<api::v1::PullReply> done);
-  void settle_results(std::vector<PulledReceipt> receipts, std::vector<TaskId> withheld, Delivery delivery,
-                      Reply<void> done);
+  void send_results(Pulled pulled, std::shared_ptr<PullWaiter> waiter);
+  void give_once(Pulled pulled, std::vector<TaskId> withheld, std::vector<TaskId> given,
+                 api::v1::PullReply readable, std::shared_ptr<PullWaiter> waiter);
+  void drop_unwanted_waits();
+  void settle_results(std::vector<PulledReceipt> receipts, std::vector<TaskId> withheld,
+                      std::vector<TaskId> given, Reply<std::vector<TaskId>> done);
   void park_beat(const std::string& worker, Instant until, Reply<api::v1::HeartbeatReply> reply);
   // Answers the heartbeat of the worker that is parked, if one is. `cancelled`: the lease to be named in it.
   void answer_beat(const std::string& worker, const std::string& cancelled = {});
@@ -238,7 +242,8 @@ class Service final : private HostListener, public scaler::Fleet {
   std::unordered_map<TaskId, std::list<TaskWaiter>> task_waiters_;
   std::list<PullWaiter> pull_waiters_;
   std::unordered_map<std::string, ParkedBeat> parked_beats_;           // by worker
-  std::size_t enqueue_bytes_ = 0;                                      // of bodies that wait for a commit
+  std::size_t enqueue_bytes_ = 0;                                      // of tasks that wait for a commit
+  std::size_t complete_bytes_ = 0;                                     // the same of results
   std::unordered_map<std::string, std::list<SeedLease>> seed_leases_;  // by worker, the oldest first
   TimerId sweep_timer_ = 0;
   Instant swept_at_{};

@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <charconv>
 #include <map>
+#include <set>
 
 #include "api/convert.h"
 #include "base/hash.h"
@@ -12,6 +13,8 @@
 namespace skep::manager {
 namespace {
 
+// What a task takes beside its body while it waits for its commit: its record twice, and its request.
+constexpr std::size_t kWaitingTaskBytes = 2'048;
 constexpr std::uint64_t kInlineResultMax = 64 * 1024;  // larger ones have an endpoint of their own
 
 Error not_here(const TaskId& id) {
@@ -27,6 +30,17 @@ std::string receipt_text(const Receipts& receipts) {
             "." + std::to_string(receipt.number);
   }
   return text;
+}
+
+// Of the items of `reply`, those whose ids are given.
+void keep_only(const std::vector<TaskId>& ids, api::v1::PullReply& reply) {
+  if (ids.size() == static_cast<std::size_t>(reply.items_size())) return;
+  std::set<std::string> kept;
+  for (const auto& id : ids) kept.insert(id.to_string());
+  auto& items = *reply.mutable_items();
+  items.erase(
+      std::remove_if(items.begin(), items.end(), [&](const auto& item) { return !kept.contains(item.id()); }),
+      items.end());
 }
 
 struct ReceiptPart {
@@ -89,10 +103,10 @@ void Service::enqueue(std::vector<NewTask> tasks, Reply<queue::EnqueueReply> rep
     reply(fail(Code::kUnavailable, "the manager is draining and takes no new tasks"));
     return;
   }
-  std::size_t bytes = 0;
+  std::size_t bytes = tasks.size() * kWaitingTaskBytes;
   for (const auto& task : tasks) bytes += task.body ? task.body->size() : 0;
-  if (enqueue_bytes_ + bytes > options_.enqueue_bytes_max) {
-    reply(fail(Code::kUnavailable, describe_bytes(enqueue_bytes_) + " of bodies wait for the store already"));
+  if (enqueue_bytes_ + bytes > options_.waiting_bytes_max) {
+    reply(fail(Code::kUnavailable, describe_bytes(enqueue_bytes_) + " of tasks wait for the store already"));
     return;
   }
   enqueue_bytes_ += bytes;
@@ -366,7 +380,7 @@ void Service::wait_for_results(PullWaiter wait) {
           return;
         }
         if (!pulled.value().keys.empty()) {
-          send_results(std::move(pulled.value()), waiter->delivery, std::move(waiter->reply));
+          send_results(std::move(pulled.value()), waiter);
           return;
         }
         if (waiter->wait_until <= executor_.now() || is_draining_) {
@@ -406,67 +420,99 @@ void Service::serve_pull_waiters() {
   for (auto& waiter : ready) wait_for_results(std::move(waiter));
 }
 
-void Service::send_results(Pulled pulled, Delivery delivery, Reply<api::v1::PullReply> done) {
+void Service::send_results(Pulled pulled, std::shared_ptr<PullWaiter> waiter) {
   auto keys = pulled.keys;
-  host_.read_each(std::move(keys), [this, pulled = std::move(pulled), delivery,
-                                    done = std::move(done)](std::vector<Result<Blob>> blobs) mutable {
-    api::v1::PullReply readable;
-    std::vector<TaskId> withheld;
-    std::optional<Error> problem;
-    for (std::size_t i = 0; i < blobs.size(); ++i) {
-      auto& item = *pulled.message.mutable_items(static_cast<int>(i));
-      if (blobs[i]) {
-        item.set_result(*blobs[i].value());
-        readable.add_items()->Swap(&item);
-        continue;
-      }
-      log_.error("a result can not be read and is left out of a pull",
-                 {{"task", item.id()}, {"problem", blobs[i].error().message}});
-      withheld.push_back(pulled.keys[i].task);
-      // One that is not there any more was let go on the way, as after a standstill; the others come again.
-      if (!problem && blobs[i].error().code != Code::kNotFound) problem = blobs[i].error();
-    }
-    readable.set_redelivered_at_ms(pulled.message.redelivered_at_ms());
-    readable.set_receipt(receipt_text(pulled.receipts));
-    const bool is_once = delivery == Delivery::kOnce;
-    if (readable.items_size() == 0 && problem) {
-      settle_results(std::move(pulled.receipts), std::move(withheld), Delivery::kReceipt,
-                     [problem = std::move(*problem), done = std::move(done)](Result<void>) mutable {
-                       done(std::move(problem));
-                     });
-      return;
-    }
-    if (!is_once && withheld.empty()) {
-      done(std::move(readable));
-      return;
-    }
-    if (is_once) readable.clear_receipt();
-    settle_results(std::move(pulled.receipts), std::move(withheld), delivery,
-                   [readable = std::move(readable), done = std::move(done)](Result<void> settled) mutable {
-                     if (settled) {
-                       done(std::move(readable));
-                     } else {
-                       done(settled.error());
-                     }
-                   });
-  });
+  host_.read_each(
+      std::move(keys), [this, pulled = std::move(pulled), waiter](std::vector<Result<Blob>> blobs) mutable {
+        api::v1::PullReply readable;
+        std::vector<TaskId> given;
+        std::vector<TaskId> withheld;
+        std::optional<Error> problem;
+        for (std::size_t i = 0; i < blobs.size(); ++i) {
+          auto& item = *pulled.message.mutable_items(static_cast<int>(i));
+          if (blobs[i]) {
+            item.set_result(*blobs[i].value());
+            readable.add_items()->Swap(&item);
+            given.push_back(pulled.keys[i].task);
+            continue;
+          }
+          log_.error("a result can not be read and is left out of a pull",
+                     {{"task", item.id()}, {"problem", blobs[i].error().message}});
+          withheld.push_back(pulled.keys[i].task);
+          // One that is not there any more was let go on the way, as after a standstill; the others come
+          // again.
+          if (!problem && blobs[i].error().code != Code::kNotFound) problem = blobs[i].error();
+        }
+        readable.set_redelivered_at_ms(pulled.message.redelivered_at_ms());
+        readable.set_receipt(receipt_text(pulled.receipts));
+        if (readable.items_size() == 0 && problem) {
+          settle_results(std::move(pulled.receipts), std::move(withheld), {},
+                         [problem = std::move(*problem), waiter](const auto&) { waiter->reply(problem); });
+          return;
+        }
+        if (waiter->delivery == Delivery::kOnce) {
+          give_once(std::move(pulled), std::move(withheld), std::move(given), std::move(readable),
+                    std::move(waiter));
+        } else if (withheld.empty()) {
+          waiter->reply(std::move(readable));
+        } else {
+          settle_results(
+              std::move(pulled.receipts), std::move(withheld), {},
+              [readable = std::move(readable), waiter](const Result<std::vector<TaskId>>& settled) mutable {
+                if (settled) {
+                  waiter->reply(std::move(readable));
+                } else {
+                  waiter->reply(settled.error());
+                }
+              });
+        }
+      });
 }
 
-// Takes what can not be sent out of the receipts and, for results that are given once, marks the others
-// delivered: durably, before they are sent.
+void Service::give_once(Pulled pulled, std::vector<TaskId> withheld, std::vector<TaskId> given,
+                        api::v1::PullReply readable, std::shared_ptr<PullWaiter> waiter) {
+  readable.clear_receipt();
+  settle_results(
+      std::move(pulled.receipts), std::move(withheld), std::move(given),
+      [this, readable = std::move(readable), waiter](const Result<std::vector<TaskId>>& delivered) mutable {
+        if (!delivered) {
+          waiter->reply(delivered.error());
+          return;
+        }
+        keep_only(delivered.value(), readable);
+        // Others were faster with all of it.
+        if (readable.items_size() == 0 && waiter->wait_until > executor_.now() && !is_draining_) {
+          wait_for_results(std::move(*waiter));
+        } else {
+          waiter->reply(std::move(readable));
+        }
+      });
+}
+
+// Takes what can not be sent out of the receipts and marks those that are given once delivered: durably,
+// before they are sent. The reply names those that nobody marked before: a receipt may have run out while the
+// disk was slow, and another pull may have been faster.
 void Service::settle_results(std::vector<PulledReceipt> receipts, std::vector<TaskId> withheld,
-                             Delivery delivery, Reply<void> done) {
-  host_.submit<void>(
-      [receipts = std::move(receipts), withheld = std::move(withheld), delivery](Turn& turn) -> Result<void> {
+                             std::vector<TaskId> given, Reply<std::vector<TaskId>> done) {
+  host_.submit<std::vector<TaskId>>(
+      [receipts = std::move(receipts), withheld = std::move(withheld),
+       given = std::move(given)](Turn& turn) -> Result<std::vector<TaskId>> {
+        std::vector<TaskId> delivered;
         for (const auto& receipt : receipts) {
           auto* shard = turn.shard(receipt.shard);
           if (shard == nullptr || shard->epoch() != receipt.epoch) {
             return fail(Code::kUnavailable, "the store was loaded again meanwhile: pull again");
           }
           if (!withheld.empty()) turn.apply(*shard, queue::Withhold{receipt.number, withheld});
-          if (delivery == Delivery::kOnce) turn.apply(*shard, queue::Ack{receipt.number, {}});
+          if (given.empty()) continue;
+          queue::Ack ack{receipt.number, {}};
+          for (const auto& id : given) {
+            if (id.shard == receipt.shard) ack.ids.push_back(id);
+          }
+          const auto acked = turn.apply(*shard, ack);
+          delivered.insert(delivered.end(), acked.delivered.begin(), acked.delivered.end());
         }
-        return ok();
+        return delivered;
       },
       std::move(done));
 }
@@ -488,25 +534,25 @@ void Service::ack(api::v1::AckRequest request, Reply<api::v1::AckReply> reply) {
   }
   host_.submit<api::v1::AckReply>(
       [parts = std::move(parts.value()), ids = std::move(ids)](Turn& turn) -> Result<api::v1::AckReply> {
-        std::uint32_t acknowledged = 0;
+        std::size_t acknowledged = 0;
         std::uint32_t known = 0;
         for (const auto& part : parts) {
           auto* shard = turn.shard(part.shard);
           if (shard == nullptr || shard->epoch() != part.epoch)
             continue;  // of an owner before: delivered again
           ++known;
-          acknowledged += turn.apply(*shard, queue::Ack{part.number, {}}).acknowledged;
+          acknowledged += turn.apply(*shard, queue::Ack{part.number, {}}).delivered.size();
         }
         for (const auto& id : ids) {
           if (auto* shard = turn.shard(id.shard))
-            acknowledged += turn.apply(*shard, queue::Ack{0, {id}}).acknowledged;
+            acknowledged += turn.apply(*shard, queue::Ack{0, {id}}).delivered.size();
         }
         if (!parts.empty() && known == 0 && ids.empty()) {
           return fail(Code::kNotFound,
                       "this receipt is of before a restart: its results come again in the next pull");
         }
         api::v1::AckReply message;
-        message.set_acknowledged(acknowledged);
+        message.set_acknowledged(static_cast<std::uint32_t>(acknowledged));
         return message;
       },
       std::move(reply));

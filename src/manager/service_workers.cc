@@ -17,6 +17,8 @@ Error unknown_worker(const std::string& id) {
 constexpr std::size_t kNamesMax = 1'000;    // kinds, or programs, of one worker
 constexpr std::size_t kTextBytesMax = 255;  // of what a worker says of itself
 constexpr std::size_t kSiblingsMax = 64;
+// What an outcome takes beside its result while it waits for its commit.
+constexpr std::size_t kWaitingOutcomeBytes = 2'048;
 
 // The same, or another name of this machine with the same port.
 bool is_own_address(const std::string& address, const std::string& own) {
@@ -41,6 +43,21 @@ Result<void> check_worker_id(const std::string& id) {
                                   std::to_string(limits::kNameBytesMax));
 }
 
+// What a worker can do. Of a registration, and of an acquire, which may say less.
+template <class Request>
+Result<void> check_names(const Request& request) {
+  for (const auto* names : {&request.kinds(), &request.programs()}) {
+    if (static_cast<std::size_t>(names->size()) > kNamesMax) {
+      return fail(Code::kInvalid,
+                  "a worker lists at most " + std::to_string(kNamesMax) + " kinds and programs");
+    }
+    for (const auto& name : *names) {
+      SKEP_TRY(validate_name("kind or program", name));
+    }
+  }
+  return ok();
+}
+
 Result<void> check_registration(const api::v1::RegisterRequest& request) {
   const std::pair<const char*, const std::string&> texts[] = {{"name", request.name()},
                                                               {"host", request.host()},
@@ -56,16 +73,7 @@ Result<void> check_registration(const api::v1::RegisterRequest& request) {
     return fail(Code::kInvalid, "'slots' is " + std::to_string(request.slots()) + "; a worker has at most " +
                                     std::to_string(limits::kLeaseMax));
   }
-  for (const auto* names : {&request.kinds(), &request.programs()}) {
-    if (static_cast<std::size_t>(names->size()) > kNamesMax) {
-      return fail(Code::kInvalid,
-                  "a worker lists at most " + std::to_string(kNamesMax) + " kinds and programs");
-    }
-    for (const auto& name : *names) {
-      SKEP_TRY(validate_name("kind or program", name));
-    }
-  }
-  return ok();
+  return check_names(request);
 }
 
 // What a worker holds. A name that is none goes into `reply` as lost.
@@ -205,6 +213,10 @@ void Service::acquire(api::v1::AcquireRequest request, IsWanted is_wanted, Reply
     reply(Granted{{}, 0, true});
     return;
   }
+  if (auto checked = check_names(request); !checked) {
+    reply(checked.error());
+    return;
+  }
   ShardHost::Acquire acquire;
   acquire.command.worker = request.worker();
   acquire.command.max = std::clamp<std::uint32_t>(request.max(), 1, limits::kLeaseMax);
@@ -275,6 +287,14 @@ void Service::complete(Report report, Reply<Settled> reply) {
     return;
   }
   registry_.heard(report.worker, executor_.now());  // unknown is fine: a result is a result
+  std::size_t bytes = report.outcomes.size() * kWaitingOutcomeBytes;
+  for (const auto& outcome : report.outcomes) bytes += outcome.result ? outcome.result->size() : 0;
+  if (complete_bytes_ + bytes > options_.waiting_bytes_max) {
+    reply(
+        fail(Code::kUnavailable, describe_bytes(complete_bytes_) + " of results wait for the store already"));
+    return;
+  }
+  complete_bytes_ += bytes;
   host_.submit<Settled>(
       [this, report = std::move(report)](Turn& turn) mutable -> Result<Settled> {
         Settled settled;
@@ -288,7 +308,10 @@ void Service::complete(Report report, Reply<Settled> reply) {
         }
         return settled;
       },
-      std::move(reply));
+      [this, bytes, reply = std::move(reply)](Result<Settled> settled) mutable {
+        complete_bytes_ -= bytes;
+        reply(std::move(settled));
+      });
 }
 
 void Service::release(api::v1::ReleaseRequest request, Reply<api::v1::ReleaseReply> reply) {

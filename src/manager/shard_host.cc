@@ -12,6 +12,11 @@ namespace {
 constexpr Duration kSlowCommit = seconds(1);
 // A commit under no load begins a few microseconds later for it, under load it takes in twice as many
 // requests.
+// Who waits for work is looked at again after so long even if nothing new came: time alone may have brought
+// it some.
+constexpr Duration kLookAgain = seconds(1);
+// A task whose body can not be read now is not given again before: others come first.
+constexpr Duration kUnreadablePause = seconds(5);
 constexpr int kGatherRounds = 8;
 constexpr Duration kStandstill = seconds(1);
 
@@ -213,8 +218,10 @@ void ShardHost::apply_pending() {
   // Before time takes its toll: a heartbeat that waited to be applied came in time.
   for (auto& request : requests) request->apply(turn);
   std::move(requests.begin(), requests.end(), std::back_inserter(applied_));
+  // While the disk stands still time takes no toll: nobody could do anything about it.
+  const bool stands_still = is_committing_ && now - commit_began_ > kSlowCommit;
   for (auto& shard : shards_) {
-    if (shard->wake_at() > now) continue;
+    if (stands_still || shard->wake_at() > now) continue;
     has_ticked_ = true;
     shard->tick(now, options_.timer_events_max, effects_[shard->id()]);
   }
@@ -370,6 +377,17 @@ bool ShardHost::try_acquire(Turn& turn, Acquire& request) {
 }
 
 void ShardHost::serve_parked(Turn& turn) {
+  if (parked_.empty()) return;
+  std::uint64_t openings = 0;
+  for (const auto& shard : shards_) openings += shard->openings();
+  if (openings == openings_seen_ && turn.now() - looked_at_ < kLookAgain) return;
+  looked_at_ = turn.now();
+  serve_each_parked(turn);
+  openings_seen_ = 0;
+  for (const auto& shard : shards_) openings_seen_ += shard->openings();
+}
+
+void ShardHost::serve_each_parked(Turn& turn) {
   for (auto at = parked_.begin(); at != parked_.end();) {
     const bool has_work = std::any_of(shards_.begin(), shards_.end(),
                                       [](const auto& shard) { return shard->queued_work().tasks > 0; });
@@ -391,8 +409,16 @@ void ShardHost::serve_parked(Turn& turn) {
 }
 
 void ShardHost::cut_short(const std::string& worker) {
+  end_waits([&worker](Acquire& request) { return request.command.worker == worker; });
+}
+
+void ShardHost::drop_unwanted() {
+  end_waits([](Acquire& request) { return request.is_wanted && !request.is_wanted(); });
+}
+
+void ShardHost::end_waits(const std::function<bool(Acquire&)>& is_over) {
   for (auto at = parked_.begin(); at != parked_.end();) {
-    if (at->request.command.worker != worker) {
+    if (!is_over(at->request)) {
       ++at;
       continue;
     }
@@ -439,7 +465,7 @@ void ShardHost::give_back_unreadable(const std::string& worker, const queue::Lea
           (void)turn.apply(*shard,
                            queue::Fail{worker, token, "its body is lost: " + problem.message, true, false});
         } else {
-          (void)turn.apply(*shard, queue::Release{worker, token, false});
+          (void)turn.apply(*shard, queue::Release{worker, token, false, {}, kUnreadablePause});
         }
         return ok();
       },

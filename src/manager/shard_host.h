@@ -113,6 +113,8 @@ class ShardHost {
   void acquire(Acquire request);
   // Answers the parked acquires of a worker with nothing, now.
   void cut_short(const std::string& worker);
+  // The same to those that are not wanted any more.
+  void drop_unwanted();
 
   // Bodies or results, from the cache or the store; null for what is not there.
   void read(std::vector<store::BlobKey> keys, UniqueFunction<void(Result<std::vector<Blob>>)> done);
@@ -161,6 +163,8 @@ class ShardHost {
   void apply_pending();
   void commit_applied();
   void serve_parked(Turn& turn);
+  void serve_each_parked(Turn& turn);
+  void end_waits(const std::function<bool(Acquire&)>& is_over);
   bool try_acquire(Turn& turn, Acquire& request);
   void hand_out(std::string worker, std::vector<queue::LeasedTask> leased,
                 UniqueFunction<void(Result<std::vector<GrantedLease>>)> done);
@@ -207,6 +211,8 @@ class ShardHost {
   std::size_t next_shard_ = 0;
   std::size_t next_lease_shard_ = 0;
   int gathered_rounds_ = 0;
+  std::uint64_t openings_seen_ = 0;  // when all that are parked had been looked at
+  Instant looked_at_ = kNoInstant;
   TimerId timer_ = 0;
   Duration reload_delay_{};
   Instant commit_began_{};

@@ -124,6 +124,7 @@ struct Release {
   LeaseToken token;
   bool is_started = false;
   Progress progress{};
+  Duration pause{};  // not given again before, if it never began
 };
 struct Released {
   TaskState state = TaskState::kQueued;
@@ -190,7 +191,7 @@ struct Ack {
   std::vector<TaskId> ids;
 };
 struct AckReply {
-  std::uint32_t acknowledged = 0;
+  std::vector<TaskId> delivered;  // those that were not before
 };
 
 // ---- queues ----

@@ -221,7 +221,7 @@ Result<Released> Shard::apply(const Release& command, Instant now, Effects& effe
   if (command.is_started || was_seen_to_start) {
     spend_infrastructure(record, AttemptEnd::kReleased, "the worker handed it back", now, effects);
   } else {
-    hand_back_unstarted(record, now, effects);
+    hand_back_unstarted(record, command.pause, now, effects);
   }
   reply.state = record.state;
   return reply;
@@ -268,7 +268,7 @@ LostWorker Shard::apply(const LoseWorker& command, Instant now, Effects& effects
     if (suspects[i]) {
       spend_infrastructure(record, AttemptEnd::kWorkerLost, command.message, now, effects);
     } else {
-      hand_back_unstarted(record, now, effects);
+      hand_back_unstarted(record, {}, now, effects);
     }
   }
   return reply;
@@ -330,9 +330,15 @@ void Shard::hand_back(TaskRecord& record, Instant now, Effects& effects) {
 }
 
 // It never began, so its start deadline goes on.
-void Shard::hand_back_unstarted(TaskRecord& record, Instant now, Effects& effects) {
+void Shard::hand_back_unstarted(TaskRecord& record, Duration pause, Instant now, Effects& effects) {
   update(record, [](TaskRecord& r) { r.leased_at = kNoInstant; });
-  hand_back(record, now, effects);
+  if (pause <= Duration::zero()) return hand_back(record, now, effects);
+  update(record, [&](TaskRecord& r) {
+    move(r, TaskEvent::kBackOff);
+    r.ready_at = add_saturated(now, pause);
+  });
+  put(record, effects, true);
+  effects.notices.push_back({NoticeKind::kBackedOff, record.id, "it could not be handed out"});
 }
 
 void Shard::die(TaskRecord& record, std::string reason, Instant now, Effects& effects) {
@@ -411,6 +417,7 @@ Result<QueueRecord> Shard::apply(const SetQueue& command, Instant, Effects& effe
 }
 
 void Shard::replace_settings(Queue& queue, const QueueRecord& settings) {
+  ++openings_;
   const bool has_same_timers = queue.settings.retention == settings.retention &&
                                queue.settings.dead_retention == settings.dead_retention;
   std::vector<TaskRecord> finished;

@@ -100,6 +100,8 @@ class Shard {
   const Work& queued_work() const { return queued_work_; }
   const Work& leased_work() const { return leased_work_; }
   Instant oldest_queued_at() const;
+  // Grows whenever a worker that got nothing might get something now, but for what time alone brings.
+  std::uint64_t openings() const { return openings_; }
   // Something waits that a worker of these kinds and programs could take, were its queue not paused.
   bool has_queued_for(const std::vector<std::string>& kinds, const std::vector<std::string>& programs) const;
   // Completion order of the oldest result a pull would get; nothing if there is none.
@@ -188,7 +190,7 @@ class Shard {
   void spend_infrastructure(TaskRecord& record, AttemptEnd end, const std::string& message, Instant now,
                             Effects& effects);
   void hand_back(TaskRecord& record, Instant now, Effects& effects);
-  void hand_back_unstarted(TaskRecord& record, Instant now, Effects& effects);
+  void hand_back_unstarted(TaskRecord& record, Duration pause, Instant now, Effects& effects);
   std::vector<bool> may_have_begun(const LoseWorker& command, const std::vector<LeaseToken>& held) const;
   void die(TaskRecord& record, std::string reason, Instant now, Effects& effects);
   void remember_error(TaskRecord& record, AttemptEnd end, const std::string& message, Instant now);
@@ -231,6 +233,7 @@ class Shard {
   Work queued_work_;
   Work leased_work_;
   std::uint64_t suspects_leased_ = 0;
+  std::uint64_t openings_ = 0;
 };
 
 }  // namespace skep::queue

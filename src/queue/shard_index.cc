@@ -144,6 +144,7 @@ void Shard::index(const TaskRecord& record) {
   if (!record.spec.idempotency_key.empty())
     keys_[{record.spec.queue, record.spec.idempotency_key}] = record.id;
   if (record.state == TaskState::kQueued) {
+    ++openings_;
     index_ready(record, queue);
   } else if (record.state == TaskState::kLeased) {
     leases_[record.worker].insert({record.leased_at, record.id});
@@ -161,6 +162,7 @@ void Shard::unindex(const TaskRecord& record) {
   if (record.state == TaskState::kQueued) {
     unindex_ready(record, queue);
   } else if (record.state == TaskState::kLeased) {
+    ++openings_;
     erase_from(leases_, record.worker, std::pair(record.leased_at, record.id));
   } else if (is_pullable(record)) {
     queue.undelivered.remove({record.completion_epoch, record.completion, record.id},

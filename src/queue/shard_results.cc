@@ -66,7 +66,7 @@ AckReply Shard::apply(const Ack& command, Instant now, Effects& effects) {
   for (const auto& id : ids) {
     if (!tasks_.is_undelivered(id)) continue;
     deliver(tasks_.at(id), now, effects);
-    ++reply.acknowledged;
+    reply.delivered.push_back(id);
   }
   if (command.receipt != 0) close_receipt(command.receipt);
   return reply;

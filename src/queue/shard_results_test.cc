@@ -90,8 +90,8 @@ TEST(Results, AcknowledgedNeverComeAgain) {
   ShardWorld world;
   finish(world);
   const auto pulled = pull(world);
-  EXPECT_EQ(world.shard->apply(Ack{pulled.receipt, {}}, world.now, world.effects).acknowledged, 1u);
-  EXPECT_EQ(world.shard->apply(Ack{pulled.receipt, {}}, world.now, world.effects).acknowledged, 0u);
+  EXPECT_EQ(world.shard->apply(Ack{pulled.receipt, {}}, world.now, world.effects).delivered.size(), 1u);
+  EXPECT_EQ(world.shard->apply(Ack{pulled.receipt, {}}, world.now, world.effects).delivered.size(), 0u);
   world.pass(minutes(1));
   EXPECT_TRUE(pull(world).items.empty());
 }
@@ -101,8 +101,8 @@ TEST(Results, LateAcknowledgementByIdStillCounts) {
   const TaskId id = finish(world);
   const auto pulled = pull(world);
   world.pass(seconds(30));
-  EXPECT_EQ(world.shard->apply(Ack{pulled.receipt, {}}, world.now, world.effects).acknowledged, 0u);
-  EXPECT_EQ(world.shard->apply(Ack{0, {id}}, world.now, world.effects).acknowledged, 1u);
+  EXPECT_EQ(world.shard->apply(Ack{pulled.receipt, {}}, world.now, world.effects).delivered.size(), 0u);
+  EXPECT_EQ(world.shard->apply(Ack{0, {id}}, world.now, world.effects).delivered.size(), 1u);
   EXPECT_TRUE(take(world).items.empty());
 }
 
@@ -142,7 +142,7 @@ TEST(Results, WithheldAreNotAcknowledgedWithTheirReceiptAndComeAgain) {
   const TaskId b = finish(world);
   const auto pulled = pull(world);
   world.shard->apply(Withhold{pulled.receipt, {b}}, world.now, world.effects);
-  EXPECT_EQ(world.shard->apply(Ack{pulled.receipt, {}}, world.now, world.effects).acknowledged, 1u);
+  EXPECT_EQ(world.shard->apply(Ack{pulled.receipt, {}}, world.now, world.effects).delivered.size(), 1u);
   EXPECT_NE(world.record(a).delivered_at, kNoInstant);
   EXPECT_EQ(world.record(b).delivered_at, kNoInstant);
   EXPECT_TRUE(pull(world).items.empty()) << "not before its time, or it would be pulled in a loop";
@@ -158,7 +158,7 @@ TEST(Results, WithholdingWhatIsNotThereDoesNothing) {
   const auto pulled = pull(world);
   world.shard->apply(Withhold{pulled.receipt + 1, {a}}, world.now, world.effects);
   world.shard->apply(Withhold{pulled.receipt, {TaskId{0, 1, 999}}}, world.now, world.effects);
-  EXPECT_EQ(world.shard->apply(Ack{pulled.receipt, {}}, world.now, world.effects).acknowledged, 1u);
+  EXPECT_EQ(world.shard->apply(Ack{pulled.receipt, {}}, world.now, world.effects).delivered.size(), 1u);
 }
 
 TEST(Results, AreKeptUntilDeliveredAndRetentionHasPassed) {

@@ -10,13 +10,18 @@
 namespace skep::queue {
 namespace {
 
-// Names tell specs apart; what else they hold is compared.
+// Of all that is_same_but_iterations() compares: clients may give each task a delay of its own.
 std::size_t hash_of(const TaskSpec& spec) {
   std::uint64_t hash = fnv1a(spec.queue);
-  for (const auto* text : {&spec.kind, &spec.program, &spec.idempotency_key})
-    hash = hash * 0x9e3779b97f4a7c15u + fnv1a(*text);
-  for (const auto& tag : spec.tags) hash = hash * 0x9e3779b97f4a7c15u + fnv1a(tag);
-  return static_cast<std::size_t>(hash + spec.priority);
+  const auto mix = [&hash](std::uint64_t more) { hash = (hash ^ hash >> 29) * 0x9e3779b97f4a7c15u + more; };
+  for (const auto* text : {&spec.kind, &spec.program, &spec.idempotency_key}) mix(fnv1a(*text));
+  for (const auto& tag : spec.tags) mix(fnv1a(tag));
+  for (const Duration span : {spec.delay, spec.start_deadline, spec.run_timeout})
+    mix(static_cast<std::uint64_t>(span.count()));
+  mix(spec.priority);
+  mix(spec.attempts_max);
+  mix(spec.keep_checkpoints ? 1 : 0);
+  return static_cast<std::size_t>(hash ^ hash >> 32);
 }
 
 bool is_same_but_iterations(const TaskSpec& a, const TaskSpec& b) {
@@ -78,13 +83,19 @@ TaskTable::Slot* TaskTable::find(const TaskId& id) const {
   const Place place = place_of(id);
   if (last_chunk_ == nullptr || last_key_ != place.chunk) {
     const auto found = chunks_.find(place.chunk);
-    if (found == chunks_.end()) return nullptr;
+    if (found == chunks_.end()) return find_left_over(id);
     last_key_ = place.chunk;
     last_chunk_ = found->second.get();
   }
   Page* page = last_chunk_->pages[place.page].get();
-  if (page == nullptr || (page->used >> place.slot & 1) == 0) return nullptr;
+  if (page == nullptr || (page->used >> place.slot & 1) == 0) return find_left_over(id);
   return &page->slots[place.slot];
+}
+
+TaskTable::Slot* TaskTable::find_left_over(const TaskId& id) const {
+  if (left_over_.empty()) return nullptr;
+  const auto found = left_over_.find(id);
+  return found == left_over_.end() ? nullptr : &found->second;
 }
 
 TaskTable::Slot& TaskTable::make(const TaskId& id) {
@@ -95,6 +106,8 @@ TaskTable::Slot& TaskTable::make(const TaskId& id) {
   if (!page) {
     page = std::make_unique<Page>();
     ++chunk->pages_used;
+    const auto before = std::exchange(newest_page_, std::pair(place.chunk, place.page));
+    if (before && before != newest_page_) give_up_if_sparse(before->first, before->second);
   }
   page->used |= std::uint64_t{1} << place.slot;
   ++size_;
@@ -104,14 +117,29 @@ TaskTable::Slot& TaskTable::make(const TaskId& id) {
 void TaskTable::erase(const TaskId& id) {
   const Place place = place_of(id);
   const auto found = chunks_.find(place.chunk);
-  if (found == chunks_.end()) return;
-  auto& page = found->second->pages[place.page];
+  Page* page = found == chunks_.end() ? nullptr : found->second->pages[place.page].get();
   const std::uint64_t bit = std::uint64_t{1} << place.slot;
-  if (!page || (page->used & bit) == 0) return;
+  if (page == nullptr || (page->used & bit) == 0) {
+    size_ -= left_over_.erase(id);
+    return;
+  }
   --size_;
   page->slots[place.slot] = Slot{};
   page->used &= ~bit;
-  if (page->used != 0) return;
+  // The newest is still being filled.
+  if (page->used == 0 || newest_page_ != std::pair(place.chunk, place.page))
+    give_up_if_sparse(place.chunk, place.page);
+}
+
+void TaskTable::give_up_if_sparse(const ChunkKey& key, std::size_t number) {
+  const auto found = chunks_.find(key);
+  if (found == chunks_.end()) return;
+  auto& page = found->second->pages[number];
+  if (!page || std::popcount(page->used) > kLeftOverMax) return;
+  for (; page->used != 0; page->used &= page->used - 1) {
+    const auto slot = static_cast<std::size_t>(std::countr_zero(page->used));
+    left_over_.emplace(id_at(key, number, slot), std::move(page->slots[slot]));
+  }
   page.reset();
   if (--found->second->pages_used != 0) return;
   if (last_chunk_ == found->second.get()) last_chunk_ = nullptr;

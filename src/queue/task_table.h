@@ -15,6 +15,7 @@
 #include <array>
 #include <bit>
 #include <cstdint>
+#include <limits>
 #include <map>
 #include <memory>
 #include <optional>
@@ -80,9 +81,7 @@ class TaskTable {
   void visit_after(const TaskId& after, Visit visit) const;
   template <class Visit>
   void visit_all(Visit visit) const {
-    for (const auto& [key, chunk] : chunks_) {
-      if (!visit_chunk(key, *chunk, 0, visit)) return;
-    }
+    visit_after({}, visit);
   }
 
  private:
@@ -123,6 +122,7 @@ class TaskTable {
   };
   static constexpr std::size_t kPageTasks = 64;
   static constexpr std::size_t kChunkPages = 1'024;
+  static constexpr int kLeftOverMax = 8;  // a page of 4 KiB is not worth it for so few
   struct Page {
     std::uint64_t used = 0;  // a bit for each slot
     std::array<Slot, kPageTasks> slots;
@@ -148,13 +148,25 @@ class TaskTable {
     return {key.shard, key.epoch, (key.number * kChunkPages + page) * kPageTasks + slot};
   }
   Slot* find(const TaskId& id) const;  // null if there is none
+  Slot* find_left_over(const TaskId& id) const;
+  void give_up_if_sparse(const ChunkKey& key, std::size_t page);
   Slot& make(const TaskId& id);
   TaskRecord to_record(const TaskId& id, const Slot& slot) const;
   void keep_course(const TaskRecord& record, Slot& slot);
+  // Those left over with ids from `*next` on and below `id`.
+  template <class Visit>
+  bool visit_left_over(std::map<TaskId, Slot>::iterator& next, const TaskId& id, Visit& visit) const {
+    for (; next != left_over_.end() && next->first < id; ++next) {
+      if (!visit(to_record(next->first, next->second))) return false;
+    }
+    return true;
+  }
   template <class Visit>
   bool visit_chunk(const ChunkKey& key, const Chunk& chunk, std::size_t first, Visit& visit) const;
 
   std::map<ChunkKey, std::unique_ptr<Chunk>> chunks_;
+  mutable std::map<TaskId, Slot> left_over_;  // of pages that were given up; mutable as the pages' slots are
+  std::optional<std::pair<ChunkKey, std::size_t>> newest_page_;
   mutable ChunkKey last_key_;  // the chunk that was looked at last: nearly always the next one too
   mutable Chunk* last_chunk_ = nullptr;
   std::size_t size_ = 0;
@@ -183,10 +195,20 @@ template <class Visit>
 void TaskTable::visit_after(const TaskId& after, Visit visit) const {
   const TaskId first{after.shard, after.epoch, after.sequence + 1};
   const Place place = place_of(first);
+  auto left_over = left_over_.upper_bound(after);
+  bool goes_on = true;
+  auto in_order = [&](TaskRecord record) {
+    goes_on = visit_left_over(left_over, record.id, visit) && visit(std::move(record));
+    return goes_on;
+  };
   for (auto at = chunks_.lower_bound(place.chunk); at != chunks_.end(); ++at) {
     const std::size_t from = at->first == place.chunk ? place.page * kPageTasks + place.slot : 0;
-    if (!visit_chunk(at->first, *at->second, from, visit)) return;
+    if (!visit_chunk(at->first, *at->second, from, in_order)) return;
   }
+  visit_left_over(left_over,
+                  {std::numeric_limits<ShardId>::max(), std::numeric_limits<Epoch>::max(),
+                   std::numeric_limits<std::uint64_t>::max()},
+                  visit);
 }
 
 }  // namespace skep::queue

@@ -6,6 +6,7 @@
 #include <gtest/gtest.h>
 #include <malloc.h>
 
+#include <ctime>
 #include <map>
 
 #include "task/testing/arbitrary_record.h"
@@ -89,6 +90,24 @@ TEST(TaskTable, AQueuedTaskTakes64Bytes) {
   EXPECT_GE(bytes, 60) << "the allocator's count is what is measured";
 }
 
+// Dead tasks are kept for a month, while thousands of others came and went between them.
+TEST(TaskTable, ATaskWhoseNeighboursAreGoneTakesNoMoreThanAnOrdinaryRecord) {
+  constexpr std::size_t kTasks = 640'000;
+  constexpr std::size_t kKeptOneIn = 64;
+  TaskTable table;
+  TaskRecord record;
+  record.enqueued_at = record.queued_at = Instant(seconds(1));
+  const auto before = mallinfo2().uordblks;
+  for (std::size_t i = 0; i < kTasks; ++i) {
+    record.id = {0, 1, 1 + i};
+    table.set(record);
+  }
+  for (std::size_t i = 0; i < kTasks; ++i) {
+    if (i % kKeptOneIn != 0) table.erase({0, 1, 1 + i});
+  }
+  EXPECT_LT((mallinfo2().uordblks - before) / table.size(), sizeof(TaskRecord)) << "bytes a task";
+}
+
 TEST(SpecPool, KeepsOneOfEachKindWhateverTheIterations) {
   SpecPool pool;
   TaskSpec spec;
@@ -99,6 +118,33 @@ TEST(SpecPool, KeepsOneOfEachKindWhateverTheIterations) {
   spec.priority = 9;
   EXPECT_NE(pool.share(spec), first);
   EXPECT_EQ(pool.size(), 2u);
+}
+
+// Of specs that differ in what `set` changes, in seconds of processor time for each.
+template <class Set>
+double seconds_each(std::size_t count, Set set) {
+  SpecPool pool;
+  std::vector<std::shared_ptr<const TaskSpec>> kept;
+  const std::clock_t begin = std::clock();
+  for (std::size_t i = 0; i < count; ++i) {
+    TaskSpec spec;
+    set(spec, static_cast<std::int64_t>(i));
+    kept.push_back(pool.share(spec));
+  }
+  return static_cast<double>(std::clock() - begin) / CLOCKS_PER_SEC / static_cast<double>(count);
+}
+
+// A client may give every task a delay, a deadline or a time-out of its own.
+TEST(SpecPool, FindsASpecWithoutLookingAtTheOthersWhateverTheyDifferIn) {
+  constexpr std::size_t kSpecs = 8'000;
+  const double by_key =
+      seconds_each(kSpecs, [](TaskSpec& spec, std::int64_t i) { spec.idempotency_key = std::to_string(i); });
+  const auto check = [&](const char* what, auto set) {
+    EXPECT_LT(seconds_each(kSpecs, set), 20 * by_key) << what << "; by key " << by_key;
+  };
+  check("delay", [](TaskSpec& spec, std::int64_t i) { spec.delay = milliseconds(i + 1); });
+  check("start_deadline", [](TaskSpec& spec, std::int64_t i) { spec.start_deadline = milliseconds(i + 1); });
+  check("run_timeout", [](TaskSpec& spec, std::int64_t i) { spec.run_timeout = milliseconds(i + 1); });
 }
 
 TEST(SpecPool, LetsGoOfWhatNobodyUses) {

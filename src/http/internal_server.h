@@ -239,7 +239,7 @@ class Session final : public std::enable_shared_from_this<Session> {
   bool is_reading_body_ = false;
   bool is_waiting_to_write_ = false;
   bool has_waited_to_write_ = false;  // since all was sent
-  bool is_at_end_ = false;  // the peer sends no more
+  bool is_at_end_ = false;            // the peer sends no more
   bool must_linger_ = false;
   bool is_closed_ = false;
 };

@@ -21,11 +21,11 @@ Result<void> LogCollector::begin(std::uint32_t segment) {
 // Success: whether there is one.
 Result<bool> LogCollector::next_frame() {
   SKEP_TRY(const auto bytes, reader_->view(next_, kFrameHeaderBytes));
-  const auto seen = read_header(bytes, salt_, segment_, sequence_);
+  const auto seen = read_header(bytes, key_, segment_, sequence_);
   if (seen.sight != HeaderSight::kWhole) return false;
   SKEP_TRY(const auto list,
            reader_->view(next_ + kFrameHeaderBytes, std::uint64_t{seen.header.items} * kItemHeadBytes));
-  auto items = read_heads(list, seen.header, salt_);
+  auto items = read_heads(list, seen.header, key_);
   if (!items) return damage_at(path_, next_, items.error().message);
   items_ = std::move(items.value());
   // In the order in which they lie there. Each is the only one that is present of its kind and task, so that

@@ -21,8 +21,8 @@ namespace skep::store {
 
 class LogCollector {
  public:
-  LogCollector(std::string directory, std::shared_ptr<SegmentDisk> disk, std::uint32_t salt)
-      : directory_(std::move(directory)), disk_(std::move(disk)), salt_(salt) {}
+  LogCollector(std::string directory, std::shared_ptr<SegmentDisk> disk, const FrameKey& key)
+      : directory_(std::move(directory)), disk_(std::move(disk)), key_(key) {}
 
   // Puts present items of the segment into `out`, until about `budget` bytes were read or the segment is
   // through. What was put there must be written before the next call. Success: whether it is through.
@@ -35,7 +35,7 @@ class LogCollector {
 
   const std::string directory_;
   const std::shared_ptr<SegmentDisk> disk_;
-  const std::uint32_t salt_;
+  const FrameKey key_;
 
   std::uint32_t segment_ = 0;  // that is being read
   std::string path_;

@@ -47,7 +47,7 @@ struct LogEngine::Impl {
   Impl(LogEngineOptions engine_options, Logger logger)
       : options(std::move(engine_options)),
         log(std::move(logger)),
-        salt(frame_salt(options.created_at)),
+        key(frame_key(options.secret)),
         view(options.directory, options.disk) {}
 
   Result<void> open();
@@ -74,7 +74,7 @@ struct LogEngine::Impl {
 
   LogEngineOptions options;
   const Logger log;
-  const std::uint32_t salt;
+  const FrameKey key;
   LogView view;
 
   // Of who has the turn.
@@ -127,7 +127,7 @@ Result<void> LogEngine::Impl::recover(bool was_sealed) {
   ReplayOptions replaying;
   replaying.directory = options.directory;
   replaying.disk = options.disk;
-  replaying.salt = salt;
+  replaying.key = key;
   replaying.was_sealed = was_sealed;
   replaying.on_frame = [&](const FrameAt& frame) -> Result<void> {
     if (!frame.is_promised) {
@@ -167,7 +167,7 @@ Result<void> LogEngine::Impl::recover(bool was_sealed) {
 Result<void> LogEngine::Impl::open() {
   segments = std::make_unique<LogSegments>(
       SegmentsOptions{options.directory, options.disk, options.segment_bytes, options.spares_max});
-  collector = std::make_unique<LogCollector>(options.directory, options.disk, salt);
+  collector = std::make_unique<LogCollector>(options.directory, options.disk, key);
   is_stuck = false;
   earned = 0;
   choose_slack();
@@ -197,7 +197,7 @@ Result<void> LogEngine::Impl::heal() {
   if (auto opened = open(); !opened) {
     const bool is_damaged = opened.error().code == Code::kCorrupt;
     break_off(is_damaged ? Health::kCorrupt : Health::kBroken, opened.error().message);
-    return opened;
+    return as_outage(opened.error());
   }
   health = Health::kFine;
   log.info("the log is whole again", {{"directory", options.directory}});
@@ -276,7 +276,7 @@ Result<void> LogEngine::Impl::append(FrameBuilder& frame, Sync sync, bool is_clo
   header.tail = segments->oldest();
   header.ordinal = ordinal;
   header.is_close = is_close;
-  header = frame.seal(header, salt);
+  header = frame.seal(header, key);
   // Up to the end of the page: else the system would have to read a page before it changes a part of it.
   const std::uint64_t end = offset + header.bytes;
   const std::uint64_t page_end =
@@ -324,9 +324,13 @@ void LogEngine::Impl::collect() {
   const bool is_through = collected && collected.value();
   if (collected && !copies.is_empty()) {
     if (auto appended = append(copies, Sync::kSoft); !appended) {
-      collector = std::make_unique<LogCollector>(options.directory, options.disk, salt);
+      collector = std::make_unique<LogCollector>(options.directory, options.disk, key);
       return;
     }
+  }
+  if (!collected && collected.error().code != Code::kCorrupt) {  // not now: it is begun again
+    collector = std::make_unique<LogCollector>(options.directory, options.disk, key);
+    return;
   }
   const auto left = view.with([&](LogIndex& index) { return index.live().of(segment); });
   if (collected && (!is_through || left == 0)) return;

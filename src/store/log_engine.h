@@ -27,8 +27,8 @@ namespace skep::store {
 struct LogEngineOptions {
   std::string directory;
   ShardId shard_count = 1;
-  std::string created_at;  // as skep.store says it: what checksums begin with
-  bool is_new = false;     // make the first segment
+  std::uint64_t secret = 0;  // of skep.store
+  bool is_new = false;       // make the first segment
   std::uint64_t segment_bytes = 0;
   std::size_t spares_max = 0;
   std::uint64_t slack_bytes = 0;  // the store may be half as large again as what is in it, and so much more

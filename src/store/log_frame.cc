@@ -8,12 +8,12 @@
 
 #include "base/check.h"
 #include "base/hash.h"
+#include "task/bytes.h"
 #include "task/record.h"
 
 namespace skep::store {
 namespace {
 
-constexpr std::uint32_t kMagic = 0x67'6f'6c'53;  // "Slog"
 constexpr std::uint32_t kCloseFlag = 1;
 // Copying so much costs less than handing another piece to the system.
 constexpr std::size_t kBlobBytesToShare = 4'096;
@@ -39,8 +39,8 @@ void put(char* at, T value) {
   std::memcpy(at, &value, sizeof value);
 }
 
-std::uint32_t header_checksum(const char* bytes, std::uint32_t salt) {
-  return crc32c(std::string_view(bytes + 8, kFrameHeaderBytes - 8), salt);
+std::uint32_t header_checksum(const char* bytes, const FrameKey& key) {
+  return crc32c(std::string_view(bytes + 8, kFrameHeaderBytes - 8), key.salt);
 }
 
 bool carries_something(ItemKind kind) {
@@ -101,17 +101,19 @@ bool is_known(const ItemHead& head) {
 
 }  // namespace
 
-std::uint32_t frame_salt(std::string_view created_at) {
-  return crc32c(created_at);
+FrameKey frame_key(std::uint64_t secret) {
+  std::string bytes;
+  append_fixed(bytes, secret, 8);
+  return {static_cast<std::uint32_t>(secret), static_cast<std::uint32_t>(secret >> 32), crc32c(bytes)};
 }
 
-SeenHeader read_header(std::string_view bytes, std::uint32_t salt, std::uint32_t segment,
+SeenHeader read_header(std::string_view bytes, const FrameKey& key, std::uint32_t segment,
                        std::optional<std::uint64_t> sequence) {
   SeenHeader seen;
   FrameHeader& header = seen.header;
   if (bytes.size() < kFrameHeaderBytes) return seen;
   const char* at = bytes.data();
-  header.segment = load<std::uint32_t>(at + 8);
+  header.segment = load<std::uint32_t>(at + 8) ^ key.mask;
   header.items = load<std::uint32_t>(at + 12);
   header.sequence = load<std::uint64_t>(at + 16);
   header.voucher = load<std::uint64_t>(at + 24);
@@ -121,10 +123,10 @@ SeenHeader read_header(std::string_view bytes, std::uint32_t salt, std::uint32_t
   header.is_close = (flags & kCloseFlag) != 0;
   header.bytes = load<std::uint32_t>(at + 40);
   header.heads_checksum = load<std::uint32_t>(at + 44);
-  const bool has_magic = load<std::uint32_t>(at) == kMagic;
+  const bool has_magic = load<std::uint32_t>(at) == key.magic;
   const bool is_of_segment = header.segment == segment;
   const bool is_next = !sequence || header.sequence == *sequence;
-  const bool is_whole = has_magic && load<std::uint32_t>(at + 4) == header_checksum(at, salt) &&
+  const bool is_whole = has_magic && load<std::uint32_t>(at + 4) == header_checksum(at, key) &&
                         header.bytes >= kFrameHeaderBytes + std::uint64_t{header.items} * kItemHeadBytes;
   if (is_whole && is_of_segment && is_next) {
     seen.sight = HeaderSight::kWhole;
@@ -135,15 +137,15 @@ SeenHeader read_header(std::string_view bytes, std::uint32_t salt, std::uint32_t
   return seen;
 }
 
-bool may_be_header(std::string_view bytes) {
-  return bytes.size() >= kFrameHeaderBytes && load<std::uint32_t>(bytes.data()) == kMagic;
+bool may_be_header(std::string_view bytes, const FrameKey& key) {
+  return bytes.size() >= kFrameHeaderBytes && load<std::uint32_t>(bytes.data()) == key.magic;
 }
 
-std::string encode_header(const FrameHeader& header, std::uint32_t salt) {
+std::string encode_header(const FrameHeader& header, const FrameKey& key) {
   std::string bytes(kFrameHeaderBytes, '\0');
   char* at = bytes.data();
-  put<std::uint32_t>(at, kMagic);
-  put<std::uint32_t>(at + 8, header.segment);
+  put<std::uint32_t>(at, key.magic);
+  put<std::uint32_t>(at + 8, header.segment ^ key.mask);
   put<std::uint32_t>(at + 12, header.items);
   put<std::uint64_t>(at + 16, header.sequence);
   put<std::uint64_t>(at + 24, header.voucher);
@@ -151,16 +153,16 @@ std::string encode_header(const FrameHeader& header, std::uint32_t salt) {
   put<std::uint32_t>(at + 36, header.ordinal << 1 | (header.is_close ? kCloseFlag : 0));
   put<std::uint32_t>(at + 40, header.bytes);
   put<std::uint32_t>(at + 44, header.heads_checksum);
-  put<std::uint32_t>(at + 4, header_checksum(at, salt));
+  put<std::uint32_t>(at + 4, header_checksum(at, key));
   return bytes;
 }
 
 Result<std::vector<FrameItem>> read_heads(std::string_view bytes, const FrameHeader& header,
-                                          std::uint32_t salt) {
+                                          const FrameKey& key) {
   if (bytes.size() != std::uint64_t{header.items} * kItemHeadBytes) {
     return fail(Code::kCorrupt, "the list of what is in the frame is cut off");
   }
-  if (crc32c(bytes, salt) != header.heads_checksum) {
+  if (crc32c(bytes, key.salt) != header.heads_checksum) {
     return fail(Code::kCorrupt, "the checksum of the list of what is in the frame does not match");
   }
   std::vector<FrameItem> items(header.items);
@@ -280,7 +282,7 @@ std::string_view FrameBuilder::stored_queue(std::size_t index) const {
   return std::string_view(records_).substr(queues_[index].first, queues_[index].second);
 }
 
-FrameHeader FrameBuilder::seal(FrameHeader header, std::uint32_t salt) {
+FrameHeader FrameBuilder::seal(FrameHeader header, const FrameKey& key) {
   header.items = static_cast<std::uint32_t>(items_.size());
   header.bytes = static_cast<std::uint32_t>(bytes());
   place_items(items_);
@@ -290,8 +292,8 @@ FrameHeader FrameBuilder::seal(FrameHeader header, std::uint32_t salt) {
     write_head(item.head, head);
     head += kItemHeadBytes;
   }
-  header.heads_checksum = crc32c(std::string_view(front_).substr(kFrameHeaderBytes), salt);
-  front_.replace(0, kFrameHeaderBytes, encode_header(header, salt));
+  header.heads_checksum = crc32c(std::string_view(front_).substr(kFrameHeaderBytes), key.salt);
+  front_.replace(0, kFrameHeaderBytes, encode_header(header, key));
   return header;
 }
 

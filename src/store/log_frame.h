@@ -3,8 +3,8 @@
 // blobs.
 //
 // docs/store_format.md describes it byte by byte. A header never lies across two sectors, so a power loss
-// leaves it whole or not at all; what comes after it may be torn. Every checksum begins with the store's
-// salt, so that bytes that a client sent never pass for a frame.
+// leaves it whole or not at all; what comes after it may be torn. A key that is the store's own goes into
+// each, so that bytes that a client sent never pass for a frame.
 //
 // Threads:   value; one executor at a time.
 // Ownership: a builder shares the blobs that were put into it, and borrows nothing.
@@ -78,8 +78,13 @@ struct FrameItem {
   std::uint64_t at = 0;
 };
 
-// What every checksum of a store begins with.
-std::uint32_t frame_salt(std::string_view created_at);
+// What tells the headers of a store from bytes that a client sent. From the secret of skep.store.
+struct FrameKey {
+  std::uint32_t magic = 0;  // what a header begins with
+  std::uint32_t mask = 0;   // over the segment's number
+  std::uint32_t salt = 0;   // what every checksum begins with
+};
+FrameKey frame_key(std::uint64_t secret);
 
 // What the bytes at a place where a frame may begin are.
 enum class HeaderSight : std::uint8_t {
@@ -92,17 +97,17 @@ struct SeenHeader {
   FrameHeader header;  // if whole
 };
 // `bytes` are those of a header. `segment` and, if it is known, `sequence` are what is expected.
-SeenHeader read_header(std::string_view bytes, std::uint32_t salt, std::uint32_t segment,
+SeenHeader read_header(std::string_view bytes, const FrameKey& key, std::uint32_t segment,
                        std::optional<std::uint64_t> sequence);
 
 // Whether it is worth the look: begins as a header does.
-bool may_be_header(std::string_view bytes);
+bool may_be_header(std::string_view bytes, const FrameKey& key);
 
-std::string encode_header(const FrameHeader& header, std::uint32_t salt);
+std::string encode_header(const FrameHeader& header, const FrameKey& key);
 
 // Those of a frame. kCorrupt: the checksum does not match, or they and the header do not agree.
 Result<std::vector<FrameItem>> read_heads(std::string_view bytes, const FrameHeader& header,
-                                          std::uint32_t salt);
+                                          const FrameKey& key);
 // Whether what the item carries is what was written. kCorrupt says what it is of.
 Result<void> check_item(const ItemHead& head, std::string_view stored);
 // "body of task ID"
@@ -128,7 +133,7 @@ class FrameBuilder {
 
   // Completes the header's items, bytes and checksum; then pieces() are the frame's bytes. `fill`: zeros
   // after it.
-  FrameHeader seal(FrameHeader header, std::uint32_t salt);
+  FrameHeader seal(FrameHeader header, const FrameKey& key);
   std::vector<iovec> pieces(std::uint64_t fill) const;
 
  private:

@@ -11,7 +11,7 @@
 namespace skep::store {
 namespace {
 
-constexpr std::uint32_t kSalt = 77;
+const FrameKey kKey = frame_key(0x0123456789abcdef);
 
 std::string bytes_of(const FrameBuilder& frame, std::uint64_t fill = 0) {
   std::string bytes;
@@ -58,12 +58,12 @@ FrameHeader header_of(std::uint64_t sequence) {
 
 TEST(LogFrame, WhatIsBuiltIsReadBack) {
   FrameBuilder frame = full_frame();
-  const FrameHeader sealed = frame.seal(header_of(40), kSalt);
+  const FrameHeader sealed = frame.seal(header_of(40), kKey);
   const std::string bytes = bytes_of(frame, 100);
   ASSERT_EQ(bytes.size(), sealed.bytes + 100u);
   EXPECT_EQ(frame.bytes(), sealed.bytes);
   EXPECT_EQ(sealed.bytes % 8, 0u);
-  const auto seen = read_header(std::string_view(bytes).substr(0, kFrameHeaderBytes), kSalt, 5, 40);
+  const auto seen = read_header(std::string_view(bytes).substr(0, kFrameHeaderBytes), kKey, 5, 40);
   ASSERT_EQ(seen.sight, HeaderSight::kWhole);
   EXPECT_EQ(seen.header.voucher, 39u);
   EXPECT_EQ(seen.header.tail, 4u);
@@ -71,7 +71,7 @@ TEST(LogFrame, WhatIsBuiltIsReadBack) {
   EXPECT_FALSE(seen.header.is_close);
   const auto heads =
       read_heads(std::string_view(bytes).substr(kFrameHeaderBytes, seen.header.items * kItemHeadBytes),
-                 seen.header, kSalt);
+                 seen.header, kKey);
   ASSERT_TRUE(heads) << heads.error().message;
   ASSERT_EQ(heads.value().size(), frame.items().size());
   for (std::size_t i = 0; i < heads.value().size(); ++i) {
@@ -91,19 +91,19 @@ TEST(LogFrame, WhatIsBuiltIsReadBack) {
 TEST(LogFrame, AHeaderIsToldFromNoneAndFromADamagedOne) {
   FrameBuilder frame;
   frame.put_epoch(0, 1);
-  (void)frame.seal(header_of(40), kSalt);
+  (void)frame.seal(header_of(40), kKey);
   const std::string bytes = bytes_of(frame).substr(0, kFrameHeaderBytes);
-  EXPECT_EQ(read_header(bytes, kSalt, 5, std::nullopt).sight, HeaderSight::kWhole);
+  EXPECT_EQ(read_header(bytes, kKey, 5, std::nullopt).sight, HeaderSight::kWhole);
   // Of what a recycled file held before, of another store, or nothing.
-  EXPECT_EQ(read_header(bytes, kSalt, 6, 50).sight, HeaderSight::kNone);
-  EXPECT_EQ(read_header(bytes, kSalt, 5, 50).sight, HeaderSight::kNone);
-  EXPECT_EQ(read_header(std::string(kFrameHeaderBytes, '\0'), kSalt, 5, 40).sight, HeaderSight::kNone);
-  EXPECT_EQ(read_header("short", kSalt, 5, 40).sight, HeaderSight::kNone);
-  EXPECT_NE(read_header(bytes, kSalt + 1, 5, 40).sight, HeaderSight::kWhole);
+  EXPECT_EQ(read_header(bytes, kKey, 6, 50).sight, HeaderSight::kNone);
+  EXPECT_EQ(read_header(bytes, kKey, 5, 50).sight, HeaderSight::kNone);
+  EXPECT_EQ(read_header(std::string(kFrameHeaderBytes, '\0'), kKey, 5, 40).sight, HeaderSight::kNone);
+  EXPECT_EQ(read_header("short", kKey, 5, 40).sight, HeaderSight::kNone);
+  EXPECT_NE(read_header(bytes, frame_key(77), 5, 40).sight, HeaderSight::kWhole);
   for (std::size_t i = 0; i < bytes.size(); ++i) {
     std::string changed = bytes;
     changed[i] = static_cast<char>(changed[i] ^ 4);
-    EXPECT_EQ(read_header(changed, kSalt, 5, 40).sight, HeaderSight::kDamaged) << i;
+    EXPECT_EQ(read_header(changed, kKey, 5, 40).sight, HeaderSight::kDamaged) << i;
   }
 }
 
@@ -111,7 +111,7 @@ TEST(LogFrame, AChangedByteOfTheRestIsNoticed) {
   FrameBuilder frame;
   frame.put_task(task(1));
   frame.put_blob(BlobKind::kBody, task(1).id, blob(5'000));
-  const FrameHeader sealed = frame.seal(header_of(40), kSalt);
+  const FrameHeader sealed = frame.seal(header_of(40), kKey);
   const std::string bytes = bytes_of(frame);
   const std::size_t heads_end = kFrameHeaderBytes + sealed.items * kItemHeadBytes;
   for (std::size_t i = kFrameHeaderBytes; i < frame.items()[1].at + frame.items()[1].head.length; ++i) {
@@ -119,7 +119,7 @@ TEST(LogFrame, AChangedByteOfTheRestIsNoticed) {
     changed[i] = static_cast<char>(changed[i] ^ 1);
     const std::string_view view = changed;
     const auto heads =
-        read_heads(view.substr(kFrameHeaderBytes, heads_end - kFrameHeaderBytes), sealed, kSalt);
+        read_heads(view.substr(kFrameHeaderBytes, heads_end - kFrameHeaderBytes), sealed, kKey);
     if (i < heads_end) {
       ASSERT_FALSE(heads) << i;
       continue;
@@ -147,7 +147,7 @@ TEST(LogFrame, LargeBlobsAreNotCopied) {
   FrameBuilder frame;
   const Blob large = blob(1 << 20);
   frame.put_blob(BlobKind::kBody, task(1).id, large);
-  (void)frame.seal(header_of(1), kSalt);
+  (void)frame.seal(header_of(1), kKey);
   bool is_shared = false;
   for (const auto& piece : frame.pieces(0)) is_shared = is_shared || piece.iov_base == large->data();
   EXPECT_TRUE(is_shared);

@@ -84,7 +84,7 @@ Result<void> Replayer::damaged(Error error) {
 Result<SeenHeader> Replayer::header_at(FrameReader& reader, std::uint64_t offset, std::uint32_t segment,
                                        std::optional<std::uint64_t> sequence) const {
   SKEP_TRY(const auto bytes, reader.view(offset, kFrameHeaderBytes));
-  auto seen = read_header(bytes, options_.salt, segment, sequence);
+  auto seen = read_header(bytes, options_.key, segment, sequence);
   if (seen.sight == HeaderSight::kWhole && offset + seen.header.bytes > reader.file_bytes()) {
     seen.sight = HeaderSight::kDamaged;
   }
@@ -119,8 +119,8 @@ Result<void> Replayer::survey_from(FrameReader& reader, std::uint64_t from, std:
   for (std::uint64_t at = (from + 7) / 8 * 8; at < reader.file_bytes(); at += kSurveyBytes) {
     SKEP_TRY(const auto bytes, reader.view(at, kSurveyBytes + kFrameHeaderBytes));
     for (std::size_t i = 0; i < kSurveyBytes && i + kFrameHeaderBytes <= bytes.size(); i += 8) {
-      if (!may_be_header(bytes.substr(i))) continue;
-      const auto seen = read_header(bytes.substr(i, kFrameHeaderBytes), options_.salt, segment, std::nullopt);
+      if (!may_be_header(bytes.substr(i), options_.key)) continue;
+      const auto seen = read_header(bytes.substr(i, kFrameHeaderBytes), options_.key, segment, std::nullopt);
       if (seen.sight == HeaderSight::kWhole) survey.take(seen.header, at + i);
     }
   }
@@ -132,7 +132,7 @@ Result<bool> Replayer::is_sound(const SegmentName& name, FrameReader& reader, st
                                 const FrameHeader& header) const {
   SKEP_TRY(const auto bytes,
            reader.view(offset + kFrameHeaderBytes, std::uint64_t{header.items} * kItemHeadBytes));
-  const auto items = read_heads(bytes, header, options_.salt);
+  const auto items = read_heads(bytes, header, options_.key);
   if (!items) return false;
   const auto checked = check_items({header.segment, name.path, offset, header, items.value(), false, reader});
   if (!checked && checked.error().code != Code::kCorrupt) return checked.error();
@@ -259,7 +259,7 @@ Result<bool> Replayer::replay_frame(const SegmentName& name, FrameReader& reader
   if (seen.sight == HeaderSight::kNone) return false;
   SKEP_TRY(const auto bytes,
            reader.view(offset + kFrameHeaderBytes, std::uint64_t{seen.header.items} * kItemHeadBytes));
-  const auto items = read_heads(bytes, seen.header, options_.salt);
+  const auto items = read_heads(bytes, seen.header, options_.key);
   if (!items && is_promised) return damage_at(name.path, offset, items.error().message);
   if (!items) return false;
   const FrameAt frame{name.number, name.path, offset, seen.header, items.value(), is_promised, reader};

@@ -66,7 +66,7 @@ struct FrameAt {
 struct ReplayOptions {
   std::string directory;
   std::shared_ptr<SegmentDisk> disk;
-  std::uint32_t salt = 0;
+  FrameKey key;
   bool was_sealed = false;  // closed cleanly: it ends with a frame that says so
   UniqueFunction<Result<void>(const FrameAt&)> on_frame;
   // Null: the first damage ends the reading. Else it gets each, and what can be read around it follows.

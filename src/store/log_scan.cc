@@ -22,8 +22,7 @@ enum : unsigned { kFull = 1, kFirst = 2, kMiddle = 3, kLast = 4 };
 // The payload is a write batch: sequence (8), count (4), then operations; ours begin with the voucher.
 constexpr std::size_t kBatchHeaderBytes = 12;
 constexpr char kLogDataTag = 3;
-constexpr std::string_view kVoucherMark = "skep";
-constexpr std::size_t kVoucherBytes = 12;
+constexpr std::size_t kVoucherBytes = 16;  // the store's secret, and a sequence
 constexpr std::size_t kHeadBytes = kBatchHeaderBytes + 2 + kVoucherBytes;
 
 struct Fragment {
@@ -56,10 +55,15 @@ class LogBytes {
     return Step::kFragment;
   }
 
-  // Where the next fragment after `place` begins, or size().
-  std::uint64_t next_after(std::uint64_t place) const {
+  // Where the next fragment after `place` begins for which `is_ours`, or size().
+  template <class IsOurs>
+  std::uint64_t next_after(std::uint64_t place, IsOurs is_ours) const {
     Fragment fragment;
-    return place < size() && find(place + 1, fragment) ? fragment.begin : size();
+    while (place < size() && find(place + 1, fragment)) {
+      if (is_ours(fragment)) return fragment.begin;
+      place = fragment.begin;
+    }
+    return size();
   }
   // The next fragment at or after `place`, wherever it begins.
   bool find(std::uint64_t place, Fragment& out) const {
@@ -115,25 +119,28 @@ class LogBytes {
 struct Commit {
   std::uint64_t sequence = 0;
   std::uint64_t count = 0;
-  std::uint64_t durable = 0;  // its voucher; 0 if it has none
+  bool is_ours = false;       // it has a voucher of this store
+  std::uint64_t durable = 0;  // what that says
 
   std::uint64_t next() const { return sequence + count; }
 };
 
-Commit read_commit(std::string_view head) {
+Commit read_commit(std::string_view head, std::optional<std::uint64_t> secret) {
   Commit commit;
   if (head.size() < kBatchHeaderBytes) return commit;
   commit.sequence = read_fixed(head.substr(0, 8));
   commit.count = read_fixed(head.substr(8, 4));
-  const bool has_voucher = head.size() == kHeadBytes && head[12] == kLogDataTag &&
-                           head[13] == kVoucherBytes && head.substr(14, kVoucherMark.size()) == kVoucherMark;
-  if (has_voucher) commit.durable = read_fixed(head.substr(14 + kVoucherMark.size()));
+  if (head.size() != kHeadBytes || head[12] != kLogDataTag || head[13] != kVoucherBytes) return commit;
+  commit.is_ours = !secret || read_fixed(head.substr(14, 8)) == *secret;
+  if (commit.is_ours) commit.durable = read_fixed(head.substr(22, 8));
   return commit;
 }
 
 // Puts fragments together, as far as their first bytes.
 class Assembler {
  public:
+  explicit Assembler(std::optional<std::uint64_t> secret) : secret_(secret) {}
+
   enum class Verdict { kOpen, kCommit, kOutOfOrder };
 
   Verdict add(const Fragment& fragment) {
@@ -150,9 +157,10 @@ class Assembler {
   void reset() { is_open_ = false; }
   bool is_open() const { return is_open_; }
   std::uint64_t begin() const { return begin_; }
-  Commit commit() const { return read_commit(head_); }
+  Commit commit() const { return read_commit(head_, secret_); }
 
  private:
+  const std::optional<std::uint64_t> secret_;
   bool is_open_ = false;
   std::uint64_t begin_ = 0;
   std::string head_;
@@ -166,7 +174,8 @@ struct Break {
 
 class Scan {
  public:
-  explicit Scan(const std::vector<LogFile>& logs) : logs_(logs) {}
+  Scan(const std::vector<LogFile>& logs, std::optional<std::uint64_t> secret)
+      : logs_(logs), secret_(secret) {}
 
   Result<std::vector<LogCut>> run() {
     for (std::size_t i = 0; i < logs_.size(); ++i) {
@@ -190,7 +199,7 @@ class Scan {
   // Reads commits as long as they are whole.
   std::optional<Break> read_log(std::size_t i) {
     const LogBytes log(logs_[i].bytes);
-    Assembler assembler;
+    Assembler assembler(secret_);
     Fragment fragment;
     std::uint64_t place = 0;
     std::uint64_t keep = 0;
@@ -210,12 +219,20 @@ class Scan {
     }
   }
 
+  // Whether the log's writer put it there, and no client: blocks begin with nothing else, and a commit
+  // carries the secret. One whose first bytes stand in two blocks is told by the second.
+  bool is_ours(const Fragment& fragment) const {
+    if (fragment.begin % kBlockBytes == 0) return true;
+    return (fragment.type == kFull || fragment.type == kFirst) &&
+           read_commit(fragment.payload.substr(0, kHeadBytes), secret_).is_ours;
+  }
+
   // Calls `visit` with every commit whose beginning can be read after the break. It says whether to go on.
   template <class Visit>
   void visit_later(std::size_t i, std::uint64_t place, Visit visit) const {
     for (std::size_t later = i; later < logs_.size(); ++later, place = 0) {
       const LogBytes log(logs_[later].bytes);
-      Assembler assembler;
+      Assembler assembler(secret_);
       Fragment fragment;
       while (log.find(place, fragment)) {
         place = fragment.end;
@@ -224,7 +241,7 @@ class Scan {
           if (assembler.add(fragment) == Assembler::Verdict::kOutOfOrder) continue;
         }
         if (assembler.is_open()) continue;
-        if (!visit(later, assembler.commit())) return;
+        if (const Commit commit = assembler.commit(); commit.is_ours && !visit(later, commit)) return;
       }
     }
   }
@@ -232,7 +249,8 @@ class Scan {
   // Success: whether the history ends at the break; if not, the next log goes on with it.
   Result<bool> judge(std::size_t i, const Break& broken) const {
     const LogBytes log(logs_[i].bytes);
-    const std::uint64_t next = log.next_after(broken.place);
+    const std::uint64_t next =
+        log.next_after(broken.place, [this](const Fragment& fragment) { return is_ours(fragment); });
     const bool is_followed = next < log.size();
     const bool is_torn = broken.place == log.size() || log.looks_torn(broken.place, next);
     bool is_first = true;
@@ -258,14 +276,15 @@ class Scan {
   }
 
   const std::vector<LogFile>& logs_;
+  const std::optional<std::uint64_t> secret_;
   std::uint64_t next_sequence_ = 0;  // 0: no commit was read yet
   std::vector<LogCut> cuts_;
 };
 
 }  // namespace
 
-Result<std::vector<LogCut>> scan_logs(const std::vector<LogFile>& logs) {
-  return Scan(logs).run();
+Result<std::vector<LogCut>> scan_logs(const std::vector<LogFile>& logs, std::optional<std::uint64_t> secret) {
+  return Scan(logs, secret).run();
 }
 
 Result<void> scan_manifest(const LogFile& manifest) {
@@ -276,13 +295,14 @@ Result<void> scan_manifest(const LogFile& manifest) {
     if (step == Step::kEnd) return ok();
     if (step == Step::kFragment) continue;
     const std::uint64_t broken = fragment.begin;
-    if (log.looks_torn(broken, log.next_after(broken))) return ok();
+    if (log.looks_torn(broken, log.next_after(broken, [](const Fragment&) { return true; }))) return ok();
     return fail(Code::kCorrupt, manifest.name + " is damaged at byte " + std::to_string(broken));
   }
 }
 
-std::string encode_voucher(std::uint64_t durable_sequence) {
-  std::string voucher(kVoucherMark);
+std::string encode_voucher(std::uint64_t secret, std::uint64_t durable_sequence) {
+  std::string voucher;
+  append_fixed(voucher, secret, 8);
   append_fixed(voucher, durable_sequence, 8);
   return voucher;
 }

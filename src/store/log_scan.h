@@ -13,6 +13,7 @@
 #pragma once
 
 #include <cstdint>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -33,13 +34,15 @@ struct LogCut {
   std::uint64_t torn_bytes = 0;
 };
 
-// The logs in the order they were written in. Success: what to cut; mostly nothing.
-Result<std::vector<LogCut>> scan_logs(const std::vector<LogFile>& logs);
+// The logs in the order they were written in, of the store with that secret: what does not carry it is no
+// commit, but bytes that a client sent. Without it (skep.store is lost) every voucher is believed. Success:
+// what to cut; mostly nothing.
+Result<std::vector<LogCut>> scan_logs(const std::vector<LogFile>& logs, std::optional<std::uint64_t> secret);
 
 // RocksDB's list of files has the same format; it may have a torn end too, which RocksDB itself ignores.
 Result<void> scan_manifest(const LogFile& manifest);
 
 // The voucher as it stands in a commit.
-std::string encode_voucher(std::uint64_t durable_sequence);
+std::string encode_voucher(std::uint64_t secret, std::uint64_t durable_sequence);
 
 }  // namespace skep::store

@@ -17,6 +17,7 @@ namespace skep::store {
 namespace {
 
 constexpr std::size_t kBlock = 32'768;
+constexpr std::uint64_t kSecret = 0x0123456789abcdef;
 
 std::string random_bytes(Random& random, std::size_t size) {
   std::string bytes(size, '\0');
@@ -27,6 +28,8 @@ std::string random_bytes(Random& random, std::size_t size) {
 // A log as RocksDB writes it.
 class LogWriter {
  public:
+  explicit LogWriter(std::uint64_t secret = kSecret) : secret_(secret) {}
+
   void append(const std::string& payload) {
     std::size_t done = 0;
     bool is_first = true;
@@ -52,7 +55,7 @@ class LogWriter {
     std::string payload;
     append_fixed(payload, sequence, 8);
     append_fixed(payload, count, 4);
-    const std::string voucher = encode_voucher(durable);
+    const std::string voucher = encode_voucher(secret_, durable);
     payload += '\x03';
     payload += static_cast<char>(voucher.size());
     append(payload + voucher + rest);
@@ -62,6 +65,7 @@ class LogWriter {
   std::size_t end_of(std::size_t commit) const { return ends_[commit]; }
 
  private:
+  const std::uint64_t secret_;
   std::string bytes_;
   std::vector<std::size_t> ends_;
 };
@@ -78,7 +82,7 @@ LogWriter ten_commits(std::uint64_t seed, std::size_t bytes_each, std::uint64_t 
 }
 
 void expect_corrupt(const std::vector<LogFile>& logs, const std::string& name) {
-  const auto cuts = scan_logs(logs);
+  const auto cuts = scan_logs(logs, kSecret);
   ASSERT_FALSE(cuts);
   EXPECT_EQ(cuts.error().code, Code::kCorrupt);
   EXPECT_NE(cuts.error().message.find(name + " is damaged at byte "), std::string::npos)
@@ -86,11 +90,13 @@ void expect_corrupt(const std::vector<LogFile>& logs, const std::string& name) {
 }
 
 TEST(LogScan, WholeLogsNeedNoCut) {
-  EXPECT_TRUE(scan_logs({}).value().empty());
-  EXPECT_TRUE(scan_logs({{"a", ""}}).value().empty());
+  EXPECT_TRUE(scan_logs({}, kSecret).value().empty());
+  EXPECT_TRUE(scan_logs({{"a", ""}}, kSecret).value().empty());
   const auto first = ten_commits(1, 100);
   const auto second = ten_commits(2, 9'000, 21);
-  EXPECT_TRUE(scan_logs({{"a", first.bytes()}, {"b", ""}, {"c", second.bytes()}, {"d", ""}}).value().empty());
+  EXPECT_TRUE(scan_logs({{"a", first.bytes()}, {"b", ""}, {"c", second.bytes()}, {"d", ""}}, kSecret)
+                  .value()
+                  .empty());
 }
 
 TEST(LogScan, RecordsAtTheEndOfABlockAreRead) {
@@ -101,7 +107,7 @@ TEST(LogScan, RecordsAtTheEndOfABlockAreRead) {
     log.commit(1, 1, 0, random_bytes(random, kBlock - 7 - 26 - rest));
     log.commit(2, 1, 1, random_bytes(random, 50));
     log.commit(3, 1, 2, random_bytes(random, 50));
-    EXPECT_TRUE(scan_logs({{"a", log.bytes()}}).value().empty()) << rest;
+    EXPECT_TRUE(scan_logs({{"a", log.bytes()}}, kSecret).value().empty()) << rest;
   }
 }
 
@@ -110,7 +116,7 @@ TEST(LogScan, EveryTruncationOfTheEndIsCutToTheLastWholeCommit) {
     const auto log = ten_commits(3, bytes_each);
     const std::size_t step = bytes_each > 1'000 ? 97 : 1;
     for (std::size_t size = log.end_of(8) + 1; size < log.bytes().size(); size += step) {
-      const auto cuts = scan_logs({{"a", log.bytes().substr(0, size)}});
+      const auto cuts = scan_logs({{"a", log.bytes().substr(0, size)}}, kSecret);
       ASSERT_TRUE(cuts) << cuts.error().message;
       ASSERT_EQ(cuts.value().size(), 1u) << size;
       EXPECT_EQ(cuts.value()[0].keep_bytes, log.end_of(8));
@@ -154,7 +160,7 @@ TEST(LogScan, APageThatWasNeverWrittenEndsTheLogIfNobodyVouchesForIt) {
   for (std::uint64_t i = 0; i < 5; ++i) log.commit(2 + i, 1, 1, random_bytes(random, 5'000));
   std::string bytes = log.bytes();
   std::fill(bytes.begin() + 8'192, bytes.begin() + 12'288, '\0');  // within the third commit, sequence 3
-  const auto cuts = scan_logs({{"a", bytes}, {"b", ten_commits(8, 40, 7).bytes().substr(0, 10)}});
+  const auto cuts = scan_logs({{"a", bytes}, {"b", ten_commits(8, 40, 7).bytes().substr(0, 10)}}, kSecret);
   ASSERT_TRUE(cuts) << cuts.error().message;
   ASSERT_EQ(cuts.value().size(), 2u);
   EXPECT_EQ(cuts.value()[0].keep_bytes, log.end_of(1));
@@ -177,7 +183,7 @@ TEST(LogScan, APageThatWasVouchedForIsDamage) {
 TEST(LogScan, ZerosAfterTheEndAreCutOff) {
   const auto log = ten_commits(10, 40);
   for (const std::size_t zeros : {1u, 6u, 7u, 100u, 5'000u, 70'000u}) {
-    const auto cuts = scan_logs({{"a", log.bytes() + std::string(zeros, '\0')}});
+    const auto cuts = scan_logs({{"a", log.bytes() + std::string(zeros, '\0')}}, kSecret);
     ASSERT_TRUE(cuts) << zeros << ": " << cuts.error().message;
     ASSERT_EQ(cuts.value().size(), 1u);
     EXPECT_EQ(cuts.value()[0].keep_bytes, log.bytes().size());
@@ -190,7 +196,7 @@ TEST(LogScan, AnAppendThatFailedIsCutAndTheNextLogGoesOn) {
   Random random(12);
   const auto second = ten_commits(13, 400, 21);
   const std::string with_part = first.bytes() + first.bytes().substr(0, 150);
-  const auto cuts = scan_logs({{"a", with_part}, {"b", second.bytes()}});
+  const auto cuts = scan_logs({{"a", with_part}, {"b", second.bytes()}}, kSecret);
   ASSERT_TRUE(cuts) << cuts.error().message;
   ASSERT_EQ(cuts.value().size(), 1u);
   EXPECT_EQ(cuts.value()[0].name, "a");
@@ -202,8 +208,22 @@ TEST(LogScan, AnyBytesNeverCrash) {
   for (int round = 0; round < 300; ++round) {
     std::string bytes = ten_commits(15, 40).bytes();
     for (int i = 0; i < 20; ++i) bytes[random.below(bytes.size())] = static_cast<char>(random.next());
-    (void)scan_logs({{"a", bytes.substr(0, random.below(bytes.size()))}, {"b", bytes}});
+    (void)scan_logs({{"a", bytes.substr(0, random.below(bytes.size()))}, {"b", bytes}}, kSecret);
     (void)scan_manifest({"m", random_bytes(random, random.below(2'000))});
+  }
+}
+
+// A client may send what it likes: its body must not pass for a commit that vouches for what was torn.
+TEST(LogScan, ATornBodyThatLooksLikeCommitsVouchesForNothing) {
+  LogWriter fake(kSecret + 1);
+  fake.commit(1'000'000, 1, 999'999, "");
+  std::string body;
+  while (body.size() < 5'000) body += fake.bytes();
+  auto log = ten_commits(9, 100);
+  log.commit(21, 1, 20, body);
+  for (std::size_t size = log.end_of(9); size < log.end_of(10); size += 97) {
+    const auto cuts = scan_logs({{"a", log.bytes().substr(0, size)}}, kSecret);
+    ASSERT_TRUE(cuts) << size << " of " << log.end_of(10) << " bytes: " << cuts.error().message;
   }
 }
 

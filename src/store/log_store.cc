@@ -73,7 +73,7 @@ Result<void> LogStore::open(const LogOptions& options, const StoreFile& file, Lo
   LogEngineOptions engine;
   engine.directory = options.directory;
   engine.shard_count = shard_count_;
-  engine.created_at = file.created_at;
+  engine.secret = file.secret;
   engine.is_new = !file.is_ready;
   engine.segment_bytes = options.segment_bytes;
   engine.spares_max = options.spares_max;
@@ -147,7 +147,8 @@ Result<std::unique_ptr<Store>> open_log(const LogOptions& options, Logger log) {
                  false,
                  SKEP_VERSION,
                  format_instant(SystemClock().now()),
-                 std::string(kLogEngine)};
+                 std::string(kLogEngine),
+                 draw_secret()};
   SKEP_TRY(write_store_file(options.directory, file));
   auto store = std::make_unique<LogStore>(options.directory, options.shard_count);
   SKEP_TRY(store->open(options, file, log));

@@ -28,7 +28,7 @@ namespace skep::store {
 
 // Of a directory of this engine. Larger than any that RocksDB's may have in a program that does not know of
 // engines, so that such a program leaves it alone.
-inline constexpr std::uint32_t kLogFormat = 2;
+inline constexpr std::uint32_t kLogFormat = 3;
 
 struct LogOptions {
   std::string directory;    // made if it is missing and its parent exists

@@ -250,7 +250,7 @@ Result<void> RocksdbEngine::Impl::look_through_logs() {
     options.inspection->logs = logs.size();
     for (const auto& file : logs) options.inspection->log_bytes += file.bytes.size();
   }
-  SKEP_TRY(const auto cuts, scan_logs(logs));
+  SKEP_TRY(const auto cuts, scan_logs(logs, options.secret));
   for (const auto& cut : cuts) {
     if (options.inspection != nullptr) options.inspection->torn.push_back(cut);
     if (is_reader()) continue;
@@ -417,7 +417,7 @@ Result<void> RocksdbEngine::Impl::heal_alone() {
   if (auto opened = open(); !opened) {
     watch->worsen(opened.error().code == Code::kCorrupt ? Health::kCorrupt : Health::kBroken,
                   opened.error().message);
-    return opened;
+    return as_outage(opened.error());
   }
   log.info("the store is open again", {{"directory", options.directory}});
   if (last_sequence < before && options.on_lost_writes) options.on_lost_writes();
@@ -472,7 +472,8 @@ Result<void> RocksdbEngine::write(Sync sync, UniqueFunction<Result<void>(KvBatch
   SKEP_TRY(impl_->usable());
   KvBatch::Impl impl(impl_->handles);
   const std::string voucher =
-      encode_voucher(impl_->durable_sequence.with([](const std::uint64_t& value) { return value; }));
+      encode_voucher(impl_->options.secret.value_or(0),
+                     impl_->durable_sequence.with([](const std::uint64_t& value) { return value; }));
   impl.batch.PutLogData(voucher).PermitUncheckedError();
   KvBatch batch(impl);
   SKEP_TRY(fill(batch));

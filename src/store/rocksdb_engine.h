@@ -50,6 +50,7 @@ struct Inspection {
 struct EngineOptions {
   std::string directory;
   EngineMode mode = EngineMode::kOpen;
+  std::optional<std::uint64_t> secret;  // of skep.store; only a reader may do without
   std::size_t cache_bytes = std::size_t{64} << 20;
   std::size_t write_buffer_bytes = std::size_t{128} << 20;  // of all tables together
   std::size_t log_bytes_max = std::size_t{128} << 20;       // what a restart has to read at most

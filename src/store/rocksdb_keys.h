@@ -25,7 +25,7 @@ std::string_view table_name(Table table);
 
 // The format of the whole store: which tables there are and what their keys look like. Records and blobs
 // carry their own version (task/record.h).
-inline constexpr std::uint32_t kStoreFormat = 1;
+inline constexpr std::uint32_t kStoreFormat = 2;
 
 // 12 bytes: shard, epoch, sequence.
 std::string task_key(const TaskId& id);

@@ -17,7 +17,7 @@ class RocksdbStore final : public Store {
   RocksdbStore(std::string directory, ShardId shard_count)
       : directory_(std::move(directory)), shard_count_(shard_count), fence_(shard_count) {}
 
-  Result<void> open(const RocksdbOptions& options, EngineMode mode, Logger log);
+  Result<void> open(const RocksdbOptions& options, EngineMode mode, std::uint64_t secret, Logger log);
 
   Result<Epoch> claim(ShardId shard) override;
   ShardId shard_count() const override { return shard_count_; }
@@ -111,10 +111,12 @@ Result<void> RocksdbStore::check_meta() {
                   "number of shards");
 }
 
-Result<void> RocksdbStore::open(const RocksdbOptions& options, EngineMode mode, Logger log) {
+Result<void> RocksdbStore::open(const RocksdbOptions& options, EngineMode mode, std::uint64_t secret,
+                                Logger log) {
   EngineOptions engine;
   engine.directory = options.directory;
   engine.mode = mode;
+  engine.secret = secret;
   engine.cache_bytes = options.cache_bytes;
   engine.write_buffer_bytes = options.write_buffer_bytes;
   engine.log_bytes_max = options.log_bytes_max;
@@ -239,7 +241,7 @@ Result<std::unique_ptr<Store>> open_rocksdb(const RocksdbOptions& options, Logge
   SKEP_TRY(check_engine(options.directory, found, kRocksdbEngine));
   if (found && found->is_ready) {
     auto store = std::make_unique<RocksdbStore>(options.directory, found->shard_count);
-    SKEP_TRY(store->open(options, EngineMode::kOpen, log));
+    SKEP_TRY(store->open(options, EngineMode::kOpen, found->secret, log));
     return std::unique_ptr<Store>(std::move(store));
   }
   // skep.store comes first, so that what a crash leaves of the making is known as ours, and says so until it
@@ -247,9 +249,10 @@ Result<std::unique_ptr<Store>> open_rocksdb(const RocksdbOptions& options, Logge
   if (options.shard_count == 0) return fail(Code::kInvalid, "a store has at least one shard");
   SKEP_TRY(make_directory(options.directory));
   StoreFile file{kStoreFormat, options.shard_count, false, SKEP_VERSION, format_instant(SystemClock().now())};
+  file.secret = draw_secret();
   SKEP_TRY(write_store_file(options.directory, file));
   auto store = std::make_unique<RocksdbStore>(options.directory, options.shard_count);
-  SKEP_TRY(store->open(options, EngineMode::kCreate, log));
+  SKEP_TRY(store->open(options, EngineMode::kCreate, file.secret, log));
   file.is_ready = true;
   SKEP_TRY(write_store_file(options.directory, file));
   log.info("a new store was made", {{"directory", options.directory}, {"shards", options.shard_count}});

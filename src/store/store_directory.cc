@@ -2,12 +2,15 @@
 #include "store/store_directory.h"
 
 #include <fcntl.h>
+#include <sys/random.h>
 #include <sys/stat.h>
 #include <sys/statvfs.h>
 #include <unistd.h>
 
+#include <array>
 #include <cerrno>
 #include <charconv>
+#include <cstdio>
 #include <filesystem>
 #include <map>
 #include <sstream>
@@ -99,6 +102,17 @@ Result<std::string> read_checked_file(const std::string& path) {
   return std::string(text.substr(0, at));
 }
 
+std::string hex_of(std::uint64_t number) {
+  std::array<char, 17> digits{};
+  std::snprintf(digits.data(), digits.size(), "%016llx", static_cast<unsigned long long>(number));
+  return digits.data();
+}
+
+bool parse_hex(const std::string& text, std::uint64_t& number) {
+  const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), number, 16);
+  return error == std::errc{} && end == text.data() + text.size();
+}
+
 Result<StoreFile> parse_store_file(const std::string& path, const std::string& text) {
   StoreFile file;
   std::istringstream lines(text);
@@ -117,6 +131,7 @@ Result<StoreFile> parse_store_file(const std::string& path, const std::string& t
     if (name == "created_by") file.created_by = value;
     if (name == "created_at") file.created_at = value;
     if (name == "engine") file.engine = value;
+    if (name == "secret") is_fine = parse_hex(value, file.secret);
     if (!is_fine) return fail(Code::kCorrupt, path + " is damaged: '" + line + "' is not understood");
   }
   if (file.format == 0) return fail(Code::kCorrupt, path + " is damaged: it names no format");
@@ -221,6 +236,11 @@ Error os_error(int error, const std::string& doing) {
   return fail(code, doing + ": " + std::system_category().message(error));
 }
 
+Error as_outage(Error error) {
+  if (error.code == Code::kInvalid) error.code = Code::kUnavailable;
+  return error;
+}
+
 Result<std::optional<StoreFile>> look_at_directory(const std::string& directory) {
   struct stat status {};
   if (::stat(directory.c_str(), &status) != 0) {
@@ -262,6 +282,11 @@ Result<std::optional<StoreFile>> look_at_directory(const std::string& directory)
                                     " and this program reads up to " + std::to_string(newest) +
                                     ": a newer skep made it, use that one");
   }
+  if (file.format < newest) {
+    return fail(Code::kInvalid, "the store in " + directory + " has format " + std::to_string(file.format) +
+                                    ", of a skep from before its first release: this program reads " +
+                                    std::to_string(newest) + "; make a new store");
+  }
   if (file.shard_count == 0) return fail(Code::kCorrupt, path + " is damaged: it names no shards");
   return std::optional(std::move(file));
 }
@@ -288,7 +313,16 @@ Result<void> write_store_file(const std::string& directory, const StoreFile& fil
                       "skep store\nformat " + std::to_string(file.format) + "\nshards " +
                           std::to_string(file.shard_count) + "\nstate " +
                           (file.is_ready ? "ready" : "being_made") + "\ncreated_by " + file.created_by +
-                          "\ncreated_at " + file.created_at + "\nengine " + file.engine + "\n");
+                          "\ncreated_at " + file.created_at + "\nengine " + file.engine + "\nsecret " +
+                          hex_of(file.secret) + "\n");
+}
+
+std::uint64_t draw_secret() {
+  std::uint64_t secret = 0;
+  while (secret == 0) {
+    if (::getrandom(&secret, sizeof secret, 0) != sizeof secret) secret = 0;
+  }
+  return secret;
 }
 
 void write_pid_file(const std::string& directory) {

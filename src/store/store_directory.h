@@ -32,7 +32,13 @@ struct StoreFile {
   std::string created_by;  // version of skep
   std::string created_at;  // RFC 3339
   std::string engine = std::string(kRocksdbEngine);
+  // Drawn when the store is made. What the engine writes beside clients' bytes is told from them by it, so
+  // that nobody can send a body that passes for a commit.
+  std::uint64_t secret = 0;
 };
+
+// From the system's source of random numbers; never 0.
+std::uint64_t draw_secret();
 
 // What is there: nothing (an empty or missing directory whose parent exists), or a store. kInvalid for all
 // else: not a directory, missing parent, no permission, something else's files, a newer format. Touches
@@ -70,5 +76,8 @@ Result<void> sync_directory(const std::string& directory);
 
 // The sentence for an errno: "DOING: NO SPACE LEFT ON DEVICE", with the code that fits.
 Error os_error(int error, const std::string& doing);
+// The same error to one whose store was open already: kInvalid is kUnavailable then, for nothing that he
+// asked is wrong.
+Error as_outage(Error error);
 
 }  // namespace skep::store

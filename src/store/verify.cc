@@ -24,7 +24,7 @@ Result<VerifyReport> verify_store(const VerifyOptions& options) {
     SKEP_TRY(const auto segments, list_segments(options.directory));
     // Without it nobody knows what the log engine's checksums begin with.
     if (!segments.empty()) return report;
-    SKEP_TRY(verify_rocksdb(options, report));
+    SKEP_TRY(verify_rocksdb(options, std::nullopt, report));
     return report;
   }
   const auto& file = looked.value();
@@ -35,8 +35,8 @@ Result<VerifyReport> verify_store(const VerifyOptions& options) {
   }
   report.engine = file->engine;
   report.shards = file->shard_count;
-  SKEP_TRY(file->engine == kLogEngine ? verify_log(options, file->created_at, report)
-                                      : verify_rocksdb(options, report));
+  SKEP_TRY(file->engine == kLogEngine ? verify_log(options, file->secret, report)
+                                      : verify_rocksdb(options, file->secret, report));
   return report;
 }
 

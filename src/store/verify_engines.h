@@ -5,14 +5,17 @@
 // Errors:    as verify.h.
 #pragma once
 
+#include <optional>
 #include <string>
 
 #include "store/verify.h"
 
 namespace skep::store {
 
-Result<void> verify_rocksdb(const VerifyOptions& options, VerifyReport& report);
-// `created_at` as skep.store says it.
-Result<void> verify_log(const VerifyOptions& options, const std::string& created_at, VerifyReport& report);
+// Without `secret`, which skep.store has lost, what vouches for a commit is believed whoever wrote it.
+Result<void> verify_rocksdb(const VerifyOptions& options, std::optional<std::uint64_t> secret,
+                            VerifyReport& report);
+// `secret` as skep.store says it.
+Result<void> verify_log(const VerifyOptions& options, std::uint64_t secret, VerifyReport& report);
 
 }  // namespace skep::store

@@ -17,11 +17,11 @@ constexpr std::size_t kWindowTasks = 4'096;
 
 class LogVerifier {
  public:
-  LogVerifier(const VerifyOptions& options, const std::string& created_at, VerifyReport& report)
+  LogVerifier(const VerifyOptions& options, std::uint64_t secret, VerifyReport& report)
       : options_(options),
         report_(report),
         contents_(options, report),
-        salt_(frame_salt(created_at)),
+        key_(frame_key(secret)),
         view_(options.directory, machine_disk()) {}
 
   Result<void> run();
@@ -36,7 +36,7 @@ class LogVerifier {
   const VerifyOptions& options_;
   VerifyReport& report_;
   ContentsCheck contents_;
-  const std::uint32_t salt_;
+  const FrameKey key_;
   std::unique_ptr<LogIndex> index_;
   LogView view_;
   std::uint32_t last_segment_ = 0;  // of the frame before
@@ -81,7 +81,7 @@ Result<bool> LogVerifier::replay() {
   ReplayOptions options;
   options.directory = options_.directory;
   options.disk = machine_disk();
-  options.salt = salt_;
+  options.key = key_;
   options.was_sealed = report_.was_sealed;
   options.on_frame = [this](const FrameAt& frame) { return check_frame(frame); };
   options.on_damage = [this](const Error& error) { contents_.find(error); };
@@ -150,8 +150,8 @@ Result<void> LogVerifier::run() {
 
 }  // namespace
 
-Result<void> verify_log(const VerifyOptions& options, const std::string& created_at, VerifyReport& report) {
-  return LogVerifier(options, created_at, report).run();
+Result<void> verify_log(const VerifyOptions& options, std::uint64_t secret, VerifyReport& report) {
+  return LogVerifier(options, secret, report).run();
 }
 
 }  // namespace skep::store

@@ -46,8 +46,8 @@ std::optional<std::string> key_after(std::string key, std::size_t power) {
 
 class Verifier {
  public:
-  Verifier(const VerifyOptions& options, VerifyReport& report)
-      : options_(options), report_(report), contents_(options, report) {}
+  Verifier(const VerifyOptions& options, std::optional<std::uint64_t> secret, VerifyReport& report)
+      : options_(options), secret_(secret), report_(report), contents_(options, report) {}
 
   Result<void> run();
 
@@ -74,6 +74,7 @@ class Verifier {
   void find(const Error& error) { contents_.find(error); }
 
   const VerifyOptions& options_;
+  const std::optional<std::uint64_t> secret_;
   VerifyReport& report_;
   ContentsCheck contents_;
   std::unique_ptr<RocksdbEngine> engine_;
@@ -87,6 +88,7 @@ Result<void> Verifier::open() {
   EngineOptions engine;
   engine.directory = options_.directory;
   engine.mode = EngineMode::kReadOnly;
+  engine.secret = secret_;
   engine.inspection = &inspection;
   auto opened = RocksdbEngine::open(std::move(engine), Logger());
   for (const auto& damage : inspection.damage) find(damage);
@@ -311,8 +313,9 @@ Result<void> Verifier::run() {
 
 }  // namespace
 
-Result<void> verify_rocksdb(const VerifyOptions& options, VerifyReport& report) {
-  return Verifier(options, report).run();
+Result<void> verify_rocksdb(const VerifyOptions& options, std::optional<std::uint64_t> secret,
+                            VerifyReport& report) {
+  return Verifier(options, secret, report).run();
 }
 
 }  // namespace skep::store

@@ -5,6 +5,7 @@
 // itself.
 #include <gtest/gtest.h>
 
+#include <atomic>
 #include <filesystem>
 
 #include "driver.h"
@@ -212,6 +213,25 @@ TEST_F(LogFaults, AfterASyncThatFailedTheOutcomeIsUnknownAndTheStoreGoesOn) {
   }
 }
 
+// Not kInvalid, which says that the request is wrong: who is told that does not try again, and a worker lets
+// its result go.
+TEST_F(LogFaults, ADirectoryThatIsAwayIsAnOutageToACommit) {
+  ASSERT_TRUE(open());
+  claim();
+  ASSERT_TRUE(commit(1));
+  disk_->set_fault(Fault::kSync);
+  ASSERT_FALSE(commit(2));
+  disk_->set_fault(Fault::kNone);
+  std::filesystem::rename(path_, path_ + ".away");
+  const auto refused = commit(3);
+  ASSERT_FALSE(refused);
+  EXPECT_EQ(refused.error().code, Code::kUnavailable) << refused.error().message;
+  EXPECT_EQ(store_->claim(0).error().code, Code::kUnavailable);
+  std::filesystem::rename(path_ + ".away", path_);
+  claim();
+  ASSERT_TRUE(commit(4));
+}
+
 TEST_F(LogFaults, ASyncOfTheDirectoryThatFailsIsSurvived) {
   ASSERT_TRUE(open());
   claim();
@@ -256,6 +276,51 @@ TEST_F(LogFaults, ATaskThatStaysDoesNotKeepTheStoreFromBeingSmall) {
     EXPECT_EQ(all.blobs.at({BlobKind::kResult, task(0).id}), *blob(500, 8));
     open_anew();
   }
+}
+
+// The machine's disk, that opens nothing for reading for a while, as a process without a descriptor left.
+class ShortOfDescriptors final : public store::SegmentDisk {
+ public:
+  Result<std::shared_ptr<store::SegmentFile>> create(const std::string& path, std::uint64_t bytes) override {
+    return machine_->create(path, bytes);
+  }
+  Result<std::shared_ptr<store::SegmentFile>> open(const std::string& path, store::Access access) override {
+    if (is_short && access == store::Access::kRead)
+      return fail(Code::kUnavailable, "open " + path + ": Too many open files");
+    return machine_->open(path, access);
+  }
+  Result<void> rename(const std::string& from, const std::string& to) override {
+    return machine_->rename(from, to);
+  }
+  Result<void> remove(const std::string& path) override { return machine_->remove(path); }
+  Result<void> sync_directory(const std::string& directory) override {
+    return machine_->sync_directory(directory);
+  }
+
+  std::atomic<bool> is_short = false;
+
+ private:
+  std::shared_ptr<store::SegmentDisk> machine_ = store::machine_disk();
+};
+
+TEST_F(LogFaults, ASegmentThatCouldNotBeOpenedForAWhileIsCollectedAfterAll) {
+  const auto disk = std::make_shared<ShortOfDescriptors>();
+  store::LogOptions options;
+  options.directory = path_;
+  options.segment_bytes = kSegmentBytes;
+  options.slack_bytes = 4 * kSegmentBytes;
+  options.disk = disk;
+  store_ = store::open_log(options, Logger()).value();
+  driver_ = std::make_unique<Driver>(*store_);
+  claim();
+  ASSERT_TRUE(driver_->commit({{0, epoch_, {PutTask{task(0), blob(2'000, 7), blob(500, 8)}}}}));
+  for (std::uint64_t i = 1; i <= 4'000; ++i) {
+    disk->is_short = i > 1'000 && i < 1'100;
+    std::vector<store::Mutation> changes{PutTask{task(i), blob(300, 1), nullptr}};
+    if (i > 5) changes.push_back(EraseTask{task(i - 5).id});
+    ASSERT_TRUE(driver_->commit({{0, epoch_, std::move(changes)}}, Sync::kSoft));
+  }
+  EXPECT_LT(store_->stats().disk_bytes, 12 * kSegmentBytes);
 }
 
 TEST_F(LogFaults, ManyRestartsDoNotMakeTheStoreLarge) {

@@ -40,7 +40,7 @@ class LogVerify : public ::testing::Test {
     store::LogEngineOptions options;
     options.directory = path_;
     options.shard_count = kSoundShards;
-    options.created_at = file.value()->created_at;
+    options.secret = file.value()->secret;
     options.segment_bytes = 1 << 16;
     options.slack_bytes = 1 << 20;
     options.disk = store::machine_disk();

@@ -48,6 +48,7 @@ class StoreVerify : public ::testing::Test {
   void tamper(const std::function<void(KvBatch&)>& change) {
     store::EngineOptions options;
     options.directory = path_;
+    options.secret = store::look_at_directory(path_).value()->secret;
     auto engine = store::RocksdbEngine::open(std::move(options), Logger());
     ASSERT_TRUE(engine) << engine.error().message;
     ASSERT_TRUE(engine.value()->write(store::Sync::kDurable, [&](KvBatch& kv) -> Result<void> {

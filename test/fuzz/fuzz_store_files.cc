@@ -41,7 +41,7 @@ void scan(std::string_view input) {
   const std::size_t half = input.size() / 2;
   std::vector<LogFile> logs{{"a", std::string(input.substr(0, half))},
                             {"b", std::string(input.substr(half))}};
-  const auto cuts = scan_logs(logs);
+  const auto cuts = scan_logs(logs, std::nullopt);
   if (!cuts) {
     check(cuts.error().code == Code::kCorrupt);
   } else {
@@ -50,7 +50,7 @@ void scan(std::string_view input) {
       check(cut.keep_bytes + cut.torn_bytes == bytes.size());
       bytes.resize(cut.keep_bytes);
     }
-    const auto again = scan_logs(logs);
+    const auto again = scan_logs(logs, std::nullopt);
     check(again.has_value() && again.value().empty());
   }
   const auto manifest = scan_manifest({"m", std::string(input)});
@@ -59,14 +59,14 @@ void scan(std::string_view input) {
 
 // With the checksums that a writer would have put there, so that what lies behind them is reached.
 void read_frame(std::string_view input) {
-  (void)read_header(input, 0, 1, std::nullopt);
+  (void)read_header(input, frame_key(1), 1, std::nullopt);
   if (input.size() < kFrameHeaderBytes) return;
-  FrameHeader header = read_header(input.substr(0, kFrameHeaderBytes), 0, 1, 1).header;
+  FrameHeader header = read_header(input.substr(0, kFrameHeaderBytes), frame_key(1), 1, 1).header;
   header.items %= 64;
   const auto list = input.substr(kFrameHeaderBytes, header.items * kItemHeadBytes);
-  header.heads_checksum = crc32c(list, 0);
+  header.heads_checksum = crc32c(list, frame_key(1).salt);
   header.bytes %= 1 << 16;
-  const auto items = read_heads(list, header, 0);
+  const auto items = read_heads(list, header, frame_key(1));
   if (!items) {
     check(items.error().code == Code::kCorrupt);
     return;

@@ -2,15 +2,12 @@
 #include "store/store_directory.h"
 
 #include <fcntl.h>
-#include <sys/random.h>
 #include <sys/stat.h>
 #include <sys/statvfs.h>
 #include <unistd.h>
 
-#include <array>
 #include <cerrno>
 #include <charconv>
-#include <cstdio>
 #include <filesystem>
 #include <map>
 #include <sstream>
@@ -18,8 +15,10 @@
 #include <vector>
 
 #include "base/hash.h"
+#include "base/secret.h"
 #include "store/log_store.h"
 #include "store/rocksdb_keys.h"
+#include "task/bytes.h"
 
 namespace skep::store {
 namespace {
@@ -102,15 +101,16 @@ Result<std::string> read_checked_file(const std::string& path) {
   return std::string(text.substr(0, at));
 }
 
-std::string hex_of(std::uint64_t number) {
-  std::array<char, 17> digits{};
-  std::snprintf(digits.data(), digits.size(), "%016llx", static_cast<unsigned long long>(number));
-  return digits.data();
+std::string secret_text(std::uint64_t secret) {
+  std::string bytes;
+  append_fixed(bytes, secret, 8);
+  return hex_of(bytes);
 }
 
-bool parse_hex(const std::string& text, std::uint64_t& number) {
-  const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), number, 16);
-  return error == std::errc{} && end == text.data() + text.size();
+bool parse_secret(const std::string& text, std::uint64_t& secret) {
+  const std::string bytes = bytes_of_hex(text);
+  if (bytes.size() == 8) secret = read_fixed(bytes);
+  return bytes.size() == 8;
 }
 
 Result<StoreFile> parse_store_file(const std::string& path, const std::string& text) {
@@ -131,7 +131,7 @@ Result<StoreFile> parse_store_file(const std::string& path, const std::string& t
     if (name == "created_by") file.created_by = value;
     if (name == "created_at") file.created_at = value;
     if (name == "engine") file.engine = value;
-    if (name == "secret") is_fine = parse_hex(value, file.secret);
+    if (name == "secret") is_fine = parse_secret(value, file.secret);
     if (!is_fine) return fail(Code::kCorrupt, path + " is damaged: '" + line + "' is not understood");
   }
   if (file.format == 0) return fail(Code::kCorrupt, path + " is damaged: it names no format");
@@ -314,14 +314,12 @@ Result<void> write_store_file(const std::string& directory, const StoreFile& fil
                           std::to_string(file.shard_count) + "\nstate " +
                           (file.is_ready ? "ready" : "being_made") + "\ncreated_by " + file.created_by +
                           "\ncreated_at " + file.created_at + "\nengine " + file.engine + "\nsecret " +
-                          hex_of(file.secret) + "\n");
+                          secret_text(file.secret) + "\n");
 }
 
 std::uint64_t draw_secret() {
   std::uint64_t secret = 0;
-  while (secret == 0) {
-    if (::getrandom(&secret, sizeof secret, 0) != sizeof secret) secret = 0;
-  }
+  while (secret == 0) secret = read_fixed(random_secret(8));
   return secret;
 }
 

@@ -101,13 +101,11 @@ class World {
   double queued_estimate_ = 0;
   double queued_work_ = 0;
   double arrived_estimate_ = 0;
-  double arrived_squares_ = 0;
   double arrived_at_last_tick_ = 0;
   double arrived_work_ = 0;
   double last_tick_s_ = 0;
   double rate_ = 0;
   std::uint64_t started_ = 0;
-  std::uint64_t started_late_ = 0;
 
   double next_decision_s_ = 0;
   double next_look_s_ = 0;
@@ -224,7 +222,6 @@ void World::arrive() {
   const auto task = static_cast<std::uint32_t>(next_arrival_++);
   const double estimate = estimates_[task];
   arrived_estimate_ += estimate;
-  arrived_squares_ += estimate * estimate;
   arrived_work_ += trace_.tasks[task].service_s;
   queued_estimate_ += estimate;
   queued_work_ += trace_.tasks[task].service_s;
@@ -254,7 +251,6 @@ void World::start(std::uint32_t task, std::uint32_t index) {
     waits_.add(wait);
     if (options_.wants_series) bin_waits_.add(wait);
     ++started_;
-    if (wait > in_seconds(options_.bounds.target_wait)) ++started_late_;
   }
   if (sizing_.wants_polls()) {
     polls_.push_back(now_s_);
@@ -496,6 +492,7 @@ Sight World::observe() {
   arrived_at_last_tick_ = arrived_estimate_;
   last_tick_s_ = now_s_;
   seen.arrival_seconds = rate_;
+  seen.started = started_;
   seen.slots_per_worker = options_.slots;
   seen.booting_ready_at = reconciler_.booting_ready_at();
   seen.boot = reconciler_.learned_boot();

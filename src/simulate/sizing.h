@@ -78,6 +78,8 @@ struct SizingChoice {
 };
 // kInvalid: no such kind or parameter, or no number.
 Result<SizingChoice> parse_sizing(std::string_view text);
+// The same for what a manager runs. kInvalid also for any kind but skep.
+Result<scaler::Tuning> parse_tuning(std::string_view text);
 
 // Each kind's maker and parameters, in its own file.
 SizingKind skep_kind();

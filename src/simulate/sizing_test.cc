@@ -257,6 +257,17 @@ TEST(SizingChoice, IsWrittenAsItIsRead) {
   EXPECT_EQ(parse_sizing("keda:queue_length=10:stabilisation=300").value().label(), "keda:queue_length=10");
 }
 
+TEST(SizingChoice, OfSkepIsATuningThatAManagerTakes) {
+  const auto tuning = parse_tuning("skep:hold_s=90:caution_first=0.5");
+  ASSERT_TRUE(tuning);
+  EXPECT_EQ(tuning.value().hold_s, 90);
+  EXPECT_EQ(tuning.value().caution_first, 0.5);
+  EXPECT_EQ(tuning.value().wait_share, scaler::Tuning{}.wait_share);
+  ASSERT_FALSE(parse_tuning("keda"));
+  EXPECT_EQ(parse_tuning("keda").error().message,
+            "policy 'keda' can only be simulated: a manager runs skep, with settings as in skep:hold_s=90");
+}
+
 TEST(SizingChoice, SaysWhatThereIs) {
   const auto message = [](std::string_view text) {
     const auto choice = parse_sizing(text);

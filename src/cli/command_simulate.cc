@@ -291,6 +291,12 @@ Result<int> simulate_all(const Context& context, const SimulateOptions& options)
     }
     return api::kExitOk;
   }
+  const scaler::Bounds& bounds = options.world.bounds;
+  if (bounds.workers_min > bounds.workers_max) {
+    return fail(Code::kInvalid, "--min (" + std::to_string(bounds.workers_min) + ") is more than --max (" +
+                                    std::to_string(bounds.workers_max) + ")");
+  }
+  SKEP_TRY(choices_of(options));
   SKEP_TRY(const auto cases, cases_of(options));
   return options.is_tuning ? search_settings(context, options, cases) : compare(context, options, cases);
 }

@@ -39,6 +39,8 @@ void add_options(CLI::App& command, ServeOptions& options) {
   add_duration(command, "--target-wait", options.target_wait,
                "How long a task may wait before more workers are wanted");
   add_duration(command, "--idle-hold", options.idle_hold, "How long workers that are not needed are kept");
+  command.add_option("--policy", options.policy,
+                     "The scaling policy's settings, as skep simulate --tune prints them");
   add_duration(command, "--heartbeat", options.heartbeat, "How often workers say that they live");
   add_duration(command, "--worker-timeout", options.worker_timeout, "A worker silent for longer is lost");
   add_duration(command, "--lease", options.lease, "How long a lease lasts without a heartbeat");

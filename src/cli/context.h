@@ -76,11 +76,12 @@ class Remote {
 };
 
 // Each adds one or more subcommands.
-void add_serve_commands(CLI::App& app, Context& context);   // up, manager
-void add_worker_command(CLI::App& app, Context& context);   // worker
-void add_task_commands(CLI::App& app, Context& context);    // enqueue, pull, get, cancel, retry
-void add_status_commands(CLI::App& app, Context& context);  // status, explain
-void add_verify_command(CLI::App& app, Context& context);   // verify
-void add_demo_command(CLI::App& app, Context& context);     // demo
+void add_serve_commands(CLI::App& app, Context& context);    // up, manager
+void add_worker_command(CLI::App& app, Context& context);    // worker
+void add_task_commands(CLI::App& app, Context& context);     // enqueue, pull, get, cancel, retry
+void add_status_commands(CLI::App& app, Context& context);   // status, explain
+void add_verify_command(CLI::App& app, Context& context);    // verify
+void add_simulate_command(CLI::App& app, Context& context);  // simulate
+void add_demo_command(CLI::App& app, Context& context);      // demo
 
 }  // namespace skep::cli

@@ -40,6 +40,7 @@ void describe(CLI::App& app, Context& context) {
   add_task_commands(app, context);
   add_status_commands(app, context);
   add_verify_command(app, context);
+  add_simulate_command(app, context);
   add_demo_command(app, context);
   auto* version = app.add_subcommand("version", "Print the version");
   version->footer("Example: skep version");

@@ -12,6 +12,7 @@
 #include "compute/engine.h"
 #include "provision/none.h"
 #include "provision/process.h"
+#include "simulate/sizing.h"
 #include "store/log_store.h"
 #include "store/memory_store.h"
 #include "store/postgres_store.h"
@@ -79,6 +80,7 @@ manager::ManagerOptions manager_options(const ServeOptions& options) {
   manager.is_insecure = options.is_insecure;
   manager.scaler.bounds = {options.workers_min, options.workers_max, options.target_wait};
   manager.policy.idle_hold = options.idle_hold;
+  if (const auto tuning = simulate::parse_tuning(options.policy)) manager.policy.tuning = tuning.value();
   manager.heartbeat = options.heartbeat;
   manager.worker_timeout = options.worker_timeout;
   manager.lease = options.lease;
@@ -91,6 +93,7 @@ manager::ManagerOptions manager_options(const ServeOptions& options) {
 
 Result<void> validate(const ServeOptions& options) {
   SKEP_TRY(check_store(options.store));
+  SKEP_TRY(simulate::parse_tuning(options.policy));
   return manager::validate(manager_options(options));
 }
 

@@ -28,6 +28,7 @@ struct ServeOptions {
   std::uint32_t slots = 0;  // of each worker; 0: the lanes of a core
   Duration target_wait = seconds(30);
   Duration idle_hold = seconds(20);
+  std::string policy = "skep";  // with settings, as `skep simulate --tune` prints them
   Duration heartbeat = seconds(2);
   Duration worker_timeout = seconds(5);
   Duration lease = seconds(15);

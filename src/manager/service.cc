@@ -234,6 +234,7 @@ scaler::Observation Service::observe() {
     if (const Instant at = shard->oldest_queued_at(); at != kNoInstant) oldest = std::min(oldest, at);
   }
   if (oldest != kNever) seen.oldest_wait = std::max(Duration::zero(), seen.now - oldest);
+  seen.started = host_.totals().leased;
   seen.arrival_seconds = speed_.seconds_of(iterations_per_second_, others_per_second_);
   std::uint32_t slots = 0;
   for (const auto& [id, worker] : registry_.all()) {

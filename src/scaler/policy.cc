@@ -3,19 +3,26 @@
 
 #include <algorithm>
 #include <cmath>
+#include <cstdio>
 #include <deque>
 #include <utility>
+#include <vector>
+
+#include "scaler/arrivals.h"
+#include "scaler/caution.h"
+#include "scaler/pace.h"
 
 namespace skep::scaler {
 namespace {
 
-constexpr double kHeadroom = 1.1;  // workers for what arrives: 1.1 times what it would keep busy
-constexpr Duration kArrivalMemory = seconds(60);  // a rate counts in full once it has lasted about so long
-constexpr int kBootsWorth = 4;                    // a worker pays if it saves so many boots of waiting
-constexpr int kTargetParts = 8;                   // the shortest wait aimed at is this part of the target
-constexpr int kHoldFactorMax = 8;                 // unneeded workers are kept for at most so many holds
-constexpr double kRoundUpFrom = 0.01;             // a worker is not started for less of its work
-constexpr double kWorkersMax = 1e6;               // these two keep numbers within their types
+constexpr double kHeadroom = 1.1;      // workers for what arrives: 1.1 times what it would keep busy
+constexpr int kBootsWorth = 4;         // a worker pays if it saves so many boots of waiting
+constexpr int kTargetParts = 8;        // the shortest wait aimed at is this part of the target
+constexpr double kHoldMax = 600;       // seconds: however careful, an idle fleet goes
+constexpr double kTasksSeen = 10;      // mean task lengths that a hold lasts at least, before caution
+constexpr double kReaction = 5;        // seconds until a decision has its effect, beside the boot
+constexpr double kRoundUpFrom = 0.01;  // a worker is not started for less of its work
+constexpr double kWorkersMax = 1e6;    // these two keep numbers within their types
 constexpr double kSecondsMax = 1e9;
 
 double in_seconds(Duration duration) {
@@ -30,8 +37,13 @@ double positive(double value) {
   return std::isfinite(value) ? std::max(0.0, value) : 0.0;
 }
 
-std::uint32_t whole_workers(double count) {
-  return static_cast<std::uint32_t>(std::clamp(std::ceil(count - kRoundUpFrom), 0.0, kWorkersMax));
+std::uint32_t whole_workers(double count, double round_up_from = kRoundUpFrom) {
+  return static_cast<std::uint32_t>(std::clamp(std::ceil(count - round_up_from), 0.0, kWorkersMax));
+}
+
+// Whether a worker called when work waits comes too late.
+bool is_slow(Duration boot, const Bounds& bounds) {
+  return kBootsWorth * boot >= bounds.target_wait;
 }
 
 std::string number_of(std::uint64_t count, const std::string& noun) {
@@ -56,47 +68,6 @@ class WindowMax {
   std::deque<std::pair<Instant, std::uint32_t>> falling_;  // each smaller and later than the one before
 };
 
-// A rate that has lasted. The smoothed one jumps when one burst arrives, and that burst is already in the
-// queue: counting it as a rate too would pay for it twice.
-class LastingRate {
- public:
-  double update(Instant now, double rate) {
-    if (at_ != kNoInstant && now > at_) {
-      const double weight = -std::expm1(-in_seconds(now - at_) / in_seconds(kArrivalMemory));
-      slow_ += weight * (rate - slow_);
-    }
-    at_ = now;
-    return std::min(slow_, rate);
-  }
-
- private:
-  Instant at_ = kNoInstant;
-  double slow_ = 0;
-};
-
-// How long what is not needed is kept: a fixed time, at first. A fleet that had to grow again before the time
-// off had paid for the boot was let go too soon, so it is kept for twice as long; one that stayed away for
-// longer makes good for that.
-class Hold {
- public:
-  Duration of(Duration at_least, Duration boot) const { return factor_ * std::max(at_least, 2 * boot); }
-
-  void learn(Instant now, Duration boot, std::uint32_t desired) {
-    if (desired < last_) shrunk_at_ = now;
-    if (desired > last_ && shrunk_at_ != kNoInstant) {
-      factor_ =
-          now - shrunk_at_ < 2 * boot ? std::min(factor_ * 2, kHoldFactorMax) : std::max(factor_ / 2, 1);
-      shrunk_at_ = kNoInstant;
-    }
-    last_ = desired;
-  }
-
- private:
-  int factor_ = 1;
-  std::uint32_t last_ = 0;
-  Instant shrunk_at_ = kNoInstant;
-};
-
 // An observation in the quantities that sizes are made of. Slots are those that work fills until the wait
 // aimed at has passed.
 struct Demand {
@@ -111,28 +82,50 @@ struct Demand {
 
   std::uint32_t keep = 0;  // would do if all were up
   std::uint32_t grow = 0;  // needed by when a worker launched now would be up
+
+  // Where boots are long: what is forecast for when a worker launched now could help.
+  bool is_forecast = false;
+  double ahead = 0;     // seconds until then
+  double expected = 0;  // work that arrives each second, until then
+  double waiting_then =
+      0;  // what then waits or is being done beyond what the fleet does, in seconds of one slot
 };
 
 class DrainTimePolicy final : public Policy {
  public:
-  explicit DrainTimePolicy(DrainTimeOptions options) : options_(options) {}
+  explicit DrainTimePolicy(DrainTimeOptions options)
+      : options_(options), caution_(caution_options(options)) {}
 
   Decision decide(const Observation& seen, const Bounds& bounds) override;
 
  private:
+  static CautionOptions caution_options(const DrainTimeOptions& options) {
+    CautionOptions caution;
+    caution.first = options.tuning.caution_first;
+    caution.unproved = options.tuning.caution_unproved;
+    return caution;
+  }
   Demand measure(const Observation& seen, const Bounds& bounds);
+  void measure_queue(const Observation& seen, Duration target, Demand& demand) const;
+  void size_by_forecast(const Observation& seen, const Bounds& bounds, Demand& demand) const;
   bool is_stalled(const Observation& seen, Duration patience);
+  void learn(const Observation& seen, const Bounds& bounds);
+  std::string cap(const Observation& seen, const Bounds& bounds, std::uint32_t desired,
+                  std::uint32_t& wanted);
   std::string words(const Observation& seen, const Demand& demand, std::uint32_t need, std::uint32_t desired,
                     Duration hold) const;
   Duration boot_of(const Observation& seen) const {
     return seen.boot > Duration::zero() ? seen.boot : std::max(options_.boot, Duration::zero());
   }
-  Duration hold_of(const Observation& seen) const { return hold_.of(options_.idle_hold, boot_of(seen)); }
+  Duration hold_of(const Observation& seen, const Bounds& bounds) const;
 
   DrainTimeOptions options_;
   WindowMax needs_;
-  LastingRate rate_;
-  Hold hold_;
+  Arrivals arrivals_;
+  Pace pace_;
+  Caution caution_;
+  std::deque<std::pair<Instant, std::uint32_t>> launches_;  // of the last minute
+  std::uint32_t wanted_ = 0;
   bool has_decided_ = false;
   Instant busy_at_ = kNoInstant;      // when something was last queued or leased
   Instant head_ = kNoInstant;         // when the oldest queued task was queued
@@ -184,6 +177,60 @@ void size_to_grow(const Observation& seen, Demand& demand) {
   demand.grow = std::max(demand.grow, whole_workers((waiting + running) / slots));
 }
 
+// What the fleet leaves undone `ahead` seconds from now, when work comes at `rate` and workers that boot join
+// in when they are expected.
+double left_after(const Observation& seen, double work, double rate, double ahead) {
+  const double slots = std::max(1u, seen.slots_per_worker);
+  std::vector<double> joins;
+  joins.reserve(seen.booting_ready_at.size() + 1);
+  for (const Instant ready_at : seen.booting_ready_at) {
+    const double until = ready_at > seen.now ? in_seconds(ready_at - seen.now) : 0.0;
+    if (until < ahead) joins.push_back(until);
+  }
+  std::sort(joins.begin(), joins.end());
+  joins.push_back(ahead);
+  double capacity = seen.running * slots;
+  double at = 0;
+  for (const double join : joins) {
+    work = std::max(0.0, work + (rate - capacity) * (join - at));
+    capacity += slots;
+    at = join;
+  }
+  return work;
+}
+
+// Enough for what arrives, with a reserve, and for what will wait beyond what the fleet starts in time. A
+// long task that still runs then keeps its slot.
+void DrainTimePolicy::size_by_forecast(const Observation& seen, const Bounds& bounds, Demand& demand) const {
+  const Tuning& tuning = options_.tuning;
+  const double target = in_seconds(std::max(bounds.target_wait, Duration(milliseconds(1))));
+  const double slots = std::max(1u, seen.slots_per_worker);
+  const double fleet = static_cast<double>(seen.running + seen.booting_ready_at.size());
+  const auto leased = static_cast<double>(seen.leased);
+  const double level = caution_.level();
+  demand.ahead = demand.boot + kReaction;
+  demand.expected = demand.is_stalled ? 0 : arrivals_.expected(demand.ahead, tuning.trend_share);
+  const double reserve = std::min(
+      arrivals_.task_seconds() / target * std::max(0.0, tuning.reserve + tuning.reserve_caution * level),
+      std::max(0.5, tuning.reserve_share * demand.expected));
+
+  const double done = std::min(demand.leased_seconds, leased * demand.ahead);
+  const double still_leased = std::min(leased, (demand.leased_seconds - done) / target);
+  const double queued = demand.is_stalled ? 0 : demand.queued_seconds;
+  demand.waiting_then = left_after(seen, queued + done, demand.expected, demand.ahead);
+  const double patience = std::clamp(tuning.wait_share - tuning.wait_caution * level, 0.05, 0.95);
+  const double excess = std::max(0.0, demand.waiting_then - patience * target * fleet * slots);
+  const double busy = demand.expected > 0 ? demand.expected + reserve : 0;
+
+  const double mean = arrivals_.task_seconds();
+  const double coming = mean > 0 ? std::floor(demand.expected * demand.ahead / mean) : 0.0;
+  const double tasks = leased + coming + (demand.is_stalled ? 0 : static_cast<double>(seen.queued));
+  const double size = std::min(tasks, std::max(busy, still_leased) + excess / target) / slots;
+  const std::uint32_t least = seen.queued + seen.leased > 0 ? 1 : 0;
+  demand.grow = std::max(least, whole_workers(size, tuning.grow_from));
+  demand.keep = std::max(demand.grow, whole_workers(size, tuning.keep_from));
+}
+
 // Idle workers beside a queue whose head does not move: they cannot take it (its kind or program is not
 // theirs, or its queue is at its limit), and more like them could not either.
 bool DrainTimePolicy::is_stalled(const Observation& seen, Duration patience) {
@@ -199,62 +246,130 @@ bool DrainTimePolicy::is_stalled(const Observation& seen, Duration patience) {
   return passed_over_ != kNoInstant && seen.now - passed_over_ >= patience;
 }
 
-Demand DrainTimePolicy::measure(const Observation& seen, const Bounds& bounds) {
-  Demand demand;
+// How long what is not needed is kept. A worker that is let go costs a boot when it is wanted again, so where
+// boots are long it is kept for about as long as that takes, and for longer where tasks were late.
+Duration DrainTimePolicy::hold_of(const Observation& seen, const Bounds& bounds) const {
+  const Tuning& tuning = options_.tuning;
   const Duration boot = boot_of(seen);
-  const Duration target = std::max(bounds.target_wait, Duration(milliseconds(1)));
-  demand.boot = in_seconds(boot);
-  demand.aim = in_seconds(std::clamp<Duration>(kBootsWorth * boot, target / kTargetParts, target));
-  demand.is_stalled = is_stalled(seen, hold_of(seen));
-  demand.queued_seconds = positive(seen.queued_seconds);
-  demand.leased_seconds = positive(seen.leased_seconds);
-  demand.rate = rate_.update(seen.now, positive(seen.arrival_seconds));
-  // While no worker is up, or an idle one is about to take it, the oldest's wait tells nothing of its length.
+  if (!is_slow(boot, bounds)) return std::max<Duration>(options_.idle_hold, boot);
+  // Where tasks are long their number tells less of the load, and it takes longer to tell.
+  const double base = std::max(tuning.hold_s, kTasksSeen * arrivals_.task_seconds());
+  const double hold = std::min(base * std::pow(tuning.hold_growth, caution_.level()), kHoldMax);
+  return std::max(options_.idle_hold, of_seconds(std::max(hold, tuning.hold_boots_min * in_seconds(boot))));
+}
+
+void DrainTimePolicy::learn(const Observation& seen, const Bounds& bounds) {
+  const double rate = std::min(positive(seen.arrival_seconds), kSecondsMax);
+  const double left = std::min(positive(seen.queued_seconds) + positive(seen.leased_seconds), kSecondsMax);
+  const double slots = static_cast<double>(seen.running) * std::max(1u, seen.slots_per_worker);
+  pace_.observe(seen.now, rate, left, std::min(static_cast<double>(seen.leased), slots));
+  const double pace = is_slow(boot_of(seen), bounds) ? pace_.factor() : 1;
+  arrivals_.observe(seen.now, rate * pace, seen.started + seen.queued);
+  const Duration ahead = boot_of(seen) + of_seconds(kReaction);
+  caution_.observe(seen.now, seen.started, seen.queued, seen.oldest_wait, bounds, ahead);
+}
+
+// While no worker is up, or an idle one is about to take it, the oldest's wait tells nothing of its length.
+void DrainTimePolicy::measure_queue(const Observation& seen, Duration target, Demand& demand) const {
+  const Duration boot = boot_of(seen);
   const Duration wait = seen.running > 0 && seen.idle == 0 ? seen.oldest_wait : Duration::zero();
   if (seen.queued > 0 && demand.queued_seconds <= 0) {
     demand.is_guess = true;
     const Duration each = std::clamp<Duration>(wait, target / kTargetParts, target);
     demand.queued_seconds = static_cast<double>(seen.queued) * in_seconds(each);
-  } else if (wait > target + boot) {
+  } else if (wait > (demand.is_forecast ? 3 : 1) * (target + boot)) {
     // Longer than a boot explains: the learned speed is wrong, and nothing has finished that would teach it.
     demand.late = in_seconds(wait) / in_seconds(target + boot);
     demand.queued_seconds *= demand.late;
   }
   if (seen.leased > 0 && demand.leased_seconds <= 0)
     demand.leased_seconds = static_cast<double>(seen.leased) * in_seconds(target);
-  size_to_keep(seen, demand);
-  size_to_grow(seen, demand);
+}
+
+Demand DrainTimePolicy::measure(const Observation& seen, const Bounds& bounds) {
+  Demand demand;
+  const Duration boot = boot_of(seen);
+  const Duration target = std::max(bounds.target_wait, Duration(milliseconds(1)));
+  demand.boot = in_seconds(boot);
+  demand.aim = in_seconds(std::clamp<Duration>(kBootsWorth * boot, target / kTargetParts, target));
+  demand.is_forecast = is_slow(boot, bounds);
+  demand.is_stalled = is_stalled(seen, hold_of(seen, bounds));
+  demand.queued_seconds = std::min(positive(seen.queued_seconds), kSecondsMax);
+  demand.leased_seconds = std::min(positive(seen.leased_seconds), kSecondsMax);
+  if (demand.is_forecast) {
+    demand.queued_seconds *= pace_.factor();
+    demand.leased_seconds *= pace_.factor();
+  }
+  demand.rate = arrivals_.lasting();
+  measure_queue(seen, target, demand);
+  if (demand.is_forecast && !demand.is_guess) {
+    size_by_forecast(seen, bounds, demand);
+  } else {
+    size_to_keep(seen, demand);
+    size_to_grow(seen, demand);
+  }
   return demand;
 }
 
 Decision DrainTimePolicy::decide(const Observation& seen, const Bounds& bounds) {
+  learn(seen, bounds);
   const Demand demand = measure(seen, bounds);
   const auto fleet = static_cast<std::uint32_t>(seen.running + seen.booting_ready_at.size());
   // A fleet that was there before the first decision had its reasons, so it too goes only after the hold.
   if (!has_decided_) {
     needs_.push(seen.now, fleet);
     busy_at_ = seen.now;
+    wanted_ = fleet;
   }
   has_decided_ = true;
   if (seen.queued + seen.leased > 0) busy_at_ = seen.now;
 
-  const Duration hold = hold_of(seen);
+  const Duration hold = hold_of(seen, bounds);
   const std::uint32_t need = std::max(demand.grow, std::min(demand.keep, fleet));
   needs_.push(seen.now, need);
   // The past only keeps what there is; it starts nothing.
   const std::uint32_t desired = std::max(need, std::min(needs_.since(seen.now - hold), fleet));
 
-  hold_.learn(seen.now, boot_of(seen), desired);
-
   Decision decision;
-  decision.wanted = std::min(std::max(desired, bounds.workers_min), bounds.workers_max);
   decision.reason = words(seen, demand, need, desired, hold);
-  if (desired > bounds.workers_max) {
-    decision.reason += "; the maximum is " + std::to_string(bounds.workers_max);
-  } else if (desired < bounds.workers_min) {
-    decision.reason += "; the minimum is " + std::to_string(bounds.workers_min);
-  }
+  decision.reason += cap(seen, bounds, desired, decision.wanted);
+  wanted_ = decision.wanted;
   return decision;
+}
+
+// The limits that people set, last: the tightest is named.
+std::string DrainTimePolicy::cap(const Observation& seen, const Bounds& bounds, std::uint32_t desired,
+                                 std::uint32_t& wanted) {
+  std::string text;
+  wanted = std::max(desired, bounds.workers_min);
+  if (desired < bounds.workers_min && bounds.workers_min <= bounds.workers_max)
+    text = "; the minimum is " + std::to_string(bounds.workers_min);
+  if (wanted > bounds.workers_max) {
+    wanted = bounds.workers_max;
+    text = "; the maximum is " + std::to_string(bounds.workers_max);
+  }
+  if (bounds.cost_hour_max > 0 && bounds.price_hour > 0) {
+    const double paid = std::floor(bounds.cost_hour_max / bounds.price_hour + 1e-9);
+    if (wanted > paid) {
+      wanted = static_cast<std::uint32_t>(paid);
+      text = "; the budget an hour pays for " + std::to_string(wanted);
+    }
+  }
+  const auto fleet = static_cast<std::uint32_t>(seen.running + seen.booting_ready_at.size());
+  const std::uint32_t there = std::max(fleet, wanted_);
+  while (!launches_.empty() && launches_.front().first <= seen.now - minutes(1)) launches_.pop_front();
+  if (wanted <= there) return text;
+  if (bounds.launches_minute_max > 0) {
+    std::uint32_t made = 0;
+    for (const auto& [at, count] : launches_) made += count;
+    const std::uint32_t more = bounds.launches_minute_max - std::min(made, bounds.launches_minute_max);
+    if (wanted > there + more) {
+      wanted = there + more;
+      text = "; no more than " + std::to_string(bounds.launches_minute_max) + " are launched a minute";
+    }
+    if (wanted > there) launches_.emplace_back(seen.now, wanted - there);
+  }
+  return text;
 }
 
 std::string work_in_words(const Observation& seen, const Demand& demand) {
@@ -276,12 +391,29 @@ std::string work_in_words(const Observation& seen, const Demand& demand) {
   return text;
 }
 
+// Why more is held ready than the forecast asks for; "" where nothing is.
+std::string caution_in_words(const Caution& caution) {
+  if (caution.level() <= 0) return {};
+  char share[16];
+  std::snprintf(share, sizeof share, "%.1f", 100 * caution.late_share());
+  if (caution.late_share() > 0)
+    return std::string(", with care because ") + share + " % of the last tasks were late";
+  if (caution.is_unproved()) return ", with care because one more burst could make too many late";
+  return ", with care until more tasks have started in time";
+}
+
 std::string DrainTimePolicy::words(const Observation& seen, const Demand& demand, std::uint32_t need,
                                    std::uint32_t desired, Duration hold) const {
   std::string text = work_in_words(seen, demand);
   const bool is_empty = seen.queued + seen.leased == 0;
-  if (demand.rate >= 0.01 && !is_empty)
-    text += ", about " + describe_duration(of_seconds(demand.rate)) + " of work arrives each second";
+  const double rate = demand.is_forecast ? demand.expected : demand.rate;
+  if (rate >= 0.01 && !is_empty) {
+    text += ", about " + describe_duration(of_seconds(rate)) + " of work arrives each second";
+    if (demand.is_forecast && demand.waiting_then >= 1) {
+      text += ", in " + describe_duration(of_seconds(demand.ahead)) + " " +
+              describe_duration(of_seconds(demand.waiting_then)) + " would be left";
+    }
+  }
   if (is_empty) text += " since " + describe_duration(seen.now - busy_at_);
   if (demand.is_stalled) {
     text += ", yet " + number_of(seen.idle, "idle worker") + (seen.idle == 1 ? " leaves" : " leave") +
@@ -296,8 +428,9 @@ std::string DrainTimePolicy::words(const Observation& seen, const Demand& demand
   if (desired == 0) return text + ": no worker is needed";
   text += ": " + number_of(desired, "worker");
   if (demand.is_stalled) return text + (desired == 1 ? " is enough" : " are enough");
-  return text + (desired == 1 ? " starts" : " start") + " that within " +
-         describe_duration(of_seconds(demand.aim));
+  text += (desired == 1 ? " starts" : " start") + std::string(" that within ") +
+          describe_duration(of_seconds(demand.aim));
+  return demand.is_forecast && rate >= 0.01 ? text + caution_in_words(caution_) : text;
 }
 
 }  // namespace

@@ -21,6 +21,10 @@ struct Bounds {
   std::uint32_t workers_min = 0;
   std::uint32_t workers_max = 1;
   Duration target_wait = seconds(30);
+  double late_share = 0.05;               // of the tasks may wait for longer than that
+  std::uint32_t launches_minute_max = 0;  // 0: any number
+  double cost_hour_max = 0;               // 0: any
+  double price_hour = 0;                  // of a worker, in the same money
 };
 
 // What the policy may know. Nothing else enters a decision.
@@ -32,6 +36,7 @@ struct Observation {
   double leased_seconds = 0;   // what is left of the leased ones, likewise
   double arrival_seconds = 0;  // work that arrives each second, smoothed
   Duration oldest_wait{};      // age of the oldest queued task
+  std::uint64_t started = 0;   // tasks that workers ever took, since the manager's start
   std::uint32_t slots_per_worker = 1;
   std::uint32_t running = 0;  // workers heard from, not draining
   std::uint32_t idle = 0;     // of these: without a lease
@@ -51,20 +56,43 @@ class Policy {
   virtual Decision decide(const Observation& seen, const Bounds& bounds) = 0;
 };
 
+// Found by search on real arrivals (docs/scaling.md); each is a plain number that `skep simulate --tune`
+// varies.
+struct Tuning {
+  double hold_s = 70;             // what is not needed is kept for so many seconds,
+  double hold_growth = 1.67;      // and for so many times that with each level of caution,
+  double hold_boots_min = 1.04;   // but never for fewer boots
+  double wait_share = 0.52;       // of the target wait that the queue may fill before more are launched,
+  double wait_caution = 0.25;     // less so much with each level of caution
+  double reserve = 2.9;           // workers beyond what arrives, in mean tasks a target wait,
+  double reserve_caution = 0.88;  // more so many with each level of caution,
+  double reserve_share = 0.05;    // but at most half a worker or this share of them all
+  double trend_share = 1.3;       // of what the trend promises is believed
+  double grow_from = 0.4;         // of a worker: needed before one more is launched,
+  double keep_from = 0.28;        // and before one more is kept: the dead band between them
+  double caution_first = 1.9;
+  double caution_unproved = 3;
+};
+
 struct DrainTimeOptions {
   Duration idle_hold = seconds(20);  // scale in only after so long without need
   Duration boot = seconds(1);        // prior for the time a worker takes to come up
+  Tuning tuning;
 };
 
 // Enough workers that what waits, and what arrives while new ones boot, is started within the target wait;
-// fewer only after `idle_hold` in which fewer would have done; none when nothing is there and 0 is allowed.
+// fewer only after a hold in which fewer would have done; none when nothing is there and 0 is allowed.
 //
-// The wait it aims at is the target, or four boots where workers come up so fast that more of them cost next
-// to nothing, but not under an eighth of the target. Never more workers than tasks. A fleet whose boot is
-// long is kept for at least two boots, and for up to eight times as long where it was let go too soon before.
-// Work of unknown length counts as an eighth of the target wait for each task, and as more the longer the
-// oldest waits. What idle workers leave in the queue for so long that none can be able to take it does not
-// call for more of them.
+// Where four boots are shorter than the target, workers come when they are called: the wait aimed at is four
+// boots, as more workers cost next to nothing, but not under an eighth of the target, and what is not needed
+// goes after `idle_hold`. Where boots are longer, what will wait when a new worker could help is forecast
+// from the rate of arrival and its trend, and a level of caution, learned from how many tasks started late
+// (scaler/caution.h), says how much is held in reserve and for how long a worker is kept.
+//
+// Never more workers than tasks. Work of unknown length counts as an eighth of the target wait for each task,
+// and as more the longer the oldest waits. What idle workers leave in the queue for so long that none can be
+// able to take it does not call for more of them. Launches a minute, cost an hour, and the most and least
+// workers are applied last, and said.
 std::unique_ptr<Policy> make_drain_time_policy(DrainTimeOptions options);
 
 }  // namespace skep::scaler

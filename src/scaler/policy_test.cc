@@ -97,8 +97,9 @@ TEST_F(DrainTime, WhatRunsWorksOnWhileOthersWouldBoot) {
   // In 45 s five do 225 s; the 75 s left want three workers, fewer than there are.
   EXPECT_EQ(decide().wanted, 5u);
   queue(600, 1.0);
-  // 375 s left: 12.5 workers.
-  EXPECT_EQ(decide().wanted, 13u);
+  // In 50 s 350 s are left. The five may keep 7.5 s of it (a twentieth of their 30 s, as nothing is proved
+  // yet): 11.4 workers start the rest in time.
+  EXPECT_EQ(decide().wanted, 12u);
 }
 
 TEST_F(DrainTime, BootingWorkersAreCountedByWhenTheyAreReadyNotAgain) {
@@ -122,10 +123,11 @@ TEST_F(DrainTime, ArrivalsThatLastAreServedDuringTheBoot) {
 }
 
 TEST_F(DrainTime, OneBurstIsNotCountedAsARateToo) {
+  seen.boot = seconds(5);
   queue(90, 1.0);
-  seen.arrival_seconds = 9;  // 90 s within the last ten
-  EXPECT_EQ(decide().wanted, 3u);
-  EXPECT_LE(decide_at(milliseconds(500)).wanted, 4u);
+  seen.arrival_seconds = 9;        // 90 s within the last ten
+  EXPECT_EQ(decide().wanted, 5u);  // 90 s of work within four boots
+  EXPECT_EQ(decide_at(milliseconds(500)).wanted, 5u);
 }
 
 TEST_F(DrainTime, SteadyArrivalsKeepWhatTheyNeedThoughTheQueueIsShort) {
@@ -155,7 +157,7 @@ TEST_F(DrainTime, WhereBootsAreCheapItAimsBelowTheTarget) {
 
 TEST_F(DrainTime, ThePriorStandsInUntilABootHasTaught) {
   seen.boot = Duration::zero();
-  policy = make_drain_time_policy({seconds(20), seconds(45)});
+  policy = make_drain_time_policy({seconds(20), seconds(45), {}});
   queue(90, 1.0);
   EXPECT_EQ(decide().wanted, 3u);
 }
@@ -251,20 +253,32 @@ TEST_F(DrainTime, ScalesInToTheMostThatWasNeededInTheHold) {
   EXPECT_EQ(decide_at(seconds(31)).wanted, 0u);
 }
 
-TEST_F(DrainTime, TheHoldIsAtLeastTwoBoots) {
+// The level of caution begins at 1.9: 70 s * 1.67^1.9 = 185 s. Without tasks it falls, but by no more than
+// 0.53 * 185/266 = 0.37: 153 s.
+TEST_F(DrainTime, WhereBootsAreLongTheHoldGrowsWithCaution) {
   running(2, 2);
   lease(2, 100);
   decide();
   lease(0, 0);
-  EXPECT_EQ(decide_at(seconds(89)).wanted, 2u);
-  EXPECT_EQ(decide_at(seconds(91)).wanted, 0u);
+  EXPECT_EQ(decide_at(seconds(150)).wanted, 2u);
+  EXPECT_EQ(decide_at(seconds(190)).wanted, 0u);
+}
+
+TEST_F(DrainTime, TheHoldIsNeverShorterThanABoot) {
+  seen.boot = minutes(10);
+  running(2, 2);
+  lease(2, 100);
+  decide();
+  lease(0, 0);
+  EXPECT_EQ(decide_at(seconds(600)).wanted, 2u);
+  EXPECT_EQ(decide_at(seconds(630)).wanted, 0u);
 }
 
 TEST_F(DrainTime, AFleetFoundAtTheStartIsHeldToo) {
   running(7, 7);
   EXPECT_EQ(decide().wanted, 7u);
-  EXPECT_EQ(decide_at(seconds(89)).wanted, 7u);
-  EXPECT_EQ(decide_at(seconds(91)).wanted, 0u);
+  EXPECT_EQ(decide_at(seconds(150)).wanted, 7u);
+  EXPECT_EQ(decide_at(seconds(190)).wanted, 0u);
 }
 
 TEST_F(DrainTime, ThePastKeepsWorkersButStartsNone) {
@@ -293,6 +307,78 @@ TEST_F(DrainTime, BoundsComeLastAndAreTold) {
 TEST_F(DrainTime, TheMaximumWinsOverTheMinimum) {
   bounds = {5, 3, seconds(30)};
   EXPECT_EQ(decide().wanted, 3u);
+}
+
+TEST_F(DrainTime, TheBudgetOfAnHourIsAppliedLastAndTold) {
+  bounds.cost_hour_max = 0.5;
+  bounds.price_hour = 0.1;
+  queue(300, 1.0);
+  const Decision decision = decide();
+  EXPECT_EQ(decision.wanted, 5u);
+  EXPECT_TRUE(decision.reason.ends_with("; the budget an hour pays for 5")) << decision.reason;
+}
+
+TEST_F(DrainTime, LaunchesAMinuteAreLimitedAndTold) {
+  bounds.launches_minute_max = 4;
+  queue(3000, 1.0);
+  const Decision decision = decide();
+  EXPECT_EQ(decision.wanted, 4u);
+  EXPECT_TRUE(decision.reason.ends_with("; no more than 4 are launched a minute")) << decision.reason;
+  booting(4, seconds(45));
+  EXPECT_EQ(decide_at(seconds(59)).wanted, 4u);
+  EXPECT_EQ(decide_at(seconds(60)).wanted, 8u);
+}
+
+// ---- long boots: forecast and caution ----
+
+// 3 s of work arrive each second in tasks of 1 s, and as much is done. The reserve is half a worker at most.
+TEST_F(DrainTime, WhatArrivesIsServedWithAReserveWhenItLasts) {
+  Decision decision;
+  for (int tick = 0; tick <= 720; ++tick) {
+    seen.started = 15u * static_cast<unsigned>(tick);
+    seen.arrival_seconds = 3;
+    lease(3, 0.5);
+    running(4, 1);
+    decision = decide_at(seconds(5 * tick));
+  }
+  EXPECT_EQ(decision.wanted, 3u);
+  EXPECT_TRUE(says(decision, "of work arrives each second")) << decision.reason;
+}
+
+TEST_F(DrainTime, ARisingRateCallsForWorkersBeforeTheyAreNeeded) {
+  std::uint32_t wanted = 0;
+  double done = 0;
+  for (int tick = 0; tick <= 60; ++tick) {
+    seen.arrival_seconds = 2 + 0.2 * tick;
+    done += 5 * seen.arrival_seconds;
+    seen.started = static_cast<std::uint64_t>(done);
+    lease(2 + static_cast<std::uint64_t>(tick) / 5, 0.5);
+    running(15, 1);
+    wanted = decide_at(seconds(5 * tick)).wanted;
+  }
+  EXPECT_GE(wanted, 15u);  // 14 are kept busy now, and it rises by two during a boot
+  EXPECT_LE(wanted, 17u);
+}
+
+TEST_F(DrainTime, LateTasksMakeItCareful) {
+  const auto wanted_after = [this](Duration wait) {
+    policy = make_drain_time_policy({});
+    Decision decision;
+    for (int tick = 0; tick <= 60; ++tick) {
+      seen.started = 10u * static_cast<unsigned>(tick);
+      seen.arrival_seconds = 4;
+      seen.oldest_wait = wait;
+      queue(60, 2);
+      lease(4, 1);
+      running(4, 0);
+      decision = decide_at(seconds(5 * tick));
+    }
+    return decision;
+  };
+  const Decision careless = wanted_after(seconds(20));
+  const Decision careful = wanted_after(seconds(40));
+  EXPECT_GE(careful.wanted, careless.wanted);
+  EXPECT_TRUE(says(careful, "with care because 100.0 % of the last tasks were late")) << careful.reason;
 }
 
 // ---- promises ----
@@ -350,9 +436,27 @@ RC_GTEST_PROP(DrainTimePolicy, AnyInputGivesASizeWithinTheBoundsAndTheSameAgain,
   }
 }
 
+RC_GTEST_PROP(DrainTimePolicy, MoreBacklogNeverWantsFewer, ()) {
+  Observation seen;
+  seen.now = kStart;
+  seen.boot = milliseconds(*rc::gen::inRange(50, 100'000));
+  seen.running = *rc::gen::inRange(0u, 20u);
+  seen.arrival_seconds = *rc::gen::inRange(0, 100) / 10.0;
+  seen.leased = std::min<std::uint64_t>(seen.running, *rc::gen::inRange(0u, 20u));
+  seen.leased_seconds = static_cast<double>(seen.leased);
+  std::uint32_t before = 0;
+  for (std::uint64_t queued = 1; queued < 2'000; queued = queued * 3 / 2 + 1) {
+    seen.queued = queued;
+    seen.queued_seconds = 2.0 * static_cast<double>(queued);
+    const std::uint32_t wanted = make_drain_time_policy({})->decide(seen, {0, 1'000, seconds(30)}).wanted;
+    RC_ASSERT(wanted >= before);
+    before = wanted;
+  }
+}
+
 RC_GTEST_PROP(DrainTimePolicy, NothingGoesBeforeTheHoldSinceTheLastGrowthHasPassed, ()) {
   const Duration boot = milliseconds(*rc::gen::inRange(50, 30'000));
-  const Duration hold = std::max<Duration>(seconds(20), 2 * boot);
+  const Duration hold = std::max<Duration>(seconds(20), boot);
   const auto policy = make_drain_time_policy({});
   const Bounds bounds{0, 50, seconds(30)};
   Instant grown_at = kNoInstant;

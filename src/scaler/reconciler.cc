@@ -14,7 +14,6 @@ constexpr Duration kTerminateAgain = seconds(10);  // what was to be terminated 
 constexpr Duration kStoppingAgain = minutes(1);    // the same for what says that it stops
 constexpr Duration kStoppingCounts = minutes(5);   // what stops for longer no longer holds up a launch
 constexpr std::uint32_t kProbeAfter = 3;           // failures in a row after which one is tried at a time
-constexpr int kBootMemory = 4;                     // boots that the learned time looks back on, about
 
 std::string number_of(std::uint64_t count, const std::string& one, const std::string& many) {
   return std::to_string(count) + " " + (count == 1 ? one : many);
@@ -73,6 +72,7 @@ std::vector<Action> Reconciler::wind_down(Instant now, bool is_overdue, const st
 
 void Reconciler::begin(Instant now, const std::vector<Instance>& listed,
                        const std::vector<WorkerSeen>& workers) {
+  seen_at_ = now;
   wake_at_ = kNever;
   held_because_.clear();
   list_at_ = listed_at_.value_or(now);
@@ -207,8 +207,7 @@ void Reconciler::came_up(Instant now, Known& known) {
   known.up_at = now;
   // One that was known only after its worker came up for some time unknown: it teaches nothing.
   if (!known.is_launched || !known.was_awaited) return;
-  const Duration boot = std::max(now - known.launched_at, Duration(1));
-  boot_mean_ += boot_mean_ == Duration::zero() ? boot : (boot - boot_mean_) / kBootMemory;
+  boots_.add(std::max(now - known.launched_at, Duration(1)));
 }
 
 Reconciler::Known& Reconciler::add(Instant now, const Instance& instance, Pending* launch) {
@@ -527,15 +526,19 @@ std::uint32_t Reconciler::existing() const {
 }
 
 std::vector<Instant> Reconciler::booting_ready_at() const {
-  const Duration boot = boot_mean_ > Duration::zero() ? boot_mean_ : options_.boot;
+  const Duration usual = boots_.is_empty() ? options_.boot : boots_.within(0.5);
+  const Duration slow = boots_.is_empty() ? options_.boot : boots_.within(0.9);
+  const auto expected = [&](Instant begun) {
+    return begun + usual > seen_at_ ? begun + usual : begun + slow;
+  };
   std::vector<Instant> ready;
   for (const auto& [id, known] : instances_) {
     if (!is_booting(known)) continue;
     const bool has_left = known.phase == Phase::kLeft;
-    ready.push_back((has_left ? known.boot_deadline - options_.boot_timeout : known.launched_at) + boot);
+    ready.push_back(expected(has_left ? known.boot_deadline - options_.boot_timeout : known.launched_at));
   }
   for (const Pending& launch : launches_) {
-    if (launch.answered_at == kNoInstant) ready.insert(ready.end(), launch.count, launch.asked_at + boot);
+    if (launch.answered_at == kNoInstant) ready.insert(ready.end(), launch.count, expected(launch.asked_at));
   }
   return ready;
 }

@@ -25,6 +25,7 @@
 
 #include "base/time.h"
 #include "scaler/boot_backoff.h"
+#include "scaler/boot_times.h"
 #include "scaler/provisioner.h"
 
 namespace skep::scaler {
@@ -110,10 +111,12 @@ class Reconciler {
 
   // As of the last call of absorb(), reconcile() or wind_down().
   FleetCounts counts() const { return totals_; }
-  // For each booting instance, when it is expected; by the learned boot time.
+  // For each booting instance, when it is expected: when half of the last boots were up, or if that has
+  // passed without it, when nine in ten were.
   std::vector<Instant> booting_ready_at() const;
-  Duration learned_boot() const { return boot_mean_; }  // zero: none came up yet
-  Instant wake_at() const { return wake_at_; }          // when reconcile() is wanted at the latest
+  // What half of the last boots took at most; zero: none came up yet.
+  Duration learned_boot() const { return boots_.within(0.5); }
+  Instant wake_at() const { return wake_at_; }  // when reconcile() is wanted at the latest
   // How many instances of the provisioner may exist: listed, started and not yet listed, of unknown outcome.
   std::uint32_t existing() const;
   // Why fewer run than wanted and none is launched now; "" if that is not so.
@@ -192,7 +195,8 @@ class Reconciler {
   BootBackoff crash_backoff_;
   std::optional<Instant> listed_at_;
   Instant list_at_ = kNoInstant;  // when the list at hand was asked for
-  Duration boot_mean_{};
+  Instant seen_at_ = kNoInstant;  // the last call
+  BootTimes boots_;
   FleetCounts totals_;
   std::uint32_t others_running_ = 0;  // workers of no instance that is known
   std::uint32_t others_unfit_ = 0;    // of these, the ones that are of no use now

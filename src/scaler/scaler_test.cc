@@ -470,7 +470,8 @@ RC_GTEST_PROP(ScalerPromises, UnderAnyFaultsTheMaximumHoldsAndAfterThemAllIsDone
       script.terminate_error = script.no_reply = 0;
   // The work left fits one worker's hour; the rest is for timeouts and the longest back-off.
   RC_ASSERT(cluster.run_until([&] { return cluster.fleet.done() == enqueued; }, hours(2)));
-  RC_ASSERT(cluster.run_until([&] { return cluster.provisioner.existing() == 0; }, minutes(10)));
+  // Where boots are long and tasks were late, idle workers are kept for at most ten minutes.
+  RC_ASSERT(cluster.run_until([&] { return cluster.provisioner.existing() == 0; }, minutes(20)));
   RC_ASSERT(cluster.provisioner.peak() <= workers_max);
 }
 

@@ -107,6 +107,7 @@ class FakeFleet final : public Fleet {
       ++seen.running;
       if (worker.leases.empty()) ++seen.idle;
     }
+    seen.started = done_ + seen.leased;
     seen.arrival_seconds = arrival_rate(seen.now);
     return seen;
   }

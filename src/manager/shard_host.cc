@@ -108,7 +108,6 @@ Result<void> ShardHost::claim_and_load() {
     log_.info("shard loaded", {{"shard", id}, {"epoch", epoch}, {"tasks", shard->size()}});
     shards_.push_back(std::move(shard));
   }
-  reload_delay_ = options_.reload_first;
   forgiven_until_ = executor_.now();  // leases that were found begin anew
   set_state(HostState::kServing, {});
   schedule();
@@ -261,6 +260,8 @@ void ShardHost::commit_applied() {
                      if (!*alive) return;
                      commit_stats_.last = executor_.now() - commit_began_;
                      if (commit_stats_.last > kSlowCommit) forgive_since(commit_began_);
+                     // Not by a load: on a full disk that succeeds, and what comes next fails again.
+                     if (result) reload_delay_ = options_.reload_first;
                      on_committed(std::move(result));
                    });
 }

@@ -173,6 +173,31 @@ constexpr std::array kEndpoints = {
     EndpointInfo{E::kScaling, "GET", "/v1/scaling", "The wanted size and the decisions with their reasons",
                  kNone, "", "ScalingReply", kScalingParams},
     EndpointInfo{E::kEvents, "GET", "/v1/events", "What happens, as server-sent events", kNone, "", "", {}},
+    EndpointInfo{E::kListTokens,
+                 "GET",
+                 "/v1/tokens",
+                 "The tokens, without their secrets",
+                 kNone,
+                 "",
+                 "TokensReply",
+                 {}},
+    EndpointInfo{E::kCreateToken,
+                 "POST",
+                 "/v1/tokens",
+                 "Make a token; its secret is in this answer and nowhere else",
+                 kMessage,
+                 "CreateTokenRequest",
+                 "CreateTokenReply",
+                 {}},
+    EndpointInfo{E::kRotateToken,
+                 "POST",
+                 "/v1/tokens/{id}:rotate",
+                 "Make a successor of a token, which ends after an overlap",
+                 kMessage,
+                 "RotateTokenRequest",
+                 "CreateTokenReply",
+                 {}},
+    EndpointInfo{E::kRevokeToken, "DELETE", "/v1/tokens/{id}", "End a token now", kNone, "", "Token", {}},
     EndpointInfo{E::kMetrics, "GET", "/metrics", "Prometheus metrics", kNone, "", "", {}},
     EndpointInfo{E::kHealth, "GET", "/healthz", "200 while the process answers", kNone, "", "", {}},
     EndpointInfo{E::kReady,
@@ -187,7 +212,80 @@ constexpr std::array kEndpoints = {
     EndpointInfo{E::kRoot, "GET", "/", "A page that says what this is", kNone, "", "", {}},
 };
 
+constexpr RoleSet kEverybody{};
+constexpr RoleSet kClients{Role::kClient, Role::kSibling, Role::kAdmin};
+constexpr RoleSet kWorkers{Role::kWorker, Role::kSibling, Role::kAdmin};
+constexpr RoleSet kAnyToken{Role::kClient, Role::kWorker, Role::kSibling, Role::kAdmin};
+constexpr RoleSet kManagers{Role::kSibling, Role::kAdmin};
+constexpr RoleSet kAdmins{Role::kAdmin};
+
 }  // namespace
+
+// A switch without a default: an endpoint that nobody thought of does not compile.
+RoleSet allowed_roles(Endpoint endpoint) {
+  switch (endpoint) {
+    case E::kHealth:
+    case E::kReady:
+    case E::kOpenApi:
+    case E::kRoot:
+      return kEverybody;
+    case E::kSeedEnqueue:
+    case E::kSeedPullCompleted:
+    case E::kEnqueue:
+    case E::kEnqueueBatch:
+    case E::kListTasks:
+    case E::kGetTask:
+    case E::kGetResult:
+    case E::kCancelTask:
+    case E::kRetryTask:
+    case E::kPullResults:
+    case E::kAckResults:
+    case E::kListWorkers:
+    case E::kCluster:
+    case E::kListQueues:
+    case E::kScaling:
+    case E::kEvents:
+    case E::kMetrics:
+      return kClients;
+    case E::kSeedGetWork:
+    case E::kSeedPushResult:
+    case E::kRegisterWorker:
+    case E::kHeartbeat:
+    case E::kDeleteWorker:
+    case E::kAcquire:
+    case E::kComplete:
+    case E::kRelease:
+      return kWorkers;
+    case E::kSeedGetManagers:
+      return kAnyToken;
+    case E::kSeedRegisterSibling:  // whoever is registered gets the tokens of those who come by
+    case E::kDrainWorker:
+    case E::kPatchQueue:
+      return kManagers;
+    case E::kListTokens:
+    case E::kCreateToken:
+    case E::kRotateToken:
+    case E::kRevokeToken:
+      return kAdmins;
+  }
+  return kAdmins;
+}
+
+std::string describe(RoleSet roles) {
+  if (roles.is_everybody()) return "everybody";
+  std::string text;
+  for (const Role role : kAllRoles) {
+    if (roles.contains(role)) text += (text.empty() ? "" : ", ") + std::string(role_name(role));
+  }
+  const auto last = text.rfind(", ");
+  if (last != std::string::npos) text.replace(last, 2, " or ");
+  return text;
+}
+
+bool is_for_seed_clients(Endpoint endpoint) {
+  return endpoint == E::kSeedEnqueue || endpoint == E::kSeedPullCompleted ||
+         endpoint == E::kSeedGetManagers || endpoint == E::kSeedGetWork || endpoint == E::kSeedPushResult;
+}
 
 std::span<const EndpointInfo> endpoints() {
   return kEndpoints;

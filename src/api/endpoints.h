@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// endpoints.h - the closed table of what the API offers: method, path, query parameters.
+// endpoints.h - the closed table of what the API offers: method, path, query parameters, and to whom.
 //
 // manager/routes.cc serves exactly this table, client/ calls it, /openapi.json is made from it, and a test
 // holds docs/protocol.md against it.
@@ -9,7 +9,10 @@
 
 #include <cstdint>
 #include <span>
+#include <string>
 #include <string_view>
+
+#include "task/access_token.h"
 
 namespace skep::api {
 
@@ -46,6 +49,10 @@ enum class Endpoint : std::uint8_t {
   kPatchQueue,
   kScaling,
   kEvents,
+  kListTokens,
+  kCreateToken,
+  kRotateToken,
+  kRevokeToken,
   kMetrics,
   kHealth,
   kReady,
@@ -79,6 +86,26 @@ struct EndpointInfo {
 
 std::span<const EndpointInfo> endpoints();
 const EndpointInfo& info(Endpoint endpoint);
+
+// Who may call an endpoint, where a manager has tokens.
+class RoleSet {
+ public:
+  template <class... Roles>
+  constexpr explicit RoleSet(Roles... roles) : bits_((bit(roles) | ... | 0u)) {}
+  constexpr bool contains(Role role) const { return (bits_ & bit(role)) != 0; }
+  // No token is asked for.
+  constexpr bool is_everybody() const { return bits_ == 0; }
+
+ private:
+  static constexpr unsigned bit(Role role) { return 1u << static_cast<unsigned>(role); }
+  unsigned bits_;
+};
+RoleSet allowed_roles(Endpoint endpoint);
+// "client, sibling or admin".
+std::string describe(RoleSet roles);
+
+// What clients and workers of the seed call, which know of no tokens.
+bool is_for_seed_clients(Endpoint endpoint);
 
 inline constexpr std::string_view kJson = "application/json";
 inline constexpr std::string_view kProtobuf = "application/x-protobuf";

@@ -7,6 +7,7 @@
 #include <algorithm>
 #include <boost/json.hpp>
 #include <cctype>
+#include <map>
 #include <set>
 #include <string>
 
@@ -68,6 +69,47 @@ TEST(Endpoints, MessagesNamedInTheTableExist) {
       EXPECT_NE(file.FindMessageTypeByName(std::string(name)), nullptr) << name;
     }
   }
+}
+
+// The whole table of who may call what. Nothing of the product is used to make it.
+TEST(Endpoints, AreForTheRolesOfThisTable) {
+  const std::map<std::string, std::set<std::string>> others{
+      {"", {"GET /healthz", "GET /readyz", "GET /openapi.json", "GET /"}},
+      {"w",
+       {"GET /getwork", "POST /pushResult", "POST /v1/workers", "POST /v1/workers/{id}:heartbeat",
+        "DELETE /v1/workers/{id}", "POST /v1/leases:acquire", "POST /v1/leases:complete",
+        "POST /v1/leases:release"}},
+      {"cw", {"GET /get_managers"}},
+      {"s", {"POST /register_sibling", "POST /v1/workers/{id}:drain", "PATCH /v1/queues/{name}"}},
+      {"a", {"GET /v1/tokens", "POST /v1/tokens", "POST /v1/tokens/{id}:rotate", "DELETE /v1/tokens/{id}"}}};
+  for (const auto& row : endpoints()) {
+    const std::string name = std::string(row.method) + " " + std::string(row.path);
+    std::string who = "c";
+    for (const auto& [key, names] : others) {
+      if (names.contains(name)) who = key;
+    }
+    const RoleSet roles = allowed_roles(row.endpoint);
+    EXPECT_EQ(roles.is_everybody(), who.empty()) << name;
+    EXPECT_EQ(roles.contains(Role::kClient), who.find('c') != std::string::npos) << name;
+    EXPECT_EQ(roles.contains(Role::kWorker), who.find('w') != std::string::npos) << name;
+    EXPECT_EQ(roles.contains(Role::kSibling), !who.empty() && who != "a") << name;
+    EXPECT_EQ(roles.contains(Role::kAdmin), !who.empty()) << name;
+  }
+}
+
+TEST(Endpoints, RolesAreDescribedForPeople) {
+  EXPECT_EQ(describe(allowed_roles(Endpoint::kHealth)), "everybody");
+  EXPECT_EQ(describe(allowed_roles(Endpoint::kEnqueue)), "client, sibling or admin");
+  EXPECT_EQ(describe(allowed_roles(Endpoint::kListTokens)), "admin");
+}
+
+TEST(OpenApi, SaysWhichRolesACallIsFor) {
+  EXPECT_TRUE(operation(info(Endpoint::kReady)).at("security").as_array().empty());
+  const auto& roles = operation(info(Endpoint::kPatchQueue)).at("security").at(0).at("token").as_array();
+  ASSERT_EQ(roles.size(), 2u);
+  EXPECT_EQ(roles[0].as_string(), "sibling");
+  EXPECT_EQ(roles[1].as_string(), "admin");
+  EXPECT_EQ(document().at("components").at("securitySchemes").at("token").at("scheme").as_string(), "bearer");
 }
 
 TEST(OpenApi, HasEveryRowAndNoOther) {

@@ -12,7 +12,7 @@
 namespace skep::api {
 namespace {
 
-constexpr std::array<CodeInfo, 11> kCodes{{
+constexpr std::array<CodeInfo, 13> kCodes{{
     {Code::kInvalid, 400, 2, false, "The request is wrong"},
     {Code::kNotFound, 404, 4, false, "There is no such thing"},
     {Code::kConflict, 409, 5, false, "Its state forbids this"},
@@ -24,6 +24,8 @@ constexpr std::array<CodeInfo, 11> kCodes{{
     {Code::kUnknownOutcome, 500, 11, true, "It may or may not have happened"},
     {Code::kCorrupt, 500, 12, false, "Stored data is damaged"},
     {Code::kInternal, 500, 13, false, "Something broke here"},
+    {Code::kUnauthenticated, 401, 3, false, "A valid token is needed"},
+    {Code::kForbidden, 403, 14, false, "The token does not allow this"},
 }};
 
 std::string problem_text(std::string_view type, std::string_view title, int status, std::string_view detail,

@@ -14,7 +14,8 @@ namespace {
 
 constexpr Code kAll[] = {Code::kInvalid,        Code::kNotFound,  Code::kConflict,    Code::kFenced,
                          Code::kStaleLease,     Code::kExhausted, Code::kUnavailable, Code::kTimeout,
-                         Code::kUnknownOutcome, Code::kCorrupt,   Code::kInternal};
+                         Code::kUnknownOutcome, Code::kCorrupt,   Code::kInternal,    Code::kUnauthenticated,
+                         Code::kForbidden};
 
 TEST(Errors, EachCodeHasAStatusAndAnExitCodeOfItsOwn) {
   std::set<int> exit_codes{kExitOk, kExitFailure};

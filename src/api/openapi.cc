@@ -64,6 +64,10 @@ constexpr std::array kOperations = {
     Operation{E::kPatchQueue, "patchQueue", "system", ""},
     Operation{E::kScaling, "scaling", "system", ""},
     Operation{E::kEvents, "events", "system", "text/event-stream"},
+    Operation{E::kListTokens, "listTokens", "tokens", ""},
+    Operation{E::kCreateToken, "createToken", "tokens", ""},
+    Operation{E::kRotateToken, "rotateToken", "tokens", ""},
+    Operation{E::kRevokeToken, "revokeToken", "tokens", ""},
     Operation{E::kMetrics, "metrics", "system", kText},
     Operation{E::kHealth, "health", "system", kText},
     Operation{E::kReady, "ready", "system", kText},
@@ -245,6 +249,16 @@ json::object operation(const EndpointInfo& row) {
     out["requestBody"] = json::object{{"content", json::object{{kBytes, json::object{}}}}};
   }
   out["responses"] = responses(row);
+  // OpenAPI has roles for bearer tokens since 3.1: the list beside the scheme.
+  json::array roles;
+  for (const Role role : kAllRoles) {
+    if (allowed_roles(row.endpoint).contains(role)) roles.push_back(json::value(role_name(role)));
+  }
+  if (roles.empty()) {
+    out["security"] = json::array{};
+  } else {
+    out["security"] = json::array{json::object{{"token", std::move(roles)}}};
+  }
   return out;
 }
 
@@ -266,6 +280,12 @@ json::object problem_response() {
           {"content", json::object{{kProblemJson, json::object{{"schema", std::move(schema)}}}}}};
 }
 
+json::object token_scheme() {
+  return {{"type", "http"},
+          {"scheme", "bearer"},
+          {"description", "a token of one of the roles listed; asked for where a manager has tokens"}};
+}
+
 }  // namespace
 
 std::string openapi_json() {
@@ -276,8 +296,9 @@ std::string openapi_json() {
                             {"summary", "an elastic, durable task queue for CPU work"},
                             {"license", json::object{{"name", "Apache-2.0"}, {"identifier", "Apache-2.0"}}}}},
       {"paths", paths()},
-      {"components",
-       json::object{{"schemas", schemas()}, {"responses", json::object{{"Problem", problem_response()}}}}},
+      {"components", json::object{{"schemas", schemas()},
+                                  {"responses", json::object{{"Problem", problem_response()}}},
+                                  {"securitySchemes", json::object{{"token", token_scheme()}}}}},
   };
   return json::serialize(document);
 }

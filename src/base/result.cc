@@ -27,6 +27,10 @@ std::string_view code_name(Code code) {
       return "corrupt";
     case Code::kInternal:
       return "internal";
+    case Code::kUnauthenticated:
+      return "unauthenticated";
+    case Code::kForbidden:
+      return "forbidden";
   }
   return "internal";
 }

@@ -21,17 +21,19 @@ namespace skep {
 // The closed list of ways in which an operation can fail. api/errors.h maps each to an HTTP status and an
 // exit code.
 enum class Code : std::uint8_t {
-  kInvalid,         // the request itself is wrong; the same request will fail again
-  kNotFound,        // no such thing (any more)
-  kConflict,        // the thing is in a state that forbids this
-  kFenced,          // another owner has a higher epoch; this one must stop
-  kStaleLease,      // the lease ended or belongs to somebody else
-  kExhausted,       // a limit is reached; the same request may succeed later
-  kUnavailable,     // not now: starting, draining, disk full, peer away
-  kTimeout,         // the deadline passed; the effect is known not to have happened
-  kUnknownOutcome,  // it may or may not have happened: retry idempotently or reload
-  kCorrupt,         // stored data failed its checksum or does not parse
-  kInternal,        // a foreign error that fits nothing above
+  kInvalid,          // the request itself is wrong; the same request will fail again
+  kNotFound,         // no such thing (any more)
+  kConflict,         // the thing is in a state that forbids this
+  kFenced,           // another owner has a higher epoch; this one must stop
+  kStaleLease,       // the lease ended or belongs to somebody else
+  kExhausted,        // a limit is reached; the same request may succeed later
+  kUnavailable,      // not now: starting, draining, disk full, peer away
+  kTimeout,          // the deadline passed; the effect is known not to have happened
+  kUnknownOutcome,   // it may or may not have happened: retry idempotently or reload
+  kCorrupt,          // stored data failed its checksum or does not parse
+  kInternal,         // a foreign error that fits nothing above
+  kUnauthenticated,  // who is asked does not know who asks, or the reverse: no token, a bad certificate
+  kForbidden,        // it knows, and this is not for them
 };
 
 // The stable lower-case name of `code`, for example "not_found".

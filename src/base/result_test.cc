@@ -51,10 +51,10 @@ TEST(Result, ContextStandsBeforeTheMessage) {
 
 TEST(Result, EveryCodeHasANameOfItsOwn) {
   std::set<std::string_view> names;
-  for (int code = 0; code <= static_cast<int>(Code::kInternal); ++code) {
+  for (int code = 0; code <= static_cast<int>(Code::kForbidden); ++code) {
     names.insert(code_name(static_cast<Code>(code)));
   }
-  EXPECT_EQ(names.size(), static_cast<std::size_t>(Code::kInternal) + 1);
+  EXPECT_EQ(names.size(), static_cast<std::size_t>(Code::kForbidden) + 1);
   EXPECT_EQ(code_name(Code::kUnknownOutcome), "unknown_outcome");
 }
 

@@ -251,7 +251,7 @@ Go on with a manager of your own (it scales workers by itself and keeps its stor
 }
 
 Result<int> run_client(SignalWaiter& signals, const std::string& address, std::vector<DemoTask> tasks) {
-  SKEP_TRY(const auto remote, Remote::connect("http://" + address));
+  SKEP_TRY(const auto remote, Remote::connect("http://" + address, {}));
   Demo demo(*remote, signals, std::move(tasks));
   SKEP_TRY(demo.enqueue());
   SKEP_TRY(demo.pull());
@@ -284,7 +284,7 @@ int demo(const DemoOptions& options) {
   const SystemClock clock;
   auto store = open_store(serve.store, log);
   if (!store) return report(store.error());
-  auto manager = start_manager(serve, *store.value(), clock, log, kConnectionsMin);
+  auto manager = start_manager(serve, *store.value(), nullptr, clock, log, kConnectionsMin);
   if (!manager) return report(manager.error());
   std::printf("a manager serves at %s, its store is %s; at most %u workers\n",
               manager.value()->address().c_str(), serve.store.c_str(), serve.workers_max);

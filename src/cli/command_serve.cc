@@ -25,8 +25,22 @@ void add_options(CLI::App& command, ServeOptions& options) {
       .add_option("--sibling", options.siblings,
                   "HOST:PORT of another manager; may be repeated, or several with commas")
       ->delimiter(',');
+  command
+      .add_option(
+          "--seed-clients", options.seed_clients,
+          "ADDRESS/BITS whence the seed's clients and workers need no token; may be repeated, or several "
+          "with commas")
+      ->delimiter(',');
+  command
+      .add_option("--tls", options.tls, "auto: speak TLS, with an authority that is made at the first start")
+      ->check(CLI::IsMember({"off", "auto"}));
+  command.add_option("--tls-cert", options.tls_cert, "Certificate and chain (PEM) to speak TLS with")
+      ->type_name("FILE");
+  command.add_option("--tls-key", options.tls_key, "Its key [in the same file]")->type_name("FILE");
+  command.add_option("--tls-dir", options.tls_dir, "Where --tls auto keeps its authority [tls in the store]")
+      ->type_name("DIR");
   command.add_flag("--insecure", options.is_insecure,
-                   "Allow an address that is not loopback, where everybody can use it");
+                   "Allow an address that is not loopback without a token, where everybody can use it");
   command.add_option("--min-workers", options.workers_min, "Workers that always run");
   command.add_option("--max-workers", options.workers_max, "Workers that run at most");
   command
@@ -55,15 +69,18 @@ int serve(const Context& context, const ServeOptions& options) {
   const auto open_files = raise_open_files_limit();
   if (!open_files) log.warn("open files stay limited", {{"problem", open_files.error().message}});
   const SystemClock clock;
+  auto tokens = open_tokens(options.store);
+  if (!tokens) return report(tokens.error());
+  if (auto checked = check_open_address(options, *tokens.value()); !checked) return report(checked.error());
   auto store = open_store(options.store, log);
   if (!store) return report(store.error());
-  auto manager = start_manager(options, *store.value(), clock, log,
+  auto manager = start_manager(options, *store.value(), tokens.value().get(), clock, log,
                                open_files ? connections_for(open_files.value()) : kConnectionsMin);
   if (!manager) return report(manager.error());
   std::printf("listening on %s\n", manager.value()->address().c_str());
   std::fflush(stdout);
   log.info("manager serves", {{"address", manager.value()->address()},
-                              {"store", options.store},
+                              {"store", store.value()->stats().place},
                               {"provisioner", options.provisioner}});
   const int signal = signals.wait();
   log.info("manager drains", {{"signal", signal}});

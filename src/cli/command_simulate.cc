@@ -283,7 +283,7 @@ Result<int> search_settings(const Context& context, const SimulateOptions& optio
 
 Result<int> simulate_all(const Context& context, const SimulateOptions& options) {
   if (!options.record_from.empty()) {
-    SKEP_TRY(const std::string text, record_trace(options.record_from));
+    SKEP_TRY(const std::string text, record_trace(options.record_from, context.access));
     if (options.output_file.empty()) {
       std::fwrite(text.data(), 1, text.size(), stdout);
     } else {
@@ -380,6 +380,7 @@ void add_simulate_command(CLI::App& app, Context& context) {
       ->check(CLI::Range(0.0, 1e6));
   command->add_option("--record", options->record_from,
                       "Write what a manager at this URL has seen as a trace");
+  add_access_options(*command, context.access);
   command->add_option("--output", options->output_file, "Where --record writes [standard output]");
   context.actions[command] = [&context, options] {
     options->tune.seed = options->seed;

@@ -87,7 +87,7 @@ Result<std::string> fetch_status(Remote& remote, bool is_json) {
 }
 
 int status(const Context& context, bool is_watch) {
-  auto remote = Remote::connect(context.manager);
+  auto remote = Remote::connect(context);
   if (!remote) return report(remote.error());
   for (;;) {
     const auto text = fetch_status(*remote.value(), context.is_json);
@@ -180,7 +180,7 @@ void add_explain(CLI::App& app, Context& context) {
   context.actions[command] = [&context, what, id, limit] {
     if (*what != "scaling" && id->empty())
       return report(fail(Code::kInvalid, "skep explain " + *what + " wants an ID"));
-    const auto remote = Remote::connect(context.manager);
+    const auto remote = Remote::connect(context);
     if (!remote) return report(remote.error());
     if (*what == "scaling") return explain_scaling(context, *remote.value(), *limit);
     return *what == "task" ? explain_task(context, *remote.value(), *id)

@@ -25,7 +25,7 @@ constexpr std::size_t kBatchTasks = 100;
 // Runs `use` with a connected client; what goes wrong is reported.
 template <class Use>
 int with_remote(const Context& context, Use use) {
-  auto remote = Remote::connect(context.manager);
+  auto remote = Remote::connect(context);
   if (!remote) return report(remote.error());
   Result<int> code = use(*remote.value());
   return code ? code.value() : report(code.error());

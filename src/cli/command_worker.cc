@@ -8,6 +8,7 @@
 #include "base/signals.h"
 #include "cli/context.h"
 #include "cli/programs.h"
+#include "manager/manager.h"
 #include "worker/worker.h"
 
 namespace skep::cli {
@@ -25,8 +26,15 @@ int run(const Context& context, const WorkerCommand& command) {
   const Logger log = context.logger("worker");
   (void)raise_open_files_limit();  // a worker needs few
   worker::WorkerOptions options = command.worker;
+  auto http = client_options(context.access);
+  if (!http) return report(http.error());
+  options.http = std::move(http.value());
   auto managers = client::parse_managers(command.managers);
   if (!managers) return report(with_context(managers.error(), "--manager"));
+  for (const auto& url : managers.value()) {
+    if (!options.http.bearer || url.is_tls || manager::is_loopback_address(url.host_port())) continue;
+    log.warn("the token goes over the wire as it is: use https://", {{"manager", url.host_port()}});
+  }
   std::istringstream list(command.managers);
   for (std::string url; std::getline(list, url, ',');) options.managers.push_back(url);
   if (!command.compute.empty()) options.target = compute::parse_target(command.compute);
@@ -54,6 +62,7 @@ void add_worker_command(CLI::App& app, Context& context) {
   auto* command = app.add_subcommand("worker", "Compute tasks for a manager");
   command->footer("Example: skep worker --manager http://10.0.0.1:8080,http://10.0.0.2:8080");
   add_managers(*command, options->managers);
+  add_access_options(*command, context.access);
   command
       ->add_option("--cores", options->worker.cores,
                    "Threads that compute; 0 is one for each core that it may use")

@@ -72,6 +72,7 @@ CLI::Option* add_managers(CLI::App& app, std::string& value) {
 void add_client_options(CLI::App& app, Context& context) {
   app.add_flag("--json", context.is_json, "Print JSON");
   add_managers(app, context.manager);
+  add_access_options(app, context.access);
 }
 
 namespace {
@@ -87,16 +88,17 @@ constexpr Duration kConnectPatience = seconds(3);  // with a manager that is bei
 
 }  // namespace
 
-Remote::Remote(std::vector<http::Url> managers)
+Remote::Remote(std::vector<http::Url> managers, http::ClientOptions http)
     : runner_(clock_, "skep-client"),
-      http_(clock_, {}),
+      http_(clock_, std::move(http)),
       client_(std::make_unique<client::Client>(runner_, http_, std::move(managers),
                                                Random(jitter_seed(clock_)))) {}
 
-Result<std::unique_ptr<Remote>> Remote::connect(const std::string& managers) {
+Result<std::unique_ptr<Remote>> Remote::connect(const std::string& managers, const Access& access) {
   auto urls = client::parse_managers(managers);
   if (!urls) return with_context(urls.error(), "--manager");
-  auto remote = std::unique_ptr<Remote>(new Remote(std::move(urls.value())));
+  SKEP_TRY(auto http, client_options(access));
+  auto remote = std::unique_ptr<Remote>(new Remote(std::move(urls.value()), std::move(http)));
   const auto seen = remote->wait<api::v1::ClusterReply>([&](client::Client& client, auto done) {
     client.cluster(remote->within(kConnectPatience), std::move(done));
   });

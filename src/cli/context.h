@@ -15,12 +15,14 @@
 #include "base/clock.h"
 #include "base/log.h"
 #include "base/runner.h"
+#include "cli/access.h"
 #include "client/client.h"
 
 namespace skep::cli {
 
 struct Context {
   std::string manager = "http://127.0.0.1:8080";
+  Access access;  // of client commands and workers
   bool is_json = false;
   bool is_check_only = false;
   std::string log_level = "info";
@@ -42,13 +44,16 @@ CLI::Option* add_log_level(CLI::App& app, const std::string& name, std::string& 
                            const std::string& what);
 CLI::Option* add_programs(CLI::App& app, std::vector<std::string>& value);  // --command
 CLI::Option* add_managers(CLI::App& app, std::string& value);               // --manager
-void add_client_options(CLI::App& app, Context& context);                   // --manager, --json
+void add_client_options(CLI::App& app, Context& context);  // --manager, --json, and those of cli/access.h
 
 // A client of the manager that --manager names, with the threads that it needs.
 class Remote {
  public:
-  // kInvalid: not URLs. kUnavailable: no manager is there, also not in a few seconds.
-  static Result<std::unique_ptr<Remote>> connect(const std::string& managers);
+  // kInvalid: not URLs, no token in its file. kUnavailable: no manager is there, also not in a few seconds.
+  static Result<std::unique_ptr<Remote>> connect(const std::string& managers, const Access& access);
+  static Result<std::unique_ptr<Remote>> connect(const Context& context) {
+    return connect(context.manager, context.access);
+  }
 
   client::Client& client() { return *client_; }
   const Clock& clock() const { return clock_; }
@@ -67,7 +72,7 @@ class Remote {
   }
 
  private:
-  explicit Remote(std::vector<http::Url> managers);
+  Remote(std::vector<http::Url> managers, http::ClientOptions http);
 
   SystemClock clock_;
   Runner runner_;
@@ -81,6 +86,7 @@ void add_worker_command(CLI::App& app, Context& context);    // worker
 void add_task_commands(CLI::App& app, Context& context);     // enqueue, pull, get, cancel, retry
 void add_status_commands(CLI::App& app, Context& context);   // status, explain
 void add_verify_command(CLI::App& app, Context& context);    // verify
+void add_token_command(CLI::App& app, Context& context);     // token
 void add_simulate_command(CLI::App& app, Context& context);  // simulate
 void add_demo_command(CLI::App& app, Context& context);      // demo
 

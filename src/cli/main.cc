@@ -18,8 +18,9 @@ Start with:  skep demo        does a whole job with real input and shows it
              skep up          a manager and autoscaled workers on this machine
 
 Exit codes:  0 done, 1 the answer is no (a result differs, a store has findings), 2 wrong usage or request,
-             4 not found, 5 conflict, 6 another owner, 7 stale lease, 8 a limit is reached, 9 unavailable,
-             10 timeout, 11 unknown outcome, 12 damaged data, 13 internal error)";
+             3 no valid token or certificate, 4 not found, 5 conflict, 6 another owner, 7 stale lease,
+             8 a limit is reached, 9 unavailable, 10 timeout, 11 unknown outcome, 12 damaged data,
+             13 internal error, 14 the token does not allow this)";
 
 // Everything that `skep` can be told.
 void describe(CLI::App& app, Context& context) {
@@ -41,6 +42,7 @@ void describe(CLI::App& app, Context& context) {
   add_status_commands(app, context);
   add_verify_command(app, context);
   add_simulate_command(app, context);
+  add_token_command(app, context);
   add_demo_command(app, context);
   auto* version = app.add_subcommand("version", "Print the version");
   version->footer("Example: skep version");
@@ -81,6 +83,7 @@ int check_environment(const CLI::App& app, const CLI::App& command, const Contex
 int run(int argc, char** argv) {
   CLI::App app("skep: an elastic, durable task queue for CPU work");
   Context context;
+  context.access.token = take_token_variable();
   describe(app, context);
   if (const std::string wrong = wrong_command(app, argc, argv); !wrong.empty()) {
     std::fprintf(stderr, "skep: %s\n", wrong.c_str());

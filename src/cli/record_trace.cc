@@ -44,8 +44,8 @@ Result<std::vector<Seen>> ended_tasks(Remote& remote) {
 
 }  // namespace
 
-Result<std::string> record_trace(const std::string& url) {
-  SKEP_TRY(const auto remote, Remote::connect(url));
+Result<std::string> record_trace(const std::string& url, const Access& access) {
+  SKEP_TRY(const auto remote, Remote::connect(url, access));
   SKEP_TRY(auto tasks, ended_tasks(*remote));
   if (tasks.empty())
     return fail(Code::kInvalid, "no task has ended at " + url + ": there is nothing to record");

@@ -7,12 +7,13 @@
 #include <string>
 
 #include "base/result.h"
+#include "cli/access.h"
 
 namespace skep::cli {
 
 // A trace of every finished task that the manager at `url` still knows: when it was enqueued and how long its
 // last attempt ran. Tasks that have not ended are left out. kInvalid: no URL, or no task has ended there.
 // kUnavailable: no manager is there.
-Result<std::string> record_trace(const std::string& url);
+Result<std::string> record_trace(const std::string& url, const Access& access);
 
 }  // namespace skep::cli

@@ -10,6 +10,7 @@
 
 #include "base/limits_os.h"
 #include "compute/engine.h"
+#include "http/client.h"
 #include "provision/none.h"
 #include "provision/process.h"
 #include "simulate/sizing.h"
@@ -39,11 +40,16 @@ std::string own_program() {
 }
 
 std::unique_ptr<scaler::Provisioner> make_process_provisioner(const ServeOptions& options, Executor& executor,
-                                                              const std::string& url, const Logger& log) {
+                                                              const manager::WorkerAccess& access,
+                                                              const std::string& ca_file, const Logger& log) {
   provision::ProcessOptions process;
   // One core each, so that the fleet grows by cores.
-  process.command = {own_program(), "worker", "--manager",   url,
+  process.command = {own_program(), "worker", "--manager",   access.url,
                      "--cores",     "1",      "--log-level", options.worker_log_level};
+  if (!ca_file.empty()) {
+    process.command.push_back("--ca");
+    process.command.push_back(ca_file);
+  }
   if (options.slots > 0) {
     process.command.push_back("--slots");
     process.command.push_back(std::to_string(options.slots));
@@ -56,7 +62,79 @@ std::unique_ptr<scaler::Provisioner> make_process_provisioner(const ServeOptions
     return std::vector<std::string>{"--instance", token};
   };
   process.grace = seconds(2);
+  process.secret = access.token;
+  process.secret_flag = "--token-file";
   return std::make_unique<provision::ProcessProvisioner>(executor, std::move(process), log);
+}
+
+Result<std::vector<Network>> parse_networks(const std::vector<std::string>& texts) {
+  std::vector<Network> networks;
+  for (const auto& text : texts) {
+    auto network = Network::parse(text);
+    if (!network) return with_context(network.error(), "--seed-clients");
+    networks.push_back(network.value());
+  }
+  return networks;
+}
+
+// Where certificates are, and whom the workers of this manager trust.
+struct Tls {
+  http::TlsServerOptions server;
+  std::string ca_file;
+};
+
+Result<void> check_tls(const ServeOptions& options) {
+  const bool is_auto = options.tls == "auto";
+  if (is_auto && !options.tls_cert.empty()) {
+    return fail(Code::kInvalid, "--tls auto makes a certificate and --tls-cert names one: say one of them");
+  }
+  if (options.tls_cert.empty() && !options.tls_key.empty()) {
+    return fail(Code::kInvalid, "--tls-key is the key of --tls-cert, which is missing");
+  }
+  const bool has_directory = options.store.starts_with(kRocksdb) || options.store.starts_with(kLog);
+  if (is_auto && options.tls_dir.empty() && !has_directory) {
+    return fail(Code::kInvalid,
+                "--tls auto keeps its authority in the store's directory, and this store has "
+                "none: name one with --tls-dir");
+  }
+  return ok();
+}
+
+// The names that others may reach this manager by, as far as it knows.
+std::vector<std::string> own_names(const ServeOptions& options) {
+  std::vector<std::string> names{"localhost", "127.0.0.1", "::1"};
+  const auto add = [&](const std::string& name) {
+    const bool is_any = name.empty() || name == "0.0.0.0" || name == "::";
+    if (!is_any && std::find(names.begin(), names.end(), name) == names.end()) names.push_back(name);
+  };
+  char host[256] = "";
+  ::gethostname(host, sizeof host - 1);
+  add(host);
+  for (const auto& place : {options.listen, options.advertise}) {
+    // Port 0 is none of a URL's.
+    auto url = http::parse_url(place.substr(0, place.rfind(':')) + ":1");
+    if (!place.empty() && url) add(url.value().host);
+  }
+  return names;
+}
+
+Result<Tls> prepare_tls(const ServeOptions& options, const Logger& log) {
+  SKEP_TRY(check_tls(options));
+  if (!options.tls_cert.empty()) {
+    const std::string key = options.tls_key.empty() ? options.tls_cert : options.tls_key;
+    return Tls{{options.tls_cert, key, {}}, options.tls_cert};
+  }
+  if (options.tls != "auto") return Tls{};
+  const std::string directory =
+      !options.tls_dir.empty() ? options.tls_dir : options.store.substr(options.store.find(':') + 1) + "/tls";
+  const auto names = own_names(options);
+  SKEP_TRY(const auto own, http::keep_own_authority(directory, names));
+  log.info("clients and workers trust this manager by --ca", {{"file", own.ca_file}});
+  const auto renew = [directory, names]() -> Result<void> {
+    SKEP_TRY(http::keep_own_authority(directory, names));
+    return ok();
+  };
+  return Tls{{own.server_file, own.server_file, renew}, own.ca_file};
 }
 
 Result<void> check_store(const std::string& spec) {
@@ -67,6 +145,14 @@ Result<void> check_store(const std::string& spec) {
   return fail(Code::kInvalid, "--store '" + spec +
                                   "' is not known: use rocksdb:DIRECTORY, log:DIRECTORY, "
                                   "postgres://HOST/DATABASE, or memory: for a trial that keeps nothing");
+}
+
+// The default place is ours to choose, so it is also ours to make.
+void make_default_parent(const std::string& spec) {
+  if (spec != default_store()) return;
+  std::error_code ignored;  // what is wrong is said by the open that follows
+  std::filesystem::create_directories(std::filesystem::path(spec.substr(kRocksdb.size())).parent_path(),
+                                      ignored);
 }
 
 manager::ManagerOptions manager_options(const ServeOptions& options) {
@@ -94,7 +180,32 @@ manager::ManagerOptions manager_options(const ServeOptions& options) {
 Result<void> validate(const ServeOptions& options) {
   SKEP_TRY(check_store(options.store));
   SKEP_TRY(simulate::parse_tuning(options.policy));
-  return manager::validate(manager_options(options));
+  SKEP_TRY(parse_networks(options.seed_clients));
+  SKEP_TRY(check_tls(options));
+  if (!options.tls_cert.empty()) {
+    const std::string key = options.tls_key.empty() ? options.tls_cert : options.tls_key;
+    if (auto checked = http::check(http::TlsServerOptions{options.tls_cert, key, {}}); !checked)
+      return with_context(checked.error(), "--tls-cert");
+  }
+  SKEP_TRY(manager::validate(manager_options(options)));
+  if (is_postgres(options.store)) return ok();  // its server is asked at the start
+  SKEP_TRY(const auto tokens, open_tokens(options.store));
+  return check_open_address(options, *tokens);
+}
+
+Result<void> check_open_address(const ServeOptions& options, store::TokenStore& tokens) {
+  if (options.is_insecure || manager::is_loopback_address(options.listen)) return ok();
+  SKEP_TRY(const auto listed, tokens.list());
+  if (listed.empty()) return manager::open_to_everybody(options.listen);
+  return ok();
+}
+
+Result<std::unique_ptr<store::TokenStore>> open_tokens(const std::string& spec) {
+  SKEP_TRY(check_store(spec));
+  if (spec == kMemory) return store::make_memory_tokens();
+  if (is_postgres(spec)) return store::open_postgres_tokens(spec);
+  make_default_parent(spec);
+  return store::open_directory_tokens(spec.substr(spec.find(':') + 1));
 }
 
 std::string default_store() {
@@ -115,11 +226,7 @@ Result<std::unique_ptr<store::Store>> open_store(const std::string& spec, const 
   }
   store::RocksdbOptions options;
   options.directory = spec.substr(kRocksdb.size());
-  if (spec == default_store()) {
-    // The place is ours to choose, so it is also ours to make.
-    std::error_code ignored;  // what is wrong is said by the open that follows
-    std::filesystem::create_directories(std::filesystem::path(options.directory).parent_path(), ignored);
-  }
+  make_default_parent(spec);
   return store::open_rocksdb(options, log);
 }
 
@@ -131,9 +238,15 @@ std::size_t connections_for(std::uint64_t open_files_max) {
 }
 
 Result<std::unique_ptr<manager::Manager>> start_manager(const ServeOptions& options, store::Store& store,
-                                                        const Clock& clock, const Logger& log,
-                                                        std::size_t connections_max) {
+                                                        store::TokenStore* tokens, const Clock& clock,
+                                                        const Logger& log, std::size_t connections_max) {
   manager::ManagerOptions manager = manager_options(options);
+  manager.tokens = tokens;
+  SKEP_TRY(manager.seed_clients, parse_networks(options.seed_clients));
+  SKEP_TRY(const Tls tls, prepare_tls(options, log));
+  manager.http.tls = tls.server;
+  // A handshake takes a millisecond, which is not to be the shards'.
+  if (!tls.server.certificate_file.empty()) manager.http.threads = std::max(manager.http.threads, 1);
   manager.http.connections_max = connections_max;
   manager.random_seed = static_cast<std::uint64_t>(clock.now().time_since_epoch().count());
   manager.begin_chain = [](manager::Blob body, std::uint64_t iterations) -> manager::DigestMatcher::Chain {
@@ -147,8 +260,10 @@ Result<std::unique_ptr<manager::Manager>> start_manager(const ServeOptions& opti
   };
   return manager::Manager::start(
       std::move(manager), store, clock,
-      [&options, &log](Executor& executor, const std::string& url) -> std::unique_ptr<scaler::Provisioner> {
-        if (options.provisioner == "process") return make_process_provisioner(options, executor, url, log);
+      [&options, &log, ca_file = tls.ca_file](
+          Executor& executor, const manager::WorkerAccess& access) -> std::unique_ptr<scaler::Provisioner> {
+        if (options.provisioner == "process")
+          return make_process_provisioner(options, executor, access, ca_file, log);
         return std::make_unique<provision::NoneProvisioner>(executor);
       },
       log);

@@ -12,6 +12,7 @@
 #include "base/log.h"
 #include "manager/manager.h"
 #include "store/store.h"
+#include "store/token_store.h"
 
 namespace skep::cli {
 
@@ -21,7 +22,12 @@ struct ServeOptions {
   std::string provisioner = "process";
   std::string advertise;
   std::vector<std::string> siblings;
-  std::vector<std::string> commands;  // NAME=PROGRAM, for the workers
+  std::vector<std::string> commands;      // NAME=PROGRAM, for the workers
+  std::vector<std::string> seed_clients;  // ranges of addresses
+  std::string tls = "off";                // "auto": by an authority of one's own
+  std::string tls_cert;                   // PEM; goes on with the key in tls_key, or in itself
+  std::string tls_key;
+  std::string tls_dir;  // of the own authority; "": tls in the store's directory
   bool is_insecure = false;
   std::uint32_t workers_min = 0;
   std::uint32_t workers_max = 1;
@@ -45,11 +51,15 @@ std::string default_store();
 Result<void> validate(const ServeOptions& options);
 
 Result<std::unique_ptr<store::Store>> open_store(const std::string& spec, const Logger& log);
+// The tokens of the same place, whether a store is open there, or is there at all, or not.
+Result<std::unique_ptr<store::TokenStore>> open_tokens(const std::string& spec);
+// kInvalid: others reach the address, there is no token, and nobody said --insecure.
+Result<void> check_open_address(const ServeOptions& options, store::TokenStore& tokens);
 
-// `connections_max`: of clients and workers at once; one more is answered 503.
+// `tokens`: null is none. `connections_max`: of clients and workers at once; one more is answered 503.
 Result<std::unique_ptr<manager::Manager>> start_manager(const ServeOptions& options, store::Store& store,
-                                                        const Clock& clock, const Logger& log,
-                                                        std::size_t connections_max);
+                                                        store::TokenStore* tokens, const Clock& clock,
+                                                        const Logger& log, std::size_t connections_max);
 
 // How many connections a process that may open so many files serves: a worker holds two.
 inline constexpr std::size_t kConnectionsMin = 500;

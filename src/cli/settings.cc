@@ -129,7 +129,8 @@ void take_settings_from_environment(CLI::App& app) {
 }
 
 std::vector<std::string> unknown_variables(const CLI::App& app) {
-  std::set<std::string> known{"SKEP_BIN"};  // tests name the binary by it
+  // Tests name the binary by the first.
+  std::set<std::string> known{"SKEP_BIN", "SKEP_TOKEN"};
   const auto add = [&](const CLI::App& owner) {
     for (const CLI::Option* option : owner.get_options()) {
       if (!option->get_positional() && is_setting(*option))

@@ -257,6 +257,26 @@ void Client::scaling(std::uint32_t limit, CallOptions call, Done<v1::ScalingRepl
   impl_->call(Endpoint::kScaling, {"", {{"limit", std::to_string(limit)}}}, call, std::move(done));
 }
 
+// ---- tokens ----
+
+void Client::tokens(CallOptions call, Done<v1::TokensReply> done) {
+  impl_->call(Endpoint::kListTokens, {}, call, std::move(done));
+}
+
+void Client::create_token(v1::CreateTokenRequest request, CallOptions call, Done<v1::CreateTokenReply> done) {
+  impl_->send(Endpoint::kCreateToken, {}, request, call, std::move(done), Repeatable::kUnsentOnly);
+}
+
+void Client::rotate_token(std::string id, v1::RotateTokenRequest request, CallOptions call,
+                          Done<v1::CreateTokenReply> done) {
+  impl_->send(Endpoint::kRotateToken, {std::move(id), {}}, request, call, std::move(done),
+              Repeatable::kUnsentOnly);
+}
+
+void Client::revoke_token(std::string id, CallOptions call, Done<v1::Token> done) {
+  impl_->call(Endpoint::kRevokeToken, {std::move(id), {}}, call, std::move(done));
+}
+
 Result<std::vector<http::Url>> parse_managers(std::string_view list) {
   std::vector<http::Url> managers;
   while (true) {

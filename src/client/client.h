@@ -92,6 +92,14 @@ class Client {
                    Done<api::v1::Queue> done);
   void scaling(std::uint32_t limit, CallOptions call, Done<api::v1::ScalingReply> done);
 
+  void tokens(CallOptions call, Done<api::v1::TokensReply> done);
+  // Not repeated once they were sent: a token that nobody has is of no use.
+  void create_token(api::v1::CreateTokenRequest request, CallOptions call,
+                    Done<api::v1::CreateTokenReply> done);
+  void rotate_token(std::string id, api::v1::RotateTokenRequest request, CallOptions call,
+                    Done<api::v1::CreateTokenReply> done);
+  void revoke_token(std::string id, CallOptions call, Done<api::v1::Token> done);
+
  private:
   struct Impl;
   std::unique_ptr<Impl> impl_;

@@ -338,7 +338,8 @@ TEST_F(ClientTest, CallsEndWhenTheClientGoes) {
 TEST_F(ClientTest, CallThatHasNotBegunWhenTheLinkGoesIsAnswered) {
   FakeManager manager([](const http::Request&) { return reply(task("id1")); });
   skep::testing::VirtualExecutor executor;
-  auto link = std::make_unique<Link>(executor, executor, std::vector{manager.url()}, Random(1));
+  auto link = std::make_unique<Link>(executor, executor, http::ClientOptions{}, std::vector{manager.url()},
+                                     Random(1));
   std::optional<Result<v1::Task>> answer;
   link->client().get_task("id1", {}, {}, [&](Result<v1::Task> result) { answer = std::move(result); });
   link.reset();

@@ -9,6 +9,7 @@
 // Ownership: borrows executor and clock, which must outlive it.
 #pragma once
 
+#include <utility>
 #include <vector>
 
 #include "client/client.h"
@@ -17,8 +18,9 @@ namespace skep::client {
 
 class Link {
  public:
-  Link(Executor& executor, const Clock& clock, std::vector<http::Url> managers, Random random)
-      : http_(clock, {}), client_(executor, http_, std::move(managers), random) {}
+  Link(Executor& executor, const Clock& clock, http::ClientOptions http, std::vector<http::Url> managers,
+       Random random)
+      : http_(clock, std::move(http)), client_(executor, http_, std::move(managers), random) {}
 
   Client& client() { return client_; }
 

@@ -10,7 +10,7 @@ namespace skep::client {
 namespace {
 
 bool is_same(const http::Url& a, const http::Url& b) {
-  return a.host == b.host && a.port == b.port && a.base_path == b.base_path;
+  return a.host == b.host && a.port == b.port && a.base_path == b.base_path && a.is_tls == b.is_tls;
 }
 
 }  // namespace

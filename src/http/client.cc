@@ -16,38 +16,39 @@ namespace skep::http {
 namespace {
 
 // A server that closed an idle connection, or sent something nobody asked for, left that to be read.
-bool is_quiet(Tcp::socket& socket) {
+bool is_quiet(Connection& connection) {
   char byte = 0;
-  const ssize_t size = recv(socket.native_handle(), &byte, 1, MSG_PEEK | MSG_DONTWAIT);
+  const ssize_t size = recv(connection.socket().native_handle(), &byte, 1, MSG_PEEK | MSG_DONTWAIT);
   return size < 0 && (errno == EAGAIN || errno == EWOULDBLOCK);
 }
 
 }  // namespace
 
-std::optional<Tcp::socket> IdleConnections::take(const std::string& host_port) {
-  const auto found = by_host_.find(host_port);
-  if (found == by_host_.end()) return std::nullopt;
+std::optional<Connection> IdleConnections::take(const std::string& place) {
+  const auto found = by_place_.find(place);
+  if (found == by_place_.end()) return std::nullopt;
   std::vector<Idle>& idle = found->second;
   const Steady::time_point oldest = Steady::now() - options_.idle_timeout;
-  std::optional<Tcp::socket> socket;
+  std::optional<Connection> socket;
   while (!socket && !idle.empty()) {
-    if (idle.back().since > oldest && is_quiet(idle.back().socket)) socket = std::move(idle.back().socket);
+    if (idle.back().since > oldest && is_quiet(idle.back().socket))
+      socket.emplace(std::move(idle.back().socket));
     idle.pop_back();
   }
-  if (idle.empty()) by_host_.erase(found);
+  if (idle.empty()) by_place_.erase(found);
   return socket;
 }
 
-void IdleConnections::put(const std::string& host_port, Tcp::socket socket) {
+void IdleConnections::put(const std::string& place, Connection connection) {
   if (options_.idle_connections_max == 0) return;
-  std::vector<Idle>& idle = by_host_[host_port];
+  std::vector<Idle>& idle = by_place_[place];
   if (idle.size() >= options_.idle_connections_max) idle.erase(idle.begin());
-  idle.push_back({std::move(socket), Steady::now()});
+  idle.push_back({std::move(connection), Steady::now()});
   sweep_later();
 }
 
 void IdleConnections::close_all() {
-  by_host_.clear();
+  by_place_.clear();
   sweep_timer_.cancel();
 }
 
@@ -59,16 +60,16 @@ void IdleConnections::sweep_later() {
     is_sweeping_ = false;
     if (stopped) return;
     const Steady::time_point oldest = Steady::now() - options_.idle_timeout;
-    for (auto host = by_host_.begin(); host != by_host_.end();) {
+    for (auto host = by_place_.begin(); host != by_place_.end();) {
       std::erase_if(host->second, [oldest](const Idle& idle) { return idle.since <= oldest; });
-      host = host->second.empty() ? by_host_.erase(host) : std::next(host);
+      host = host->second.empty() ? by_place_.erase(host) : std::next(host);
     }
-    if (!by_host_.empty()) sweep_later();
+    if (!by_place_.empty()) sweep_later();
   });
 }
 
 struct Client::Impl {
-  Impl(const Clock& c, ClientOptions options) : clock(c), core(options) {
+  Impl(const Clock& c, ClientOptions options) : clock(c), core(std::move(options)) {
     thread = std::thread([this]() noexcept {
       pthread_setname_np(pthread_self(), "http-client");
       core.io.run();
@@ -107,7 +108,8 @@ void Client::Impl::stop() {
   thread.join();
 }
 
-Client::Client(const Clock& clock, ClientOptions options) : impl_(std::make_shared<Impl>(clock, options)) {}
+Client::Client(const Clock& clock, ClientOptions options)
+    : impl_(std::make_shared<Impl>(clock, std::move(options))) {}
 
 Client::~Client() {
   impl_->stop();

@@ -13,7 +13,7 @@ namespace {
 constexpr std::size_t kHeadBytesMax = 64 * 1024;
 constexpr std::size_t kInputCapacity = 64 * 1024;
 
-std::string make_head(const Url& url, const ClientRequest& request) {
+std::string make_head(const Url& url, const ClientRequest& request, const std::string& bearer) {
   const std::size_t size = request.body ? request.body->size() : 0;
   std::string head;
   head.reserve(256);
@@ -24,6 +24,7 @@ std::string make_head(const Url& url, const ClientRequest& request) {
   head += " HTTP/1.1\r\n";
   append_field(head, "Host", url.host_port());
   if (request.headers.find("User-Agent") == nullptr) append_field(head, "User-Agent", "skep/" SKEP_VERSION);
+  if (!bearer.empty()) append_field(head, "Authorization", "Bearer " + bearer);
   append_fields(head, request.headers);
   const bool has_body_by_nature =
       request.method == Method::kPut || request.method == Method::kPost || request.method == Method::kPatch;
@@ -42,6 +43,7 @@ Exchange::Exchange(ClientCore& core, Url url, ClientRequest request, Client::Don
     : core_(core),
       url_(std::move(url)),
       host_port_(url_.host_port()),
+      place_((url_.is_tls ? "https://" : "http://") + host_port_),
       request_(std::move(request)),
       done_(std::move(done)),
       deadline_timer_(core.io),
@@ -60,7 +62,7 @@ void Exchange::start(std::optional<Duration> remaining) {
       if (!stopped) self->on_deadline();
     });
   }
-  if (std::optional<Tcp::socket> idle = core_.idle.take(host_port_)) return begin(std::move(*idle), true);
+  if (std::optional<Connection> idle = core_.idle.take(place_)) return begin(std::move(*idle), true);
   connect();
 }
 
@@ -93,9 +95,9 @@ void Exchange::resolve() {
 }
 
 void Exchange::connect_to(std::vector<Tcp::endpoint> endpoints) {
-  socket_.emplace(core_.io);
+  connecting_.emplace(core_.io);
   asio::async_connect(
-      *socket_, endpoints,
+      *connecting_, endpoints,
       [self = shared_from_this()](const IoError& error, const Tcp::endpoint&) { self->on_connected(error); });
 }
 
@@ -106,19 +108,25 @@ void Exchange::on_connected(const IoError& error) {
   }
   connect_timer_.cancel();
   IoError ignored;
-  socket_->set_option(Tcp::no_delay(true), ignored);
-  socket_->non_blocking(true, ignored);
-  Tcp::socket connected = std::move(*socket_);
-  begin(std::move(connected), false);
+  connecting_->set_option(Tcp::no_delay(true), ignored);
+  connecting_->non_blocking(true, ignored);
+  std::shared_ptr<TlsSession> tls;
+  if (url_.is_tls) {
+    auto session = core_.tls.connect(connecting_->native_handle(), url_.host);
+    if (!session) return fail_with(session.error().code, session.error().message);
+    tls = std::move(session.value());
+  }
+  begin(Connection(std::move(*connecting_), std::move(tls)), false);
 }
 
-void Exchange::begin(Tcp::socket socket, bool is_reused) {
+void Exchange::begin(Connection socket, bool is_reused) {
   ++attempt_;
   socket_.emplace(std::move(socket));
   is_connected_ = true;
   is_reused_ = is_reused;
   output_ = OutputQueue();
-  output_.push(make_head(url_, request_), request_.body);
+  const auto& bearer = core_.options.bearer;
+  output_.push(make_head(url_, request_, bearer ? bearer() : std::string()), request_.body);
   parser_.emplace();
   parser_->header_limit(kHeadBytesMax);
   parser_->body_limit(core_.options.body_bytes_max);
@@ -252,6 +260,9 @@ void Exchange::on_lost(const IoError& error) {
     socket_->close(ignored);
     return connect();
   }
+  const std::string problem = socket_->problem();
+  if (socket_->is_untrusted()) return fail_with(Code::kUnauthenticated, host_port_ + ": " + problem);
+  if (!problem.empty() && sent_ == 0) return fail_with(Code::kUnavailable, host_port_ + ": " + problem);
   const std::string reason = error == asio::error::eof ? "it closed the connection" : error.message();
   if (!is_sent()) {
     return fail_with(Code::kUnavailable, "the request was not sent whole to " + host_port_ + ": " + reason);
@@ -270,7 +281,7 @@ void Exchange::succeed(Body body) {
   response.headers = std::move(parser_->headers);
   response.body = std::move(body);
   const bool is_reusable = parser_->keep_alive() && !is_at_end_ && is_sent() && input_.empty();
-  if (is_reusable) core_.idle.put(host_port_, std::move(*socket_));
+  if (is_reusable) core_.idle.put(place_, std::move(*socket_));
   end();
   std::exchange(done_, nullptr)(std::move(response));
 }
@@ -287,6 +298,7 @@ void Exchange::end() {
   connect_timer_.cancel();
   resolver_.cancel();
   IoError ignored;
+  if (connecting_ && connecting_->is_open()) connecting_->close(ignored);
   if (socket_ && socket_->is_open()) socket_->close(ignored);
   core_.exchanges.erase(this);
 }

@@ -336,7 +336,7 @@ TEST(ParseUrl, TakesHostsPortsAndPrefixes) {
 }
 
 TEST(ParseUrl, RefusesWhatIsNotOne) {
-  for (const char* text : {"",           "http://",     "https://h",      "ftp://h",
+  for (const char* text : {"",           "http://",     "https://",       "ftp://h",
                            "http://h:",  "http://h:0",  "http://h:65536", "http://h:8x",
                            "http://u@h", "http://h/?q", "http://h/#f",    "http://h/a b",
                            "h:1:2",      "::1",         "[::1",           "[::1]x",

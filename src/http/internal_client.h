@@ -20,6 +20,7 @@
 #include "http/client.h"
 #include "http/internal_buffer.h"
 #include "http/internal_parser.h"
+#include "http/internal_stream.h"
 
 namespace skep::http {
 
@@ -30,34 +31,35 @@ using Steady = std::chrono::steady_clock;
 
 class Exchange;
 
-// Connections that wait for their next request, by host and port.
+// Connections that wait for their next request, by scheme, host and port.
 class IdleConnections {
  public:
   IdleConnections(asio::io_context& io, const ClientOptions& options) : options_(options), sweep_timer_(io) {}
 
   // The one used last that is young enough and that the server has not closed.
-  std::optional<Tcp::socket> take(const std::string& host_port);
-  void put(const std::string& host_port, Tcp::socket socket);
+  std::optional<Connection> take(const std::string& place);
+  void put(const std::string& place, Connection connection);
   void close_all();
 
  private:
   struct Idle {
-    Tcp::socket socket;
+    Connection socket;
     Steady::time_point since;
   };
   void sweep_later();
 
   const ClientOptions& options_;
-  std::map<std::string, std::vector<Idle>> by_host_;
+  std::map<std::string, std::vector<Idle>> by_place_;
   asio::steady_timer sweep_timer_;
   bool is_sweeping_ = false;
 };
 
 struct ClientCore {
-  explicit ClientCore(ClientOptions o) : options(o) {}
+  explicit ClientCore(ClientOptions o) : options(std::move(o)) {}
 
   const ClientOptions options;
   asio::io_context io{1};
+  ClientTls tls{options.tls};
   IdleConnections idle{io, options};
   std::unordered_map<Exchange*, std::shared_ptr<Exchange>> exchanges;
 };
@@ -76,7 +78,7 @@ class Exchange final : public std::enable_shared_from_this<Exchange> {
   void resolve();
   void connect_to(std::vector<Tcp::endpoint> endpoints);
   void on_connected(const IoError& error);
-  void begin(Tcp::socket socket, bool is_reused);
+  void begin(Connection socket, bool is_reused);
   void flush();
   void start_read();
   void on_read(const IoError& error, std::size_t size);
@@ -94,12 +96,14 @@ class Exchange final : public std::enable_shared_from_this<Exchange> {
   ClientCore& core_;
   const Url url_;
   const std::string host_port_;
+  const std::string place_;  // of its connections
   const ClientRequest request_;
   Client::Done done_;
   asio::steady_timer deadline_timer_;
   asio::steady_timer connect_timer_;
   Tcp::resolver resolver_;
-  std::optional<Tcp::socket> socket_;
+  std::optional<Tcp::socket> connecting_;
+  std::optional<Connection> socket_;
   // Raised for each connection tried; callbacks of an earlier one are ignored.
   int attempt_ = 0;
   bool is_connected_ = false;

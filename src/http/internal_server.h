@@ -26,6 +26,7 @@
 #include "http/internal_buffer.h"
 #include "http/internal_loop.h"
 #include "http/internal_parser.h"
+#include "http/internal_stream.h"
 #include "http/server.h"
 
 namespace skep::http {
@@ -55,6 +56,7 @@ struct ServerCore {
   const ServerOptions options;
   const Logger log;
   const Handler handler;
+  std::unique_ptr<ServerTls> tls;  // null: plain HTTP
   std::atomic<std::uint64_t> requests = 0;
   std::atomic<std::uint64_t> refused = 0;
   std::atomic<std::uint64_t> last_connection = 0;
@@ -153,7 +155,7 @@ struct Responder::Impl {
 // and its bytes may already be here (pipelining). A turn is the number of a request in its connection.
 class Session final : public std::enable_shared_from_this<Session> {
  public:
-  Session(IoThread& home, Tcp::socket socket, std::string peer, bool is_counted);
+  Session(IoThread& home, Connection socket, std::string peer, bool is_counted);
 
   void start();
   // Answers 503 without reading, then closes.
@@ -212,7 +214,7 @@ class Session final : public std::enable_shared_from_this<Session> {
 
   IoThread& home_;
   ServerCore& core_;
-  Tcp::socket socket_;
+  Connection socket_;
   const std::string peer_;
   const std::uint64_t number_;
   const bool is_counted_;

@@ -208,6 +208,10 @@ void Server::Impl::stop(Duration patience) {
 
 Result<std::unique_ptr<Server>> Server::listen(ServerOptions options, Logger log, Handler handler) {
   auto impl = std::make_unique<Impl>(std::move(options), std::move(log), std::move(handler));
+  const TlsServerOptions& tls = impl->core.options.tls;
+  if (!tls.certificate_file.empty()) {
+    SKEP_TRY(impl->core.tls, ServerTls::make(tls, impl->core.log));
+  }
   SKEP_TRY(impl->bind());
   impl->start();
   return std::unique_ptr<Server>(new Server(std::move(impl)));

@@ -9,8 +9,8 @@
 // Options::problem to make the body. Not here: skep nouns.
 //
 // Threads:   listen/stop/port from the owner's thread; Responder and Stream from any thread.
-// Errors:    listen: kInvalid (address), kUnavailable (port taken, no permission) with one sentence.
-// Ownership: the handler must outlive the server. A dropped Responder answers 500.
+// Errors:    listen: kInvalid (address, certificate), kUnavailable (port taken, no permission) with one
+// sentence. Ownership: the handler must outlive the server. A dropped Responder answers 500.
 #pragma once
 
 #include <cstddef>
@@ -24,6 +24,7 @@
 #include "base/time.h"
 #include "http/io_loop.h"
 #include "http/message.h"
+#include "http/tls.h"
 
 namespace skep::http {
 
@@ -63,6 +64,7 @@ using Handler = std::function<void(Request, Responder)>;
 
 struct ServerOptions {
   std::string listen = "127.0.0.1:0";  // HOST:PORT, [V6]:PORT; port 0 picks a free one
+  TlsServerOptions tls;                // without a certificate: plain HTTP
   int threads = 1;                     // I/O threads, where there is no loop
   std::shared_ptr<IoLoop> loop;        // if given: a runner's thread is the one I/O thread
   std::size_t body_bytes_max = std::size_t{1} << 20;

@@ -19,15 +19,15 @@ const Body& empty_body() {
 
 // A proxy may be sent "http://host/path"; what counts is the path.
 std::string_view origin_form(std::string_view target) {
-  constexpr std::string_view kScheme = "http://";
-  if (!target.starts_with(kScheme)) return target;
-  const std::size_t slash = target.find('/', kScheme.size());
+  const std::size_t scheme = target.starts_with("http://") ? 7 : target.starts_with("https://") ? 8 : 0;
+  if (scheme == 0) return target;
+  const std::size_t slash = target.find('/', scheme);
   return slash == std::string_view::npos ? "/" : target.substr(slash);
 }
 
 }  // namespace
 
-Session::Session(IoThread& home, Tcp::socket socket, std::string peer, bool is_counted)
+Session::Session(IoThread& home, Connection socket, std::string peer, bool is_counted)
     : home_(home),
       core_(home.core),
       socket_(std::move(socket)),

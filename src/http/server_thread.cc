@@ -143,7 +143,10 @@ void IoThread::adopt(Tcp::socket socket, bool is_over_limit) {
     if (!is_over_limit) core.closed();
     return;
   }
-  const auto session = std::make_shared<Session>(*this, std::move(socket), peer_name(peer), !is_over_limit);
+  std::shared_ptr<TlsSession> tls;
+  if (core.tls) tls = core.tls->accept(socket.native_handle());
+  const auto session = std::make_shared<Session>(*this, Connection(std::move(socket), std::move(tls)),
+                                                 peer_name(peer), !is_over_limit);
   sessions_.emplace(session.get(), session);
   if (!is_over_limit) return session->start();
   ++uncounted_sessions_;

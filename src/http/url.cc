@@ -7,11 +7,15 @@
 namespace skep::http {
 namespace {
 
-constexpr std::string_view kScheme = "http://";
+constexpr std::string_view kPlain = "http://";
+constexpr std::string_view kTls = "https://";
 constexpr std::string_view kAdvice = ": write http://HOST:PORT, such as http://127.0.0.1:8080";
 
 Error bad_url(std::string_view text, std::string_view why) {
-  return fail(Code::kInvalid, "'" + std::string(text) + "' " + std::string(why) + std::string(kAdvice));
+  // What stands before an '@' may be a secret.
+  const std::string shown =
+      text.find('@') == std::string_view::npos ? "'" + std::string(text) + "'" : "the URL";
+  return fail(Code::kInvalid, shown + " " + std::string(why) + std::string(kAdvice));
 }
 
 // A name or an IPv4 address, or what stands in the brackets of an IPv6 address.
@@ -42,8 +46,11 @@ std::string Url::host_port() const {
 
 Result<Url> parse_url(std::string_view text) {
   std::string_view rest = text;
-  if (rest.starts_with("https://")) return bad_url(text, "asks for https, which is not supported");
-  if (rest.starts_with(kScheme)) rest.remove_prefix(kScheme.size());
+  Url url;
+  url.is_tls = rest.starts_with(kTls);
+  url.port = url.is_tls ? 443 : 80;
+  if (url.is_tls || rest.starts_with(kPlain)) rest.remove_prefix(url.is_tls ? kTls.size() : kPlain.size());
+  if (rest.find('@') != std::string_view::npos) return bad_url(text, "has a user's name or password in it");
   if (rest.find("://") != std::string_view::npos) return bad_url(text, "is not an http URL");
 
   const std::size_t slash = std::min(rest.find('/'), rest.size());
@@ -61,7 +68,6 @@ Result<Url> parse_url(std::string_view text) {
   } else {
     host_end = std::min(authority.find(':'), authority.size());
   }
-  Url url;
   url.host = std::string(authority.substr(0, host_end));
   url.base_path = std::string(path);
   if (!is_host(url.host, is_bracketed)) return bad_url(text, "has no valid host");

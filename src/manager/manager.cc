@@ -49,12 +49,19 @@ std::shared_ptr<http::IoLoop> loop_of(ManagerOptions& options) {
 
 }  // namespace
 
+bool is_loopback_address(std::string_view listen) {
+  return is_loopback(listen_host(listen));
+}
+
+Error open_to_everybody(const std::string& listen) {
+  return fail(Code::kInvalid,
+              "listening on " + listen +
+                  " without a token would let everybody who reaches it use it: make one with "
+                  "`skep token create --role admin --store STORE`, listen on 127.0.0.1, or say "
+                  "--insecure");
+}
+
 Result<void> validate(const ManagerOptions& options) {
-  if (!options.is_insecure && !is_loopback(listen_host(options.http.listen))) {
-    return fail(Code::kInvalid,
-                "listening on " + options.http.listen +
-                    " would let everybody who reaches it use it: listen on 127.0.0.1, or say --insecure");
-  }
   const auto& bounds = options.scaler.bounds;
   if (bounds.workers_min > bounds.workers_max) {
     return fail(Code::kInvalid, "min-workers (" + std::to_string(bounds.workers_min) +
@@ -84,7 +91,8 @@ struct Manager::Impl {
         runner(c, "skep-shards", loop_of(options)),
         checker(c, "skep-checker"),
         matcher(checker, runner, options.begin_chain),
-        store(s) {
+        store(s),
+        guard(options.tokens, c, {options.seed_clients}, l) {
     ServiceOptions service_options;
     service_options.heartbeat = options.heartbeat;
     service_options.worker_timeout = options.worker_timeout;
@@ -103,11 +111,12 @@ struct Manager::Impl {
       service = std::make_unique<Service>(runner, store, std::move(service_options),
                                           Random(options.random_seed), log);
     });
-    routes = std::make_unique<Routes>(runner, clock, *service, metrics);
+    routes = std::make_unique<Routes>(runner, clock, *service, guard, metrics);
   }
 
   ~Impl() {
     drain(Duration::zero());
+    guard.stop();
     checker.stop();  // its answers go to the service
     // What has timers on the runner goes on the runner.
     run_and_wait(runner, [this] {
@@ -117,6 +126,13 @@ struct Manager::Impl {
     });
     provisioner.reset();
     runner.stop();
+  }
+
+  Result<void> take_tokens() {
+    SKEP_TRY(guard.start());
+    const std::string& address = options.http.listen;
+    if (guard.has_tokens() || options.is_insecure || is_loopback_address(address)) return ok();
+    return open_to_everybody(address);
   }
 
   Result<void> listen() {
@@ -143,7 +159,11 @@ struct Manager::Impl {
       started = service->start();
     });
     if (!started) return started;
-    provisioner = make_provisioner(runner, "http://" + local);
+    const bool is_tls = !options.http.tls.certificate_file.empty();
+    provisioner =
+        make_provisioner(runner, {(is_tls ? "https://" : "http://") + local, guard.own_workers_token()});
+    if (!is_tls && guard.has_tokens() && !is_loopback_address(options.http.listen))
+      log.warn("tokens go over the wire as they are: --tls auto, or --tls-cert, protects them");
     if (provisioner == nullptr) return ok();
     run_and_wait(runner, [&] {
       // Tokens of launches must differ between lives of this manager: the epoch does.
@@ -187,6 +207,7 @@ struct Manager::Impl {
   Runner checker;
   DigestMatcher matcher;
   store::Store& store;
+  TokenGuard guard;
   std::unique_ptr<Service> service;
   std::unique_ptr<Routes> routes;
   std::unique_ptr<scaler::Provisioner> provisioner;
@@ -204,6 +225,7 @@ Result<std::unique_ptr<Manager>> Manager::start(ManagerOptions options, store::S
                                                 Logger log) {
   SKEP_TRY(validate(options));
   auto impl = std::make_unique<Impl>(std::move(options), store, clock, std::move(log));
+  SKEP_TRY(impl->take_tokens());
   SKEP_TRY(impl->listen());
   SKEP_TRY(impl->serve(make_provisioner));
   return std::unique_ptr<Manager>(new Manager(std::move(impl)));

@@ -15,20 +15,24 @@
 
 #include "base/executor.h"
 #include "base/log.h"
+#include "base/network.h"
 #include "http/server.h"
 #include "manager/digest_matcher.h"
 #include "scaler/policy.h"
 #include "scaler/provisioner.h"
 #include "scaler/scaler.h"
 #include "store/store.h"
+#include "store/token_store.h"
 
 namespace skep::manager {
 
 struct ManagerOptions {
-  http::ServerOptions http;           // with 0 threads, sockets are on the thread of the shards
-  std::string advertise;              // HOST:PORT that others reach it by; "" is the bound address
-  std::vector<std::string> siblings;  // HOST:PORT
-  bool is_insecure = false;           // an address that is not loopback is refused without it
+  http::ServerOptions http;             // with 0 threads, sockets are on the thread of the shards
+  std::string advertise;                // HOST:PORT that others reach it by; "" is the bound address
+  std::vector<std::string> siblings;    // HOST:PORT
+  store::TokenStore* tokens = nullptr;  // borrowed; null: nobody needs a token
+  std::vector<Network> seed_clients;    // need none for the seed's calls
+  bool is_insecure = false;             // an address that is not loopback wants tokens, or this
   scaler::ScalerOptions scaler;
   scaler::DrainTimeOptions policy;
   Duration heartbeat = seconds(2);       // asked of workers
@@ -45,9 +49,19 @@ struct ManagerOptions {
 // kInvalid: what start() refuses without having begun anything.
 Result<void> validate(const ManagerOptions& options);
 
-// Called once, on the owner's thread. `url` is where workers reach this manager.
+// Whether nobody on another machine reaches that HOST:PORT.
+bool is_loopback_address(std::string_view listen);
+// The sentence for one that others reach, where there is no token and nobody said --insecure.
+Error open_to_everybody(const std::string& listen);
+
+// Where the workers of this machine reach the manager, and the token that they come with.
+struct WorkerAccess {
+  std::string url;
+  std::string token;
+};
+// Called once, on the owner's thread.
 using MakeProvisioner =
-    std::function<std::unique_ptr<scaler::Provisioner>(Executor& executor, const std::string& url)>;
+    std::function<std::unique_ptr<scaler::Provisioner>(Executor& executor, const WorkerAccess& access)>;
 
 class Manager {
  public:

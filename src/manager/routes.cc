@@ -86,10 +86,11 @@ Labels labels_of(const api::EndpointInfo& endpoint, int status) {
 
 // ---- Binder ----
 
-Binder::Binder(Executor& on, const Clock& time, Service& serves, Metrics& counts)
+Binder::Binder(Executor& on, const Clock& time, Service& serves, TokenGuard& guards, Metrics& counts)
     : executor(on),
       clock(time),
       service(serves),
+      guard(guards),
       metrics(counts),
       requests_(counts.counters("skep_http_requests_total", "Requests answered, by route and status")) {
   const auto seconds =
@@ -126,6 +127,7 @@ void Binder::refuse(const CallPtr& call, const Error& error) {
   const int status = api::info(error.code).http_status;
   auto response = http::Response::text(status, api::kProblemJson, api::problem_json(error));
   if (status == 503 || status == 429) response.headers.set("Retry-After", "1");
+  if (status == 401) response.headers.set("WWW-Authenticate", "Bearer realm=\"skep\"");
   send(call, std::move(response));
 }
 
@@ -182,14 +184,14 @@ Result<void> read_message(const Call& call, google::protobuf::Message& message) 
 }
 
 IsWanted wanted_while_connected(const CallPtr& call) {
-  return [call] { return !call->responder.is_peer_gone(); };
+  return [call] { return !call->responder.is_peer_gone() && call->guard->is_still_valid(call->caller); };
 }
 
 // ---- Routes ----
 
 struct Routes::Impl {
-  Impl(Executor& executor, const Clock& clock, Service& service, Metrics& metrics)
-      : binder(executor, clock, service, metrics) {
+  Impl(Executor& executor, const Clock& clock, Service& service, TokenGuard& guard, Metrics& metrics)
+      : binder(executor, clock, service, guard, metrics) {
     for (const auto& row : api::endpoints()) {
       // A GET of the seed's takes a lease, and the events do not end.
       const bool is_plain =
@@ -201,6 +203,7 @@ struct Routes::Impl {
     bind_worker_routes(binder);
     bind_seed_routes(binder);
     bind_system_routes(binder);
+    bind_token_routes(binder);
     for (const auto& row : api::endpoints()) (void)binder.handler(row.endpoint);
   }
 
@@ -208,8 +211,8 @@ struct Routes::Impl {
   http::Router router;
 };
 
-Routes::Routes(Executor& executor, const Clock& clock, Service& service, Metrics& metrics)
-    : impl_(std::make_unique<Impl>(executor, clock, service, metrics)) {}
+Routes::Routes(Executor& executor, const Clock& clock, Service& service, TokenGuard& guard, Metrics& metrics)
+    : impl_(std::make_unique<Impl>(executor, clock, service, guard, metrics)) {}
 
 Routes::~Routes() = default;
 
@@ -230,6 +233,28 @@ void Routes::handle(http::Request request, http::Responder responder) {
   auto call = std::make_shared<Call>(std::move(request), std::move(responder), endpoint);
   call->began_at = impl_->binder.clock.now();
   if (!match.parameters.empty()) call->path_param = std::move(match.parameters.front().second);
+  TokenGuard& guard = impl_->binder.guard;
+  call->guard = &guard;
+  auto caller = guard.check(call->request, endpoint.endpoint);
+  if (caller) {
+    call->caller = std::move(caller.value());
+    return let_in(std::move(call));
+  }
+  if (caller.error().code != Code::kNotFound) return impl_->binder.refuse(call, caller.error());
+  guard.look_again([this, call] {
+    auto again = call->guard->check(call->request, call->endpoint.endpoint);
+    if (!again) {
+      const bool is_unknown = again.error().code == Code::kNotFound;
+      return impl_->binder.refuse(call, is_unknown ? TokenGuard::unknown_token() : again.error());
+    }
+    call->caller = std::move(again.value());
+    let_in(call);
+  });
+}
+
+// Past the guard: what is asked is looked at.
+void Routes::let_in(CallPtr call) {
+  const auto& endpoint = call->endpoint;
   if (auto checked = check_query(*call); !checked) {
     impl_->binder.refuse(call, checked.error());
     return;

@@ -7,7 +7,7 @@
 //
 // Threads:   handle() from any thread; the service is touched only on the executor.
 // Errors:    each is answered as problem+json (api/errors.h).
-// Ownership: borrows executor, service and metrics, which must outlive every request.
+// Ownership: borrows executor, service, guard and metrics, which must outlive every request.
 #pragma once
 
 #include <functional>
@@ -22,6 +22,7 @@
 #include "http/server.h"
 #include "manager/messages.h"
 #include "manager/service.h"
+#include "manager/token_guard.h"
 
 namespace skep::manager {
 
@@ -34,6 +35,8 @@ struct Call {
   http::Responder responder;
   const api::EndpointInfo& endpoint;
   std::string path_param;  // the only one that a template has
+  const TokenGuard* guard = nullptr;
+  Caller caller;
   Instant began_at{};
 
   std::optional<std::string_view> param(std::string_view name) const { return request.param(name); }
@@ -42,7 +45,7 @@ using CallPtr = std::shared_ptr<Call>;
 
 class Routes {
  public:
-  Routes(Executor& executor, const Clock& clock, Service& service, Metrics& metrics);
+  Routes(Executor& executor, const Clock& clock, Service& service, TokenGuard& guard, Metrics& metrics);
   ~Routes();
   Routes(const Routes&) = delete;
   Routes& operator=(const Routes&) = delete;
@@ -54,6 +57,8 @@ class Routes {
 
  private:
   struct Impl;
+  void let_in(CallPtr call);
+
   std::unique_ptr<Impl> impl_;
 };
 
@@ -63,7 +68,7 @@ class Binder {
  public:
   using Handler = std::function<void(CallPtr)>;
 
-  Binder(Executor& on, const Clock& time, Service& serves, Metrics& counts);
+  Binder(Executor& on, const Clock& time, Service& serves, TokenGuard& guards, Metrics& counts);
 
   void bind(api::Endpoint endpoint, Handler handler);
   const Handler& handler(api::Endpoint endpoint) const;
@@ -99,6 +104,7 @@ class Binder {
   Executor& executor;
   const Clock& clock;
   Service& service;
+  TokenGuard& guard;
   Metrics& metrics;
 
  private:
@@ -121,6 +127,7 @@ void bind_task_routes(Binder& binder);
 void bind_worker_routes(Binder& binder);
 void bind_seed_routes(Binder& binder);
 void bind_system_routes(Binder& binder);
+void bind_token_routes(Binder& binder);
 
 // ---- decoding ----
 
@@ -129,6 +136,7 @@ Result<std::uint64_t> number_param(const Call& call, std::string_view name, std:
                                    std::uint64_t high, std::optional<std::uint64_t> fallback);
 Result<Duration> duration_param(const Call& call, std::string_view name, Duration max);
 Result<void> read_message(const Call& call, google::protobuf::Message& message);
+// Also no longer once the caller's token has ended.
 IsWanted wanted_while_connected(const CallPtr& call);
 
 }  // namespace skep::manager

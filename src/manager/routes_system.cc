@@ -52,8 +52,12 @@ void events(Binder& binder, CallPtr call) {
   head.headers.set("Cache-Control", "no-store");
   auto stream = std::move(call->responder).stream(std::move(head));
   stream->write(": the events of this manager\n\n");
-  binder.run([&binder, stream, after] {
-    binder.service.subscribe(after, [stream](const api::v1::Event& event) {
+  binder.run([&binder, stream, after, caller = call->caller] {
+    binder.service.subscribe(after, [&binder, stream, caller](const api::v1::Event& event) {
+      if (!binder.guard.is_still_valid(caller)) {
+        stream->close();
+        return false;
+      }
       return stream->write("id: " + std::to_string(event.sequence()) + "\nevent: " + event.kind() +
                            "\ndata: " + api::to_json(event) + "\n\n");
     });

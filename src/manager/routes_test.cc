@@ -25,7 +25,7 @@ class RoutesTest : public ::testing::Test {
     ManagerOptions options;
     options.http.listen = "127.0.0.1:0";
     auto started = Manager::start(
-        options, store, clock, [](Executor&, const std::string&) { return nullptr; }, Logger());
+        options, store, clock, [](Executor&, const WorkerAccess&) { return nullptr; }, Logger());
     EXPECT_TRUE(started.has_value()) << started.error().message;
     manager = std::move(started.value());
     url = http::parse_url(manager->address()).value();
@@ -232,13 +232,13 @@ TEST_F(RoutesTest, AddressOfOthersNeedsInsecure) {
   options.http.listen = "0.0.0.0:0";
   store::MemoryStore other;
   const auto refused = Manager::start(
-      options, other, clock, [](Executor&, const std::string&) { return nullptr; }, Logger());
+      options, other, clock, [](Executor&, const WorkerAccess&) { return nullptr; }, Logger());
   ASSERT_FALSE(refused.has_value());
   EXPECT_EQ(refused.error().code, Code::kInvalid);
   EXPECT_NE(refused.error().message.find("--insecure"), std::string::npos);
   options.is_insecure = true;
   EXPECT_TRUE(Manager::start(
-                  options, other, clock, [](Executor&, const std::string&) { return nullptr; }, Logger())
+                  options, other, clock, [](Executor&, const WorkerAccess&) { return nullptr; }, Logger())
                   .has_value());
 }
 

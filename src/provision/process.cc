@@ -4,6 +4,7 @@
 #include <poll.h>
 #include <pthread.h>
 #include <sys/eventfd.h>
+#include <sys/mman.h>
 #include <unistd.h>
 
 #include <algorithm>
@@ -44,6 +45,15 @@ struct Gone {
   Instant at{};
 };
 
+// Who has it opens it anew by its path in /proc, and so reads it from its beginning, as often as wanted.
+int file_in_memory(const std::string& text) {
+  const int descriptor = memfd_create("skep-secret", MFD_CLOEXEC);
+  SKEP_CHECK(descriptor > STDERR_FILENO, "no file in memory for the secret of workers");
+  const ssize_t written = write(descriptor, text.data(), text.size());
+  SKEP_CHECK(written == static_cast<ssize_t>(text.size()), "no memory for the secret of workers");
+  return descriptor;
+}
+
 }  // namespace
 
 // The thread forks all children itself: what tells them of their parent's death is the death of the thread
@@ -72,6 +82,7 @@ struct ProcessProvisioner::Impl {
   const Logger log;
   const SystemClock clock;
   const int wake_descriptor;
+  const int secret_descriptor;  // -1: none
 
   // Of the executor, but for its lifetime.
   std::shared_ptr<Changed> changed = std::make_shared<Changed>();
@@ -93,7 +104,8 @@ ProcessProvisioner::Impl::Impl(Executor& e, ProcessOptions o, Logger l)
     : executor(e),
       options(std::move(o)),
       log(std::move(l)),
-      wake_descriptor(eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK)) {
+      wake_descriptor(eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK)),
+      secret_descriptor(options.secret.empty() ? -1 : file_in_memory(options.secret)) {
   SKEP_CHECK(wake_descriptor >= 0, "no file descriptors left for the provisioner");
   keep_ended_children();
   thread = std::thread([this]() noexcept { run(); });
@@ -107,6 +119,7 @@ ProcessProvisioner::Impl::~Impl() {
   wake();
   thread.join();
   close(wake_descriptor);
+  if (secret_descriptor >= 0) close(secret_descriptor);
 }
 
 void ProcessProvisioner::Impl::on_own_thread(Work work) {
@@ -212,7 +225,11 @@ LaunchReply ProcessProvisioner::Impl::launch(std::uint32_t count, const std::str
       continue;
     }
     const std::string name = token + "-" + std::to_string(i);
-    SpawnPlan plan{options.command, options.log_file};
+    SpawnPlan plan{options.command, options.log_file, secret_descriptor};
+    if (secret_descriptor >= 0) {
+      plan.command.push_back(options.secret_flag);
+      plan.command.push_back("/proc/self/fd/" + std::to_string(secret_descriptor));
+    }
     if (options.arguments_for) {
       for (std::string& word : options.arguments_for(name)) plan.command.push_back(std::move(word));
     }

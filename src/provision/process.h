@@ -30,6 +30,10 @@ struct ProcessOptions {
   std::function<std::vector<std::string>(const std::string& token)> arguments_for;
   std::string log_file;         // what workers print is appended here; "": they inherit stdout and stderr
   Duration grace = seconds(5);  // between SIGTERM and SIGKILL
+  // What workers are to know and nobody else: each finds it in a file in memory, of which `secret_flag` and a
+  // path tell it. "": there is none.
+  std::string secret = {};
+  std::string secret_flag = {};
 };
 
 class ProcessProvisioner final : public scaler::Provisioner {

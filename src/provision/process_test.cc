@@ -340,5 +340,20 @@ TEST_F(Process, ParentDeathEndsTheWorkers) {
   EXPECT_TRUE(eventually([&] { return is_dead(worker); }));
 }
 
+TEST_F(Process, FindsItsSecretInAFileInMemoryAndNowhereElse) {
+  options.secret = "the secret";
+  options.secret_flag = "--secret-file";
+  // The flag and the path stand before what tells the worker its token.
+  start_with("cat \"$2\" \"$2\" >" + path("seen.new") + "; echo \"$1\" >>" + path("seen.new") + "; env >" +
+             path("environment") + "; tr '\\0' ' ' </proc/$$/cmdline >" + path("title") + "; mv " +
+             path("seen.new") + " " + path("seen"));
+  launch_one();
+  ASSERT_TRUE(eventually([&] { return std::filesystem::exists(path("seen")); }));
+  EXPECT_EQ(contents(path("seen")), "the secretthe secret--secret-file\n");
+  for (const char* place : {"environment", "title", "log"}) {
+    EXPECT_EQ(contents(path(place)).find("the secret"), std::string::npos) << place;
+  }
+}
+
 }  // namespace
 }  // namespace skep::provision

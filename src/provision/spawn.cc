@@ -59,6 +59,7 @@ class Descriptor {
 struct ChildPlan {
   std::vector<char*> arguments;
   pid_t parent = -1;
+  int inherited = -1;
   Descriptor null;
   Descriptor log;
   Descriptor report_read;
@@ -89,6 +90,7 @@ void close_on_exec_from(int first) {
     dup2(plan.log.get(), STDERR_FILENO);
   }
   close_on_exec_from(kFirstOther);
+  if (plan.inherited >= 0) fcntl(plan.inherited, F_SETFD, 0);
   execv(plan.arguments.front(), plan.arguments.data());
   const int error = errno;
   [[maybe_unused]] const auto written = write(plan.report_write.get(), &error, sizeof error);
@@ -135,6 +137,7 @@ Result<Spawned> spawn(const SpawnPlan& plan) {
   for (std::string& word : words) child.arguments.push_back(word.data());
   child.arguments.push_back(nullptr);
   child.parent = getpid();
+  child.inherited = plan.inherited;
   SKEP_TRY(open_descriptors(plan.log_file, child));
 
   const pid_t pid = fork();

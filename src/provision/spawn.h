@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// spawn.h - starts one child process that dies with its parent and inherits nothing but its output.
+// spawn.h - starts one child process that dies with its parent and inherits nothing but its output and at
+// most one descriptor more.
 //
 // The child leads a process group of its own, reads from /dev/null, has the default signal handlers, and gets
 // SIGTERM when the thread that started it ends, which also happens when its process is killed.
@@ -22,6 +23,7 @@ namespace skep::provision {
 struct SpawnPlan {
   std::vector<std::string> command;  // path of the program, then its arguments
   std::string log_file;              // what it prints is appended here; "": it inherits stdout and stderr
+  int inherited = -1;                // a descriptor that it keeps, under the same number
 };
 
 struct Spawned {

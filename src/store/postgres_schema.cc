@@ -72,4 +72,14 @@ Result<PgSchema> migrate_postgres(PgConnection& connection, ShardId shard_count)
   return schema;
 }
 
+Result<void> make_tokens_table(PgConnection& connection) {
+  SKEP_TRY(const auto is_there, ask(connection, sql::tokens_exist));
+  if (is_there != 0) return ok();
+  SKEP_TRY(connection.script(kBegin));
+  auto made = connection.script(std::string(sql::tokens_schema));
+  if (made) return connection.script("COMMIT");
+  if (connection.is_connected()) (void)connection.script("ROLLBACK");
+  return made;
+}
+
 }  // namespace skep::store

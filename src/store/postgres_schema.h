@@ -21,4 +21,7 @@ struct PgSchema {
 // `shard_count` is that of a schema that is made; one that exists keeps its own.
 Result<PgSchema> migrate_postgres(PgConnection& connection, ShardId shard_count);
 
+// Makes the table of tokens where it is missing, whether or not there is a store. The connection stands.
+Result<void> make_tokens_table(PgConnection& connection);
+
 }  // namespace skep::store

@@ -49,7 +49,8 @@ bool parse_number(std::string_view text, T& out) {
 // A descriptor that is closed at the end of its scope.
 class File {
  public:
-  File(const std::string& path, int flags) : fd_(::open(path.c_str(), flags | O_CLOEXEC, 0644)) {}
+  File(const std::string& path, int flags, mode_t mode = 0644)
+      : fd_(::open(path.c_str(), flags | O_CLOEXEC, mode)) {}
   ~File() {
     if (fd_ >= 0) ::close(fd_);
   }
@@ -72,33 +73,29 @@ Result<void> write_all(int fd, std::string_view text, const std::string& path) {
   return ok();
 }
 
+// Root may write for a manager that runs as another user, whose the directory is.
+Result<void> give_to_owner_of(const std::string& directory, int fd, const std::string& path) {
+  struct stat owner {};
+  if (::geteuid() != 0 || ::stat(directory.c_str(), &owner) != 0) return ok();
+  if (::fchown(fd, owner.st_uid, owner.st_gid) != 0) return os_error(errno, "give away " + path);
+  return ok();
+}
+
 // The file is the old one or the new one at every instant, also after a power loss.
-Result<void> replace_file(const std::string& directory, std::string_view name, std::string text) {
+Result<void> replace_file(const std::string& directory, std::string_view name, std::string text,
+                          mode_t mode = 0644) {
   text += std::string(kChecksumLine) + hex(crc32c(text)) + "\n";
   const std::string path = path_of(directory, name);
   const std::string draft = path + ".new";
   {
-    const File file(draft, O_WRONLY | O_CREAT | O_TRUNC);
+    const File file(draft, O_WRONLY | O_CREAT | O_TRUNC, mode);
     if (!file.is_open()) return os_error(errno, "create " + draft);
+    SKEP_TRY(give_to_owner_of(directory, file.fd(), draft));
     SKEP_TRY(write_all(file.fd(), text, draft));
     if (::fsync(file.fd()) != 0) return os_error(errno, "sync " + draft);
   }
   if (::rename(draft.c_str(), path.c_str()) != 0) return os_error(errno, "rename " + draft);
   return sync_directory(directory);
-}
-
-// The text of such a file without its checksum line. kNotFound if there is none.
-Result<std::string> read_checked_file(const std::string& path) {
-  std::error_code error;
-  if (!fs::exists(path, error) && !error) return fail(Code::kNotFound, path + " does not exist");
-  SKEP_TRY(const auto bytes, read_file(path));
-  const std::string_view text = bytes;
-  const auto at = text.rfind(kChecksumLine);
-  if (at == std::string_view::npos ||
-      text.substr(at) != std::string(kChecksumLine) + hex(crc32c(text.substr(0, at))) + "\n") {
-    return fail(Code::kCorrupt, path + " is damaged: its checksum does not match");
-  }
-  return std::string(text.substr(0, at));
 }
 
 std::string secret_text(std::uint64_t secret) {
@@ -144,12 +141,14 @@ std::uint32_t newest_format(std::string_view engine) {
   return engine == kLogEngine ? kLogFormat : 0;
 }
 
-// What a fresh file system has, and what is left where the making of a store broke off at once, is as good as
-// nothing.
+// What a fresh file system has, what is left where the making of a store broke off at once, and what may be
+// made before the store (tokens, certificates), is as good as nothing.
 bool is_as_good_as_empty(const std::string& directory, std::error_code& error) {
   for (fs::directory_iterator at(directory, error), end; !error && at != end; at.increment(error)) {
     const std::string name = at->path().filename();
-    if (name != "lost+found" && name != std::string(kStoreFileName) + ".new") return false;
+    const bool is_ours =
+        name == std::string(kStoreFileName) + ".new" || name == "tls" || name.starts_with(kTokensFileName);
+    if (name != "lost+found" && !is_ours) return false;
   }
   return true;
 }
@@ -220,6 +219,23 @@ Result<void> compare(const std::string& directory, const Seal& sealed, const Sea
 }
 
 }  // namespace
+
+Result<std::string> read_checked_file(const std::string& path) {
+  std::error_code error;
+  if (!fs::exists(path, error) && !error) return fail(Code::kNotFound, path + " does not exist");
+  SKEP_TRY(const auto bytes, read_file(path));
+  const std::string_view text = bytes;
+  const auto at = text.rfind(kChecksumLine);
+  if (at == std::string_view::npos ||
+      text.substr(at) != std::string(kChecksumLine) + hex(crc32c(text.substr(0, at))) + "\n") {
+    return fail(Code::kCorrupt, path + " is damaged: its checksum does not match");
+  }
+  return std::string(text.substr(0, at));
+}
+
+Result<void> write_secret_file(const std::string& directory, std::string_view name, std::string text) {
+  return replace_file(directory, name, std::move(text), 0600);
+}
 
 Result<void> sync_directory(const std::string& directory) {
   const File file(directory, O_RDONLY | O_DIRECTORY);

@@ -4,6 +4,7 @@
 //   skep.store  what this directory is: engine, format, shards. Written when the store is made, never changed
 //               after.
 //   skep.pid    the process that has the store open, for people; the lock is that of the file LOCK.
+//   skep.tokens  store/token_store.h.
 //   skep.seal   written by a clean close: every file with its size, the small ones with a checksum. Gone
 //               while the store is open, so one that is there must match.
 //
@@ -24,6 +25,7 @@ namespace skep::store {
 
 inline constexpr std::string_view kRocksdbEngine = "rocksdb";
 inline constexpr std::string_view kLogEngine = "log";
+inline constexpr std::string_view kTokensFileName = "skep.tokens";
 
 struct StoreFile {
   std::uint32_t format = 0;
@@ -66,6 +68,12 @@ Result<bool> check_seal(const std::string& directory, AfterCheck after);
 // Sums of file sizes and of the disk that holds the directory; 0 where they can not be found out.
 std::uint64_t directory_bytes(const std::string& directory);
 std::uint64_t disk_free_bytes(const std::string& directory);
+
+// Replaces a file of lines, durably and as a whole, with a checksum at its end; nobody but its owner reads
+// it, who is that of the directory.
+Result<void> write_secret_file(const std::string& directory, std::string_view name, std::string text);
+// The text of a file with such an end, without that. kNotFound if there is none.
+Result<std::string> read_checked_file(const std::string& path);
 
 // The bytes of a file. Not mapped: a bad sector is an error here, and would be a signal there.
 Result<std::string> read_file(const std::string& path);

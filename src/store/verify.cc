@@ -7,6 +7,7 @@
 
 #include "store/segment_disk.h"
 #include "store/store_directory.h"
+#include "store/token_store.h"
 #include "store/verify_contents.h"
 #include "store/verify_engines.h"
 
@@ -37,6 +38,9 @@ Result<VerifyReport> verify_store(const VerifyOptions& options) {
   report.shards = file->shard_count;
   SKEP_TRY(file->engine == kLogEngine ? verify_log(options, file->secret, report)
                                       : verify_rocksdb(options, file->secret, report));
+  if (const auto tokens = open_directory_tokens(options.directory)->list(); !tokens) {
+    ContentsCheck(options, report).find(tokens.error());
+  }
   return report;
 }
 

@@ -34,6 +34,11 @@ bool is_silence(Code code) {
   return code == Code::kUnavailable || code == Code::kTimeout || code == Code::kUnknownOutcome;
 }
 
+// The manager, or its certificate, says that the two do not belong together.
+bool is_denial(Code code) {
+  return code == Code::kUnauthenticated || code == Code::kForbidden;
+}
+
 // What is left of a count after some time.
 double faded(double count, Duration after) {
   return count *
@@ -60,11 +65,12 @@ std::vector<Action> LeaseLoop::on_registered(Instant now, Result<api::v1::Regist
   Actions actions;
   if (is_over_) return actions;
   if (reply.has_error()) {
-    // A manager that has never accepted this worker and finds its request wrong will not change its mind.
-    if (reply.error().code == Code::kInvalid && registration_ == 0) {
+    // A manager that has never accepted this worker and finds its request or its token wrong will not change
+    // its mind. One that has may be given another token.
+    if ((reply.error().code == Code::kInvalid || is_denial(reply.error().code)) && registration_ == 0) {
       register_.is_under_way = false;
-      exit(api::info(Code::kInvalid).exit_code, "the manager refuses this worker: " + reply.error().message,
-           actions);
+      exit(api::info(reply.error().code).exit_code,
+           "the manager refuses this worker: " + reply.error().message, actions);
       return actions;
     }
     failed(register_, reply.error(), now, actions);
@@ -139,7 +145,7 @@ std::vector<Action> LeaseLoop::on_completed(Instant now, Result<api::v1::Complet
   }
   failed(complete_, reply.error(), now, actions);
   const Code code = reply.error().code;
-  if (!api::info(code).is_retryable && code != Code::kNotFound) {
+  if (!api::info(code).is_retryable && code != Code::kNotFound && !is_denial(code)) {
     // Something in the batch is refused as a whole: halving finds it, and alone it is given up.
     if (held_.delivering() == 1) held_.forget_delivering();
     batch_max_ = std::max(held_.delivering() / 2, 1u);
@@ -156,7 +162,8 @@ std::vector<Action> LeaseLoop::on_released(Instant now, Result<api::v1::ReleaseR
   } else {
     failed(release_, reply.error(), now, actions);
     // Refused for good: these leases end by expiring.
-    is_settled = !api::info(reply.error().code).is_retryable && reply.error().code != Code::kNotFound;
+    const Code code = reply.error().code;
+    is_settled = !api::info(code).is_retryable && code != Code::kNotFound && !is_denial(code);
   }
   if (is_settled) {
     for (const auto& lease : released_) releasing_.erase(lease);
@@ -363,7 +370,7 @@ void LeaseLoop::succeeded(Call& call, Instant now) {
 void LeaseLoop::failed(Call& call, const Error& error, Instant now, Actions& actions) {
   call.is_under_way = false;
   back_off(call, now);
-  if (is_silence(error.code)) {
+  if (is_silence(error.code) || is_denial(error.code)) {
     // Calls that fail together at one manager move on once. An abandoned long-poll fails by its own doing.
     const bool is_abandoned = (&call == &acquires_[0] || &call == &acquires_[1]) && is_draining();
     if (call.manager == manager_ && !is_abandoned) {

@@ -100,10 +100,17 @@ class World {
     return found != places_.end() && found->second == place;
   }
 
+  // What was refused is not offered again; who only wants another token, or registration, is.
+  static bool is_final(Code code) {
+    return !api::info(code).is_retryable && code != Code::kNotFound && code != Code::kUnauthenticated &&
+           code != Code::kForbidden;
+  }
+
   std::optional<Error> fault() {
     if (!random_.chance(faults_)) return std::nullopt;
-    constexpr Code kCodes[] = {Code::kUnavailable, Code::kTimeout,  Code::kUnknownOutcome, Code::kNotFound,
-                               Code::kExhausted,   Code::kConflict, Code::kInternal,       Code::kFenced};
+    constexpr Code kCodes[] = {
+        Code::kUnavailable, Code::kTimeout,  Code::kUnknownOutcome, Code::kNotFound,        Code::kExhausted,
+        Code::kConflict,    Code::kInternal, Code::kFenced,         Code::kUnauthenticated, Code::kForbidden};
     return fail(kCodes[random_.below(std::size(kCodes))], "made up");
   }
 
@@ -218,7 +225,12 @@ class World {
   void answer_register() {
     if (!registering_ || is_over_) return;
     registering_ = false;
-    if (auto error = fault()) return carry_out(loop_.on_registered(now_, *error));
+    if (auto error = fault()) {
+      // Who is not let in at all ends, and that is another test's.
+      if (error->code == Code::kUnauthenticated || error->code == Code::kForbidden)
+        error->code = Code::kUnavailable;
+      return carry_out(loop_.on_registered(now_, *error));
+    }
     v1::RegisterReply reply;
     reply.set_worker("w" + std::to_string(++number_));
     reply.set_heartbeat_ms(random_.below(3'000));
@@ -275,7 +287,7 @@ class World {
     completing_ = false;
     const std::vector<std::string> sent = std::exchange(sent_, {});
     if (auto error = fault()) {
-      const bool is_refused = !api::info(error->code).is_retryable && error->code != Code::kNotFound;
+      const bool is_refused = is_final(error->code);
       if (is_refused && sent.size() == 1) end(sent[0]);
       return carry_out(loop_.on_completed(now_, *error));
     }
@@ -296,8 +308,7 @@ class World {
     releasing_ = false;
     const std::vector<std::string> released = std::exchange(released_, {});
     auto error = fault();
-    const bool is_settled =
-        !error || (!api::info(error->code).is_retryable && error->code != Code::kNotFound);
+    const bool is_settled = !error || is_final(error->code);
     if (is_settled) {
       for (const auto& lease : released) end(lease);
     }

@@ -53,7 +53,8 @@ TEST_F(LeaseLoopTest, ResultIsKeptAndOfferedUntilAManagerTakesIt) {
   begin();
   loop.on_acquired(now, leases({"a"}));
   loop.on_finished(now, outcome("a"));
-  for (const Code code : {Code::kUnavailable, Code::kTimeout, Code::kUnknownOutcome, Code::kExhausted}) {
+  for (const Code code : {Code::kUnavailable, Code::kTimeout, Code::kUnknownOutcome, Code::kExhausted,
+                          Code::kUnauthenticated, Code::kForbidden}) {
     auto actions = loop.on_completed(now, down(code));
     while (!find<DoComplete>(actions)) actions = next();
     EXPECT_EQ(find<DoComplete>(actions)->outcomes[0].result(), "r");
@@ -306,6 +307,19 @@ TEST_F(LeaseLoopTest, WorkerThatIsRefusedAtItsFirstRegistrationExitsWithTheReaso
   EXPECT_NE(find<DoExit>(actions)->reason.find("name: too long"), std::string::npos);
 }
 
+TEST_F(LeaseLoopTest, WorkerWhoseTokenIsRefusedExitsAtItsFirstRegistrationAndTriesOnLater) {
+  loop.tick(now);
+  const auto actions = loop.on_registered(now, fail(Code::kUnauthenticated, "no token"));
+  ASSERT_TRUE(find<DoExit>(actions));
+  EXPECT_EQ(find<DoExit>(actions)->code, 3);
+}
+
+TEST_F(LeaseLoopTest, WorkerThatWasLetInOutlivesTheEndOfItsToken) {
+  begin();
+  EXPECT_FALSE(find<DoExit>(loop.on_acquired(now, fail(Code::kUnauthenticated, "was revoked"))));
+  EXPECT_FALSE(find<DoExit>(later(minutes(1))));
+}
+
 // ---- drain ----
 
 TEST_F(LeaseLoopTest, DrainReleasesWhatWaitsFinishesWhatRunsAndExits) {
@@ -513,7 +527,9 @@ TEST_F(LeaseLoopTest, NothingComesAfterTheExitWhateverIsAnswered) {
 
 // Another server may have taken over the address of a manager that is gone.
 class ForeignServerTest : public LeaseLoopTest, public testing::WithParamInterface<Code> {};
-INSTANTIATE_TEST_SUITE_P(Answers, ForeignServerTest, testing::Values(Code::kInternal, Code::kInvalid));
+INSTANTIATE_TEST_SUITE_P(Answers, ForeignServerTest,
+                         testing::Values(Code::kInternal, Code::kInvalid, Code::kUnauthenticated,
+                                         Code::kForbidden));
 
 TEST_P(ForeignServerTest, WhoeverAnswersNonsenseIsNoManager) {
   begin();

@@ -32,6 +32,9 @@ bool ManagerBook::learn(const std::vector<std::string>& names) {
   for (const auto& name : names) {
     auto parsed = client::parse_managers(name);
     if (!parsed.has_value() || parsed.value().size() != 1 || contains(urls, parsed.value()[0])) continue;
+    // A name says nothing of TLS: what the operator's own managers speak holds. Nobody can lead a worker from
+    // there to where its token goes over the wire as it is.
+    parsed.value()[0].is_tls = urls.front().is_tls;
     if (urls.size() < std::max(kManagersMax, own_)) urls.push_back(std::move(parsed.value()[0]));
   }
   const bool is_same =

@@ -55,6 +55,16 @@ TEST(ManagerBook, WhatIsNotToldAnyMoreIsForgottenButNotTheOperators) {
   EXPECT_EQ(names(known), (Names{"a:1", "b:2"}));
 }
 
+TEST(ManagerBook, WhatIsLearntIsReachedAsTheOperatorsOwn) {
+  ManagerBook known = book({"https://a:1"});
+  known.learn({"b:2", "http://c:3"});
+  ASSERT_EQ(known.urls().size(), 3u);
+  for (const auto& url : known.urls()) EXPECT_TRUE(url.is_tls) << url.host;
+  ManagerBook plain = book({"a:1"});
+  plain.learn({"https://b:2"});
+  EXPECT_FALSE(plain.urls()[1].is_tls);
+}
+
 TEST(ManagerBook, WhatNobodyCanParseIsPassedOver) {
   ManagerBook known = book({"a:1"});
   EXPECT_FALSE(known.learn({"", "ftp://x", "b:2,c:3", "b:99999", "b:x"}));

@@ -87,9 +87,10 @@ class Shell {
         executor_(executor),
         managers_(std::move(managers)),
         loop_(loop_options(options_, compute.commands), random.split(), clock.now()),
-        calls_(executor, clock, managers_.urls(), random.split()),
-        heartbeats_(executor, clock, managers_.urls(), random.split()),
-        long_polls_(std::make_unique<client::Link>(executor, clock, managers_.urls(), random.split())),
+        calls_(executor, clock, options_.http, managers_.urls(), random.split()),
+        heartbeats_(executor, clock, options_.http, managers_.urls(), random.split()),
+        long_polls_(
+            std::make_unique<client::Link>(executor, clock, options_.http, managers_.urls(), random.split())),
         commands_(compute.commands),
         checkpoints_(options_.checkpoint_interval),
         threads_(std::move(compute), clock, executor,

@@ -19,6 +19,7 @@
 #include "base/executor.h"
 #include "base/log.h"
 #include "base/result.h"
+#include "client/client.h"
 #include "compute/sha512_kernel.h"
 #include "worker/executor_command.h"
 #include "worker/lease_loop.h"
@@ -27,6 +28,7 @@ namespace skep::worker {
 
 struct WorkerOptions {
   std::vector<std::string> managers;  // URLs, at least one; more are learnt from the managers' answers
+  http::ClientOptions http;           // how to reach them: token, authorities
   std::uint32_t cores = 0;            // threads that compute; 0: the cores that this process may use
   std::uint32_t slots = 0;  // commands at once, and sha512 tasks, of these no more than there are lanes; 0: a
                             // task for each lane and a command for each core

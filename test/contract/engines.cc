@@ -25,6 +25,7 @@ class MemoryEngine final : public Engine {
     if (!disk_) disk_ = std::make_shared<store::MemoryDisk>(shard_count);
     return std::unique_ptr<store::Store>(std::make_unique<store::MemoryStore>(disk_));
   }
+  Result<std::unique_ptr<store::TokenStore>> open_tokens() override { return store::make_memory_tokens(); }
   void power_off() override {}
   void power_on(Random& random) override { disk_->crash(random.below(disk_->soft_commits() + 1)); }
 
@@ -44,6 +45,9 @@ class RocksdbEngine final : public Engine {
     disk_ = std::make_unique<store::testing::FaultyDisk>();
     options.env = disk_->env();
     return store::open_rocksdb(options, Logger());
+  }
+  Result<std::unique_ptr<store::TokenStore>> open_tokens() override {
+    return store::open_directory_tokens(directory_.path() + "/store");
   }
   void power_off() override { disk_->power_off(); }
   void power_on(Random& random) override { disk_->lose_unsynced(random); }
@@ -66,6 +70,9 @@ class LogEngine final : public Engine {
     options.disk = disk_->disk();
     return store::open_log(options, Logger());
   }
+  Result<std::unique_ptr<store::TokenStore>> open_tokens() override {
+    return store::open_directory_tokens(directory_.path() + "/store");
+  }
   void power_off() override { disk_->power_off(); }
   void power_on(Random& random) override { disk_->lose_unsynced(random); }
 
@@ -81,6 +88,10 @@ class PostgresEngine final : public Engine {
   Result<std::unique_ptr<store::Store>> open(ShardId shard_count) override {
     if (conninfo_.empty()) conninfo_ = PostgresServer::shared().make_database();
     return store::open_postgres({.conninfo = conninfo_, .shard_count = shard_count}, Logger());
+  }
+  Result<std::unique_ptr<store::TokenStore>> open_tokens() override {
+    if (conninfo_.empty()) conninfo_ = PostgresServer::shared().make_database();
+    return store::open_postgres_tokens(conninfo_);
   }
   void power_off() override { PostgresServer::shared().kill(); }
   void power_on(Random&) override { PostgresServer::shared().start(); }

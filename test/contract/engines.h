@@ -13,6 +13,7 @@
 
 #include "base/random.h"
 #include "store/store.h"
+#include "store/token_store.h"
 
 namespace skep::contract {
 
@@ -22,6 +23,8 @@ class Engine {
 
   // Opens the store on what is there, as a new process would. The store before it is closed or destroyed.
   virtual Result<std::unique_ptr<store::Store>> open(ShardId shard_count) = 0;
+  // The tokens of the same place, whether a store is open there or not.
+  virtual Result<std::unique_ptr<store::TokenStore>> open_tokens() = 0;
   // From now on nothing reaches the disk. The store is still there, and is destroyed next.
   virtual void power_off() = 0;
   // The store is gone; what was not synced may be lost.

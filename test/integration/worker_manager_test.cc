@@ -42,7 +42,7 @@ class WorkerAndManager : public ::testing::Test {
     options.heartbeat = milliseconds(50);
     auto started = manager::Manager::start(
         std::move(options), *store, clock,
-        [](Executor& executor, const std::string&) -> std::unique_ptr<scaler::Provisioner> {
+        [](Executor& executor, const manager::WorkerAccess&) -> std::unique_ptr<scaler::Provisioner> {
           return std::make_unique<provision::NoneProvisioner>(executor);
         },
         Logger());

@@ -1,0 +1,1 @@
+DELETE FROM skep.tokens WHERE expires_ms >= 0 AND expires_ms < $1::bigint

@@ -1,0 +1,1 @@
+SELECT (to_regclass('skep.tokens') IS NOT NULL)::integer

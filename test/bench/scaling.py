@@ -131,23 +131,30 @@ def world_lines(world):
     return lines + verdict_lines(found, traces)
 
 
+def verdict(found, own):
+    """One sentence: the cheapest of the others among those that hold the objective at least as often."""
+    held, cases, cost, _ = found[own]
+    equals = {name: each for name, each in found.items() if not name.startswith("skep") and each[0] >= held}
+    said = f"{own} ({held} of {cases})"
+    if not equals:
+        return f"No other policy holds the objective as often as {said}."
+    name, best = min(equals.items(), key=lambda each: each[1][2])
+    share = 100 * (1 - cost / best[2])
+    text = f"Of the others that hold the objective at least as often as {said}, {name} ({best[0]} of {cases}) costs least: " \
+        f"{own} costs {abs(share):.0f} % {'less' if share >= 0 else 'more'}."
+    more = [name for name, each in equals.items() if each[0] > held]
+    return text + (f" More often: {', '.join(sorted(more))}." if more else "")
+
+
 def verdict_lines(found, traces):
-    held, _, own, cells = found["skep"]
-    rivals = {name: each for name, each in found.items() if not name.startswith("skep")}
-    equals = {name: each for name, each in rivals.items() if each[0] >= held}
-    if equals:
-        name, best = min(equals.items(), key=lambda each: each[1][2])
-        text = f"Of the others, {name} holds the objective as often and costs least: skep costs {100 * (1 - own / best[2]):.0f} % less."
-        if own > best[2]:
-            text = f"{name} holds the objective as often and costs {100 * (1 - best[2] / own):.0f} % less than skep."
-    else:
-        text = "No other policy holds the objective as often as skep."
+    cells = found["skep"][3]
     cheaper = []
     for trace in traces:
-        better = [name for name, each in rivals.items()
-                  if each[3][trace][1] <= max(LATE_MAX, cells[trace][1]) and each[3][trace][0] < cells[trace][0] - 0.005]
+        better = [name for name, each in found.items() if not name.startswith("skep")
+                  and each[3][trace][1] <= max(LATE_MAX, cells[trace][1]) and each[3][trace][0] < cells[trace][0] - 0.005]
         if better:
             cheaper.append(f"{trace} ({', '.join(sorted(better))})")
+    text = " ".join(verdict(found, own) for own in found if own.startswith("skep"))
     text += f" Cheaper than skep on a trace and not later: {'; '.join(cheaper)}." if cheaper else \
         " On no trace is another cheaper that is not later as well."
     return [*report.paragraph(text), ""]

@@ -2,10 +2,11 @@
 # SPDX-License-Identifier: Apache-2.0
 """scaling.py - skep's scaling beside other policies on real traces, in several worlds.
 
-    scaling.py [--short] [--traces DIR] [--trials 60] [--json FILE] [--from-json FILE] [--write-docs]
+    scaling.py [--short] [--traces DIR] [--trials 60] [--tune-each] [--json FILE] [--from-json FILE] [--write-docs]
 
 `./dev bench scaling` runs it. Every policy's settings are searched with the same number of trials on seeds 1 and 2 of each
-trace, and then measured on seeds 11 to 15, which the search has not seen. --traces: more than those of test/traces.
+trace in the first world, and then measured in all worlds on seeds 11 to 15, which the search has not seen. --traces: others
+than those of test/traces.
 """
 import argparse
 import json
@@ -21,14 +22,13 @@ SKEP = os.environ.get("SKEP_BIN", "build/skep")
 POLICIES = ("skep", "keda", "asg", "hyperqueue", "dask", "autoscale", "seed", "fixed")
 LATE_MAX = 0.05
 PAGE = os.path.join(machine.ROOT, "docs", "scaling.md")
-# Name, what it is, arguments; whether settings are searched for it, or those of the first world are taken.
+# Name, what it is, arguments. Settings are searched in the first.
 WORLDS = (
-    ("base", "boot 45 s, 2 to 10 workers, a task is late after 30 s", [], True),
-    ("boot 20 s", "the same with boots of 20 s", ["--boot", "20s"], True),
-    ("boot 90 s", "the same with boots of 90 s", ["--boot", "90s"], True),
-    ("spot", "the same, each machine taken away once in 20 hours with two minutes of notice",
-     ["--interruptions", "0.05"], False),
-    ("large", "ten times the load on 2 to 100 workers", ["--max", "100", "--load", "8", "--times", "10"], False),
+    ("base", "boot 45 s, 2 to 10 workers, a task is late after 30 s", []),
+    ("boot 20 s", "the same with boots of 20 s", ["--boot", "20s"]),
+    ("boot 90 s", "the same with boots of 90 s", ["--boot", "90s"]),
+    ("spot", "the same, each machine taken away once in 20 hours with two minutes of notice", ["--interruptions", "0.05"]),
+    ("large", "ten times the load on 2 to 100 workers", ["--max", "100", "--load", "8", "--times", "10"]),
 )
 
 
@@ -37,6 +37,8 @@ def parse(arguments):
     parser.add_argument("--short", action="store_true", help="3 trials, one seed, the first world")
     parser.add_argument("--traces", default=os.path.join(machine.ROOT, "test", "traces"))
     parser.add_argument("--trials", type=int, default=60)
+    parser.add_argument("--tune-each", action="store_true", help="search settings in each world anew")
+    parser.add_argument("--settings", help="take the settings of this file of --json, search none")
     parser.add_argument("--json", help="keep the figures in this file")
     parser.add_argument("--from-json", help="take the figures of this file and measure nothing")
     parser.add_argument("--write-docs", action="store_true")
@@ -59,24 +61,33 @@ def tuned(options, arguments):
     return {name: simulate(options, [name], *search, *arguments)[0]["policy"] for name in POLICIES}
 
 
+def rows_of(options, world, settings):
+    name, _, arguments = world
+    seeds = ["--seed", "11", "--repeats", str(1 if name == "large" else options.seeds)]
+    rows = []
+    for policy in POLICIES:
+        print(f"{name}: {settings[policy]}", file=sys.stderr)
+        rows += [{**row, "name": policy} for row in simulate(options, [settings[policy]], *seeds, *arguments)]
+    rows += [{**row, "name": "skep, as it comes"} for row in simulate(options, ["skep"], *seeds, *arguments)]
+    return rows, simulate(options, ["clairvoyant"], *seeds, *arguments)
+
+
 def measure(options):
     result = {"command": "./dev bench scaling", "commit": machine.commit(), "trials": options.trials, "worlds": []}
-    settings = {}
-    for name, what, arguments, is_tuned in options.worlds:
+    settings = None
+    if options.settings:
+        with open(options.settings, encoding="utf-8") as file:
+            settings = json.load(file)["worlds"][0]["settings"]
+    for world in options.worlds:
+        is_tuned = settings is None or options.tune_each
         if is_tuned:
-            settings = tuned(options, arguments)
-        if name == "base":
-            first = settings
-        use = settings if is_tuned else first
-        seeds = ["--seed", "11", "--repeats", str(1 if name == "large" else options.seeds)]
-        rows = []
-        for policy in POLICIES:
-            print(f"{name}: {use[policy]}", file=sys.stderr)
-            rows += [{**row, "name": policy} for row in simulate(options, [use[policy]], *seeds, *arguments)]
-        rows += [{**row, "name": "skep, as it comes"} for row in simulate(options, ["skep"], *seeds, *arguments)]
-        bounds = simulate(options, ["clairvoyant"], *seeds, *arguments)
-        result["worlds"].append({"name": name, "what": what, "is_tuned": is_tuned, "settings": use, "rows": rows,
-                                 "bounds": bounds})
+            settings = tuned(options, world[2])
+        rows, bounds = rows_of(options, world, settings)
+        result["worlds"].append({"name": world[0], "what": world[1], "is_tuned": is_tuned, "settings": settings,
+                                 "rows": rows, "bounds": bounds})
+        if options.json:  # what is measured is kept, should the rest be interrupted
+            with open(options.json, "w", encoding="utf-8") as file:
+                json.dump(result, file)
     return result
 
 
@@ -120,23 +131,30 @@ def world_lines(world):
     return lines + verdict_lines(found, traces)
 
 
+def verdict(found, own):
+    """One sentence: the cheapest of the others among those that hold the objective at least as often."""
+    held, cases, cost, _ = found[own]
+    equals = {name: each for name, each in found.items() if not name.startswith("skep") and each[0] >= held}
+    said = f"{own} ({held} of {cases})"
+    if not equals:
+        return f"No other policy holds the objective as often as {said}."
+    name, best = min(equals.items(), key=lambda each: each[1][2])
+    share = 100 * (1 - cost / best[2])
+    text = f"Of the others that hold the objective at least as often as {said}, {name} ({best[0]} of {cases}) costs least: " \
+        f"{own} costs {abs(share):.0f} % {'less' if share >= 0 else 'more'}."
+    more = [name for name, each in equals.items() if each[0] > held]
+    return text + (f" More often: {', '.join(sorted(more))}." if more else "")
+
+
 def verdict_lines(found, traces):
-    held, _, own, cells = found["skep"]
-    rivals = {name: each for name, each in found.items() if not name.startswith("skep")}
-    equals = {name: each for name, each in rivals.items() if each[0] >= held}
-    if equals:
-        name, best = min(equals.items(), key=lambda each: each[1][2])
-        text = f"Of the others, {name} holds the objective as often and costs least: skep costs {100 * (1 - own / best[2]):.0f} % less."
-        if own > best[2]:
-            text = f"{name} holds the objective as often and costs {100 * (1 - best[2] / own):.0f} % less than skep."
-    else:
-        text = "No other policy holds the objective as often as skep."
+    cells = found["skep"][3]
     cheaper = []
     for trace in traces:
-        better = [name for name, each in rivals.items()
-                  if each[3][trace][1] <= max(LATE_MAX, cells[trace][1]) and each[3][trace][0] < cells[trace][0] - 0.005]
+        better = [name for name, each in found.items() if not name.startswith("skep")
+                  and each[3][trace][1] <= max(LATE_MAX, cells[trace][1]) and each[3][trace][0] < cells[trace][0] - 0.005]
         if better:
             cheaper.append(f"{trace} ({', '.join(sorted(better))})")
+    text = " ".join(verdict(found, own) for own in found if own.startswith("skep"))
     text += f" Cheaper than skep on a trace and not later: {'; '.join(cheaper)}." if cheaper else \
         " On no trace is another cheaper that is not later as well."
     return [*report.paragraph(text), ""]
@@ -144,16 +162,16 @@ def verdict_lines(found, traces):
 
 def lines_of(result):
     lines = report.paragraph(
-        f"`{result['command']}` at commit {result['commit']}. Settings were searched with {result['trials']} trials each on seeds 1 "
-        "and 2 and measured on seeds 11 to 15, in the last world on 11 alone; spot and large take the settings of base. Held: in "
+        f"`{result['command']}` at commit {result['commit']}. Settings were searched in the first world with {result['trials']} "
+        "trials each on seeds 1 and 2, and measured in all worlds on seeds 11 to 15, in the large one on 11 alone. Held: in "
         "how many traces and seeds no more than 5 % of the tasks were late, or no more than of the bound's. Cost: worker-seconds "
         "billed, as a multiple of the clairvoyant bound's; geometric mean over all. Then for each trace: mean cost / greatest "
         "share of late tasks in % / mean number of machines started and stopped.") + [""]
     for world in result["worlds"]:
         lines += world_lines(world)
     lines += ["### The settings found", "", "```text"]
-    for world in result["worlds"]:
-        if world["is_tuned"]:
+    for number, world in enumerate(result["worlds"]):
+        if world["is_tuned"] or number == 0:
             lines += [f"{world['name']}: {label}" for label in world["settings"].values()]
     return lines + ["```", ""]
 
@@ -174,9 +192,6 @@ def main():
             result = json.load(file)
     else:
         result = measure(options)
-    if options.json:
-        with open(options.json, "w", encoding="utf-8") as file:
-            json.dump(result, file)
     lines = lines_of(result)
     print("\n".join(lines))
     if options.write_docs:

@@ -224,7 +224,7 @@ std::vector<std::string> Runner::by_hand(const Words& words) {
 std::vector<std::string> Runner::results(const Words& words) {
   const auto number = std::stoull(words.at(1));
   if (words[0] == "ack") {
-    return {std::to_string(shard_->apply(queue::Ack{number, {}}, now_, effects_).acknowledged) +
+    return {std::to_string(shard_->apply(queue::Ack{number, {}}, now_, effects_).delivered.size()) +
             " acknowledged"};
   }
   queue::Pull pull;

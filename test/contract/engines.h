@@ -20,7 +20,8 @@ class Engine {
  public:
   virtual ~Engine() = default;
 
-  // Opens the store on what is there, as a new process would. The store before it is closed or destroyed.
+  // Opens the store on what is there, as a new process would. The store before it is closed or destroyed,
+  // unless the engine is shared.
   virtual Result<std::unique_ptr<store::Store>> open(ShardId shard_count) = 0;
   // From now on nothing reaches the disk. The store is still there, and is destroyed next.
   virtual void power_off() = 0;
@@ -33,6 +34,7 @@ struct EngineKind {
   std::function<std::unique_ptr<Engine>()> make;
   std::string why_not = "";   // it can not be tested on this machine
   bool has_own_disk = false;  // and so knows how much is free on it
+  bool is_shared = false;     // several managers may have it open at a time
 };
 inline void PrintTo(const EngineKind& kind, std::ostream* out) {
   *out << kind.name;

@@ -13,6 +13,8 @@
 namespace skep::manager {
 namespace {
 
+constexpr Duration kSettleMax = seconds(10);  // a store that hands out shards so slowly is not waited for
+
 bool is_loopback(const std::string& host) {
   return host == "localhost" || host == "::1" || host.starts_with("127.");
 }
@@ -143,11 +145,12 @@ struct Manager::Impl {
       started = service->start();
     });
     if (!started) return started;
+    wait_until_settled();
     provisioner = make_provisioner(runner, "http://" + local);
     if (provisioner == nullptr) return ok();
     run_and_wait(runner, [&] {
-      // Tokens of launches must differ between lives of this manager: the epoch does.
-      const std::string prefix = "e" + std::to_string(service->host().shards().front()->epoch());
+      // Tokens of launches must differ between lives of this manager.
+      const std::string prefix = "e" + service->life_name();
       scaler = std::make_unique<scaler::Scaler>(runner, *service, *provisioner,
                                                 scaler::make_drain_time_policy(options.policy),
                                                 options.scaler, prefix, log);
@@ -155,6 +158,30 @@ struct Manager::Impl {
       scaler->start();
     });
     return ok();
+  }
+
+  // Where managers share the store: what this one may have now it has, so that it does not begin with refusals.
+  void wait_until_settled() {
+    auto settled = std::make_shared<std::promise<void>>();
+    auto future = settled->get_future();
+    run_and_wait(runner, [this, settled] {
+      if (service->is_settled()) return settled->set_value();
+      service->on_shards_changed([this, settled, is_set = false]() mutable {
+        if (is_set || !service->is_settled()) return;
+        is_set = true;
+        settled->set_value();
+      });
+    });
+    future.wait_for(kSettleMax);
+    run_and_wait(runner, [this] { service->on_shards_changed({}); });
+  }
+
+  // Its shards go to them while it still answers.
+  void leave_siblings(Duration patience) {
+    auto left = std::make_shared<std::promise<void>>();
+    auto future = left->get_future();
+    runner.post([this, left] { service->leave([left] { left->set_value(); }); });
+    future.wait_for(std::max<Duration>(patience, milliseconds(200)));
   }
 
   void drain(Duration patience) {
@@ -171,6 +198,7 @@ struct Manager::Impl {
       });
       future.wait_for(patience / 2 + milliseconds(500));
     }
+    leave_siblings((deadline - clock.now()) / 2);
     if (server != nullptr) server->stop(std::max(Duration::zero(), (deadline - clock.now()) / 2));
     auto stopped = std::make_shared<std::promise<void>>();
     auto future = stopped->get_future();

@@ -24,6 +24,7 @@
 #include "manager/event_log.h"
 #include "manager/messages.h"
 #include "manager/shard_host.h"
+#include "manager/shard_keeper.h"
 #include "manager/speed.h"
 #include "manager/worker_registry.h"
 #include "scaler/scaler.h"
@@ -53,6 +54,7 @@ struct ServiceOptions {
   // For results of the seed's protocol that may be of several tasks; without it the oldest is meant.
   MatchDigest match_digest;
   ShardHostOptions host;
+  OwnershipOptions ownership;  // where managers share the store
 };
 
 template <class T>
@@ -74,11 +76,23 @@ class Service final : private HostListener, public scaler::Fleet {
 
   // Where others reach this manager; before start.
   void set_address(std::string address) { options_.address = std::move(address); }
-  Result<void> start();                                          // claims and loads the shards; blocks
+  Result<void> start();  // claims and loads the shards, or joins those that share the store; blocks
   void attach(scaler::Scaler* scaler, std::string provisioner);  // null detaches
   // Every wait is answered, what is under way is committed, then `stopped`. Later calls get kUnavailable.
   void begin_drain();  // answers the long-polls; new requests are still taken
   void stop(UniqueFunction<void()> stopped);
+
+  // ---- where managers share the store ----
+  // What this one knows of the others; null where it has the store to itself.
+  const Ownership* ownership() const { return keeper_ ? &keeper_->ownership() : nullptr; }
+  // It has what it may have for now: asked after start.
+  bool is_settled() const { return !keeper_ || keeper_->is_settled(); }
+  // Called when shards came or went, here or elsewhere.
+  void on_shards_changed(std::function<void()> changed) { shards_changed_ = std::move(changed); }
+  // Gives every shard to the others; still answers. `left` at once where there are none.
+  void leave(UniqueFunction<void()> left);
+  // No other life of a manager has it: "7", the epoch of shard 0, or "m3", the member.
+  std::string life_name() const;
 
   // ---- tasks ----
   void enqueue(std::vector<NewTask> tasks, Reply<queue::EnqueueReply> reply);
@@ -176,6 +190,9 @@ class Service final : private HostListener, public scaler::Fleet {
   void on_state(HostState state, const std::string& problem) override;
   void on_batch() override;
 
+  // Why a task's shard, or the task in it, is not there.
+  Error not_here(const TaskId& id) const;
+  ShardId shard_of_key(const std::string& key) const;
   void fill_task(const TaskRecord& record, const queue::Shard& shard, api::v1::Task& out);
   void answer_task(TaskId id, Reply<api::v1::Task> reply);
   void change_task(UniqueFunction<Result<TaskRecord>(Turn&, queue::Shard&)> change, TaskId id,
@@ -234,6 +251,7 @@ class Service final : private HostListener, public scaler::Fleet {
   EventLog events_{1'000};
   Speed speed_;
   std::vector<std::string> siblings_;
+  Random random_;
   const Instant started_at_;
   bool is_draining_ = false;
   scaler::Scaler* scaler_ = nullptr;
@@ -256,7 +274,11 @@ class Service final : private HostListener, public scaler::Fleet {
   double others_per_second_ = 0;
 
   store::Store& store_;
-  ShardHost host_;  // last: its end comes first, while the rest still stands
+  std::function<void()> shards_changed_;
+  ShardHost host_;  // its end comes early, while the rest still stands
+  // Null where this manager has the store to itself.
+  std::unique_ptr<store::Membership> membership_;
+  std::unique_ptr<ShardKeeper> keeper_;
 };
 
 }  // namespace skep::manager

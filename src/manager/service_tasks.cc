@@ -17,8 +17,8 @@ namespace {
 constexpr std::size_t kWaitingTaskBytes = 2'048;
 constexpr std::uint64_t kInlineResultMax = 64 * 1024;  // larger ones have an endpoint of their own
 
-Error not_here(const TaskId& id) {
-  return fail(Code::kNotFound, "there is no task " + id.to_string() + " here");
+Error not_served(ShardId shard) {
+  return fail(Code::kFenced, "shard " + std::to_string(shard) + " is not served by this manager now");
 }
 
 // "EPOCH.SHARD.NUMBER", comma-separated: receipts of several shards in one.
@@ -74,6 +74,20 @@ Result<std::vector<ReceiptPart>> parse_receipt(std::string_view text) {
 
 }  // namespace
 
+Error Service::not_here(const TaskId& id) const {
+  const auto& shards = host_.shards();
+  const bool is_served = std::any_of(shards.begin(), shards.end(),
+                                     [&](const auto& shard) { return shard->id() == id.shard; });
+  if (!keeper_ || is_served || id.shard >= store_.shard_count())
+    return fail(Code::kNotFound, "there is no task " + id.to_string() + " here");
+  return not_served(id.shard);
+}
+
+// The same whoever has how many shards.
+ShardId Service::shard_of_key(const std::string& key) const {
+  return static_cast<ShardId>(fnv1a(key) % store_.shard_count());
+}
+
 // Tasks with a key go where the key says, so that it always meets the same shard; the others take turns. All
 // or none: every shard is asked before any takes something.
 Result<queue::EnqueueReply> Service::enqueue_all(Turn& turn, std::vector<NewTask>& tasks) {
@@ -81,8 +95,10 @@ Result<queue::EnqueueReply> Service::enqueue_all(Turn& turn, std::vector<NewTask
   std::optional<ShardId> keyless;
   for (std::size_t i = 0; i < tasks.size(); ++i) {
     const auto& key = tasks[i].spec.idempotency_key;
+    if (key.empty() && turn.shards().empty()) return not_served(0);
     if (key.empty() && !keyless) keyless = turn.next_shard().id();
-    const ShardId id = key.empty() ? *keyless : turn.shards()[fnv1a(key) % turn.shards().size()]->id();
+    const ShardId id = key.empty() ? *keyless : shard_of_key(key);
+    if (turn.shard(id) == nullptr) return not_served(id);
     auto& [command, places] = parts[id];
     command.items.push_back({std::move(tasks[i].spec), std::move(tasks[i].body)});
     places.push_back(i);
@@ -197,7 +213,7 @@ void Service::wait_for_task(TaskId id, Instant until, IsWanted is_wanted, Reply<
   // Looks first, and begins to wait before the notices of its own batch go round: no finish falls between the
   // two.
   host_.submit<bool>(
-      [id](Turn& turn) -> Result<bool> {
+      [this, id](Turn& turn) -> Result<bool> {
         auto* shard = turn.shard(id.shard);
         const auto record = shard == nullptr ? std::nullopt : shard->find(id);
         if (!record) return not_here(id);
@@ -228,7 +244,7 @@ void Service::wait_for_task(TaskId id, Instant until, IsWanted is_wanted, Reply<
 void Service::get_result(TaskId id, Reply<Blob> reply) {
   auto shared = std::make_shared<Reply<Blob>>(std::move(reply));
   host_.submit<void>(
-      [id](Turn& turn) -> Result<void> {
+      [this, id](Turn& turn) -> Result<void> {
         auto* shard = turn.shard(id.shard);
         const auto record = shard == nullptr ? std::nullopt : shard->find(id);
         if (!record) return not_here(id);

@@ -98,12 +98,12 @@ void Service::register_worker(api::v1::RegisterRequest request, Reply<api::v1::R
     reply(checked.error());
     return;
   }
-  if (host_.shards().empty()) {
+  if (host_.shards().empty() && !keeper_) {
     reply(fail(Code::kUnavailable, "the store does not serve: " + host_.problem()));
     return;
   }
   const Instant now = executor_.now();
-  WorkerInfo& worker = registry_.add(request, host_.shards().front()->epoch(), now);
+  WorkerInfo& worker = registry_.add(request, life_name(), now);
   events_.add(now, "worker", worker.id, "registered", worker.name);
   log_.info("worker registered", {{"worker", worker.id}, {"name", worker.name}, {"slots", worker.slots}});
   api::v1::RegisterReply message;
@@ -148,7 +148,9 @@ void Service::heartbeat(std::string id, api::v1::HeartbeatRequest request,
           for (const auto& refused : extended.refused) note_refused(id, refused.token, refused.why);
         }
         for (const auto& item : held) {
-          if (turn.shard(item.token.task.shard) == nullptr) message.add_lost(item.token.to_string());
+          // Where others own shards, too, nobody can say that it is lost but they.
+          if (turn.shard(item.token.task.shard) == nullptr && !keeper_)
+            message.add_lost(item.token.to_string());
         }
         return std::move(message);
       },

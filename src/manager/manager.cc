@@ -7,6 +7,7 @@
 #include "base/metrics.h"
 #include "base/runner.h"
 #include "http/client.h"
+#include "manager/forwarder.h"
 #include "manager/routes.h"
 #include "manager/service.h"
 
@@ -93,6 +94,7 @@ struct Manager::Impl {
     service_options.lease = options.lease;
     service_options.seed_lease = options.seed_lease;
     service_options.visibility = options.visibility;
+    service_options.ownership = options.ownership;
     if (options.begin_chain) {
       service_options.match_digest = [this](std::vector<DigestCandidate> candidates, std::string hex,
                                             UniqueFunction<void(std::optional<std::size_t>)> done) {
@@ -105,7 +107,9 @@ struct Manager::Impl {
       service = std::make_unique<Service>(runner, store, std::move(service_options),
                                           Random(options.random_seed), log);
     });
-    routes = std::make_unique<Routes>(runner, clock, *service, metrics);
+    calls = make_sibling_calls(runner, clock);
+    forwarder = std::make_unique<Forwarder>(runner, *service, *calls, store.is_shared());
+    routes = std::make_unique<Routes>(runner, clock, *service, *forwarder, metrics);
   }
 
   ~Impl() {
@@ -115,8 +119,10 @@ struct Manager::Impl {
     run_and_wait(runner, [this] {
       service->attach(nullptr, "none");
       scaler.reset();
+      forwarder.reset();
       service.reset();
     });
+    calls.reset();
     provisioner.reset();
     runner.stop();
   }
@@ -160,7 +166,8 @@ struct Manager::Impl {
     return ok();
   }
 
-  // Where managers share the store: what this one may have now it has, so that it does not begin with refusals.
+  // Where managers share the store: what this one may have now it has, so that it does not begin with
+  // refusals.
   void wait_until_settled() {
     auto settled = std::make_shared<std::promise<void>>();
     auto future = settled->get_future();
@@ -173,7 +180,12 @@ struct Manager::Impl {
       });
     });
     future.wait_for(kSettleMax);
-    run_and_wait(runner, [this] { service->on_shards_changed({}); });
+    run_and_wait(runner, [this] {
+      service->on_shards_changed([this] { forwarder->on_shards_changed(); });
+      if (!store.is_shared()) return;
+      service->on_worker_lost([this](const queue::LoseWorker& lost) { forwarder->lose_worker(lost); });
+      forwarder->start();
+    });
   }
 
   // Its shards go to them while it still answers.
@@ -216,6 +228,8 @@ struct Manager::Impl {
   DigestMatcher matcher;
   store::Store& store;
   std::unique_ptr<Service> service;
+  std::unique_ptr<SiblingCalls> calls;
+  std::unique_ptr<Forwarder> forwarder;
   std::unique_ptr<Routes> routes;
   std::unique_ptr<scaler::Provisioner> provisioner;
   std::unique_ptr<scaler::Scaler> scaler;

@@ -22,6 +22,13 @@ Ownership::Ownership(store::MemberId self, ShardId shard_count, OwnershipOptions
 
 // ---- what is known ----
 
+bool Ownership::is_live(const store::Member& member) const {
+  if (member.silence >= options_.silence_max) return false;
+  return std::none_of(view_.members.begin(), view_.members.end(), [&](const store::Member& other) {
+    return other.id > member.id && other.address == member.address && other.silence < options_.silence_max;
+  });
+}
+
 const store::Member* Ownership::owner_of(ShardId shard) const {
   if (shard >= view_.shards.size() || view_.shards[shard].owner == 0) return nullptr;
   for (const auto& member : view_.members) {
@@ -63,7 +70,7 @@ bool Ownership::is_free(ShardId shard) const {
 }
 
 Instant Ownership::next_beat_at(Instant sent_at, Instant now) const {
-  Instant next = sent_at + (is_short_ ? options_.beat_soon : options_.beat);
+  Instant next = sent_at + (is_moving_ ? options_.beat_soon : options_.beat);
   for (const auto& member : view_.members) {
     const Duration left = options_.silence_max - member.silence;
     if (member.id != self_ && left > Duration::zero()) next = std::min(next, now + left + kLookAfter);
@@ -124,7 +131,8 @@ Ownership::Plan Ownership::on_view(Instant sent_at, store::ClusterView view) {
   std::size_t owned = 0;
   for (ShardId shard = 0; shard < shards_.size(); ++shard) owned += is_own(shard) ? 1 : 0;
   const std::size_t wanted = own == shares.end() ? 0 : own->wanted;
-  is_short_ = owned < wanted;
+  is_moving_ = owned < wanted;
+  for (ShardId shard = 0; shard < shards_.size(); ++shard) is_moving_ |= view_.shards[shard].owner == 0;
   if (owned > wanted) plan_give_ups(owned - wanted, plan);
   if (!is_leaving_) plan_takes(shares, plan);
   return plan;
@@ -157,8 +165,7 @@ std::vector<Ownership::Share> Ownership::shares() const {
                    [](const Share& x, const Share& y) { return x.owned > y.owned; });
   for (std::size_t i = 0; i < shares.size(); ++i)
     shares[i].wanted = shards_.size() / shares.size() + (i < shards_.size() % shares.size() ? 1 : 0);
-  std::sort(shares.begin(), shares.end(),
-            [](const Share& x, const Share& y) { return x.member < y.member; });
+  std::sort(shares.begin(), shares.end(), [](const Share& x, const Share& y) { return x.member < y.member; });
   return shares;
 }
 
@@ -189,7 +196,9 @@ void Ownership::plan_takes(const std::vector<Share>& shares, Plan& plan) {
     shards_[shard].state = State::kTaking;
     plan.takes.push_back({shard, view_.shards[shard].epoch});
   };
-  for (ShardId shard = 0; shard < shards_.size(); ++shard) {
+  const bool is_sharing =
+      std::any_of(shares.begin(), shares.end(), [this](const Share& share) { return share.member == self_; });
+  for (ShardId shard = 0; is_sharing && shard < shards_.size(); ++shard) {
     const bool is_here = shards_[shard].state != State::kElsewhere;
     if (is_here || view_.shards[shard].owner != self_) continue;
     const bool is_released =

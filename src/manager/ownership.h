@@ -10,6 +10,9 @@
 // then the store refuses writes of the old epoch. Views need not agree: two that want one shard are told
 // apart by its epoch.
 //
+// A member whose address a younger one has is its former life, and dead: nothing has to be waited for when a
+// manager that was killed is started again.
+//
 // Shares: of S shards and N members that live and do not leave, S mod N members have one more than the
 // others: those that have most now, of these the first. Who has too many gives up; who has too few takes
 // those that nobody owns.
@@ -27,11 +30,11 @@
 namespace skep::manager {
 
 struct OwnershipOptions {
-  Duration silence_max = seconds(5);     // of a member; longer: its shards are free
-  Duration margin = milliseconds(500);   // how much earlier it stops by itself
-  Duration beat = seconds(1);            // between two
-  Duration beat_soon = milliseconds(200);  // while shards are expected
-  std::size_t give_up_max = 16;          // shards that are on their way to others at a time
+  Duration silence_max = seconds(5);       // of a member; longer: its shards are free
+  Duration margin = milliseconds(500);     // how much earlier it stops by itself
+  Duration beat = seconds(1);              // between two
+  Duration beat_soon = milliseconds(200);  // while shards are on their way
+  std::size_t give_up_max = 16;            // shards that are on their way to others at a time
 };
 
 class Ownership {
@@ -40,9 +43,9 @@ class Ownership {
 
   // What has to be done after a view. Every shard named here is answered by one of the calls below.
   struct Plan {
-    std::vector<ShardId> lost;            // serve them no more, at once: they are somebody else's
-    std::vector<store::ShardAt> takes;    // take and load them: on_taken, on_not_taken
-    std::vector<ShardId> give_ups;        // stop serving, commit what is under way, release: on_given_up
+    std::vector<ShardId> lost;             // serve them no more, at once: they are somebody else's
+    std::vector<store::ShardAt> takes;     // take and load them: on_taken, on_not_taken
+    std::vector<ShardId> give_ups;         // stop serving, commit what is under way, release: on_given_up
     std::vector<store::ShardAt> releases;  // owned in the store, not here: release them
   };
   // A beat that was sent at `sent_at` was answered. expire() comes first.
@@ -89,7 +92,7 @@ class Ownership {
     std::size_t owned = 0;
     std::size_t wanted = 0;
   };
-  bool is_live(const store::Member& member) const { return member.silence < options_.silence_max; }
+  bool is_live(const store::Member& member) const;
   bool is_own(ShardId shard) const;  // counted as this one's
   bool is_free(ShardId shard) const;
   void find_lost(Plan& plan);
@@ -103,7 +106,7 @@ class Ownership {
   store::ClusterView view_;
   Instant serves_until_ = kNoInstant;
   bool is_leaving_ = false;
-  bool is_short_ = false;  // of shards, by the last view
+  bool is_moving_ = false;  // shards are on their way, by the last view
 };
 
 }  // namespace skep::manager

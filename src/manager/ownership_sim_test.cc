@@ -30,7 +30,7 @@ Duration scaled(Duration span, double factor) {
 }
 
 struct Faults {
-  double lost = 0;       // a call that never arrives
+  double lost = 0;        // a call that never arrives
   double unanswered = 0;  // one that is carried out, and whose answer is lost
   Duration late_max = milliseconds(20);
 };
@@ -48,6 +48,7 @@ struct World {
   store::MemoryTables tables{kShards};
   Faults faults;
   double store_rate;
+  int joined = 0;
   std::uint64_t stale_commits = 0;  // refused by the store
 };
 
@@ -56,7 +57,8 @@ class SimManager : public std::enable_shared_from_this<SimManager> {
  public:
   SimManager(World& world, OwnershipOptions options)
       : world_(world),
-        self_(world.tables.join("host", world.store_now())),
+        address_("host:" + std::to_string(++world.joined)),
+        self_(world.tables.join(address_, world.store_now())),
         rate_(world.rate()),
         ownership_(self_, kShards, options) {}
 
@@ -128,14 +130,15 @@ class SimManager : public std::enable_shared_from_this<SimManager> {
   void beat() {
     const Instant sent_at = now();
     auto view = std::make_shared<store::ClusterView>();
-    call([this, view] { *view = world_.tables.beat(self_, "host", is_leaving(), world_.store_now()); },
+    call([this, view] { *view = world_.tables.beat(self_, address_, is_leaving(), world_.store_now()); },
          [this, view, sent_at](bool is_heard) {
            if (is_heard) carry_out(ownership_.on_view(sent_at, *view));
            if (is_leaving() && ownership_.is_empty()) {
              call([this] { world_.tables.leave(self_); }, [this](bool) { is_dead_ = true; });
              return;
            }
-           const Instant next = is_heard ? ownership_.next_beat_at(sent_at, now()) : now() + milliseconds(300);
+           const Instant next =
+               is_heard ? ownership_.next_beat_at(sent_at, now()) : now() + milliseconds(300);
            later(next - now(), [this] { beat(); });
          });
   }
@@ -157,14 +160,18 @@ class SimManager : public std::enable_shared_from_this<SimManager> {
     for (const ShardId shard : plan.give_ups) {
       // The last commit takes a while.
       later(world_.up_to(milliseconds(50)), [this, shard] {
-        call([this, shard, epoch = epochs_[shard]] { world_.tables.release({{shard, epoch}}); },
-             [this, shard](bool) { ownership_.on_given_up(shard); });
+        call(
+            [this, shard, epoch = epochs_[shard]] {
+              world_.tables.release({{shard, epoch}});
+            },
+            [this, shard](bool) { ownership_.on_given_up(shard); });
       });
     }
     call([this, releases = plan.releases] { world_.tables.release(releases); }, [](bool) {});
   }
 
   World& world_;
+  const std::string address_;
   const MemberId self_;
   const double rate_;
   Ownership ownership_;

@@ -157,6 +157,17 @@ TEST(Ownership, WhoLeavesGivesUpEverythingAndTheOthersTakeIt) {
   EXPECT_EQ(second.on_view(kStart, view_of({member(1, {}, true), member(2)}, {0, 0}, 3)).takes.size(), 2u);
 }
 
+TEST(Ownership, AFormerLifeAtTheSameAddressIsDeadAtOnceAndSoIsWhoeverFindsAYoungerOne) {
+  const Member old{1, "here:1", false, milliseconds(10)}, young{2, "here:1", false, {}};
+  Ownership second(2, 2, {});
+  EXPECT_EQ(second.on_view(kStart, view_of({old, young}, {1, 1})).takes.size(), 2u);
+  EXPECT_TRUE(second.siblings().empty());
+  Ownership first = serving(1, {0, 1}, 2, {old});
+  const auto plan = first.on_view(kStart, view_of({old, young}, {1, 1}, 2));
+  EXPECT_EQ(plan.give_ups.size(), 2u);
+  EXPECT_TRUE(plan.takes.empty());
+}
+
 TEST(Ownership, TheNextBeatComesWhenASilentMembersTimeRunsOut) {
   Ownership ownership = serving(1, {0}, 2, {member(1)});
   (void)ownership.on_view(kStart, view_of({member(1), member(2, milliseconds(4'900))}, {1, 2}, 2));

@@ -44,6 +44,7 @@ Result<void> Service::start() {
   keeper_ = std::make_unique<ShardKeeper>(
       executor_, *membership_, host_, store_.shard_count(), options,
       [this] {
+        answer_moved_waiters();
         if (shards_changed_) shards_changed_();
       },
       random_.split(), log_);
@@ -207,6 +208,7 @@ void Service::lose_worker(queue::LoseWorker command, Reply<void> done) {
   cut_short(command.worker);
   log_.warn("worker is lost; its leases go back", {{"worker", command.worker}, {"why", command.message}});
   events_.add(executor_.now(), "worker", command.worker, "lost", command.message);
+  if (worker_lost_) worker_lost_(command);
   host_.submit<std::uint32_t>(
       [command](Turn& turn) -> Result<std::uint32_t> {
         std::uint32_t returned = 0;
@@ -231,6 +233,8 @@ void Service::lose_worker(queue::LoseWorker command, Reply<void> done) {
 std::uint32_t Service::leases_of(const std::string& worker) const {
   std::size_t count = 0;
   for (const auto& shard : host_.shards()) count += shard->lease_count(worker);
+  if (const auto known = registry_.all().find(worker); known != registry_.all().end())
+    count += known->second.elsewhere;
   return static_cast<std::uint32_t>(count);
 }
 

@@ -23,6 +23,7 @@
 #include "base/random.h"
 #include "manager/event_log.h"
 #include "manager/messages.h"
+#include "manager/receipt.h"
 #include "manager/shard_host.h"
 #include "manager/shard_keeper.h"
 #include "manager/speed.h"
@@ -69,6 +70,10 @@ class Service final : private HostListener, public scaler::Fleet {
     Blob body;
   };
 
+  // 1 to kBatchTasksMax tasks. kInvalid names the one that is wrong.
+  static Result<void> check_batch(const api::v1::EnqueueBatchRequest& request);
+  static Result<std::vector<NewTask>> read_batch(api::v1::EnqueueBatchRequest request);
+
   Service(Executor& executor, store::Store& store, ServiceOptions options, Random random, Logger log);
   ~Service() override;
   Service(const Service&) = delete;
@@ -89,6 +94,26 @@ class Service final : private HostListener, public scaler::Fleet {
   bool is_settled() const { return !keeper_ || keeper_->is_settled(); }
   // Called when shards came or went, here or elsewhere.
   void on_shards_changed(std::function<void()> changed) { shards_changed_ = std::move(changed); }
+  // Called when a worker of this manager is lost.
+  void on_worker_lost(std::function<void(const queue::LoseWorker&)> lost) { worker_lost_ = std::move(lost); }
+  // The owner of a shard is looked for in vain: the others are looked at soon.
+  void look_for_owners() {
+    if (keeper_) keeper_->look();
+  }
+  // That of a task with this key.
+  ShardId shard_of_key(const std::string& key) const;
+  bool is_draining() const { return is_draining_; }
+  // A worker of this manager was heard of. False: it is not known here.
+  bool hear(const std::string& worker);
+  // How many leases of it are of shards that siblings serve: as it says; and that it got since.
+  void note_elsewhere(const std::string& worker, std::size_t leases);
+  void note_leased_elsewhere(const std::string& worker, std::size_t leases);
+  // For workers of siblings, of which nothing is kept here but their leases.
+  void acquire_for_sibling(const api::v1::AcquireRequest& request, Reply<Granted> reply);
+  void extend_for_sibling(std::string worker, const api::v1::HeartbeatRequest& request,
+                          Reply<api::v1::HeartbeatReply> reply);
+  void lose_for_sibling(std::string worker, const api::v1::LoseWorkerRequest& request,
+                        Reply<api::v1::LoseWorkerReply> reply);
   // Gives every shard to the others; still answers. `left` at once where there are none.
   void leave(UniqueFunction<void()> left);
   // No other life of a manager has it: "7", the epoch of shard 0, or "m3", the member.
@@ -190,20 +215,18 @@ class Service final : private HostListener, public scaler::Fleet {
   void on_state(HostState state, const std::string& problem) override;
   void on_batch() override;
 
+  // Those who wait for a task whose shard is not served here any more are told so.
+  void answer_moved_waiters();
+  // Where others own shards, too: kFenced if its task's is not served here.
+  Result<void> check_served(Turn& turn, const std::optional<LeaseToken>& token) const;
   // Why a task's shard, or the task in it, is not there.
   Error not_here(const TaskId& id) const;
-  ShardId shard_of_key(const std::string& key) const;
   void fill_task(const TaskRecord& record, const queue::Shard& shard, api::v1::Task& out);
   void answer_task(TaskId id, Reply<api::v1::Task> reply);
   void change_task(UniqueFunction<Result<TaskRecord>(Turn&, queue::Shard&)> change, TaskId id,
                    Reply<api::v1::Task> reply);
   void wait_for_task(TaskId id, Instant until, IsWanted is_wanted, Reply<api::v1::Task> reply);
   struct Pulled;
-  struct PulledReceipt {
-    ShardId shard = 0;
-    Epoch epoch = 0;
-    std::uint64_t number = 0;
-  };
   Result<queue::EnqueueReply> enqueue_all(Turn& turn, std::vector<NewTask>& tasks);
   Pulled take_results(Turn& turn, const queue::Pull& command, Delivery delivery);
   void wait_for_results(PullWaiter waiter);
@@ -212,7 +235,7 @@ class Service final : private HostListener, public scaler::Fleet {
   void give_once(Pulled pulled, std::vector<TaskId> withheld, std::vector<TaskId> given,
                  api::v1::PullReply readable, std::shared_ptr<PullWaiter> waiter);
   void drop_unwanted_waits();
-  void settle_results(std::vector<PulledReceipt> receipts, std::vector<TaskId> withheld,
+  void settle_results(std::vector<ReceiptPart> receipts, std::vector<TaskId> withheld,
                       std::vector<TaskId> given, Reply<std::vector<TaskId>> done);
   void park_beat(const std::string& worker, Instant until, Reply<api::v1::HeartbeatReply> reply);
   // Answers the heartbeat of the worker that is parked, if one is. `cancelled`: the lease to be named in it.
@@ -242,6 +265,11 @@ class Service final : private HostListener, public scaler::Fleet {
   bool is_fit(const WorkerInfo& worker, std::uint32_t leases) const;
   void learn(std::uint64_t run_us, const queue::Completed& completed);
   SettledOutcome settle(Turn& turn, const std::string& worker, Outcome& outcome);
+  // What a worker holds. A name that is none goes into `reply` as lost.
+  static std::vector<queue::Extend::Held> read_held(const api::v1::HeartbeatRequest& request,
+                                                    api::v1::HeartbeatReply& reply);
+  void extend(Turn& turn, const std::string& worker, std::vector<queue::Extend::Held>& held,
+              api::v1::HeartbeatReply& reply);
   void note_refused(const std::string& worker, const LeaseToken& token, const std::string& why);
 
   Executor& executor_;
@@ -275,6 +303,7 @@ class Service final : private HostListener, public scaler::Fleet {
 
   store::Store& store_;
   std::function<void()> shards_changed_;
+  std::function<void(const queue::LoseWorker&)> worker_lost_;
   ShardHost host_;  // its end comes early, while the rest still stands
   // Null where this manager has the store to itself.
   std::unique_ptr<store::Membership> membership_;

@@ -26,6 +26,7 @@ class CutStore final : public store::Store {
   Result<void> load(ShardId shard, Epoch epoch, store::RecordSink& sink) override {
     return inner_.load(shard, epoch, sink);
   }
+  bool is_shared() const override { return inner_.is_shared(); }
   Result<std::unique_ptr<store::Membership>> join(const std::string& address, Executor& executor) override;
   std::unique_ptr<store::Session> open_session(Executor& executor) override;
   store::StoreStats stats() const override { return inner_.stats(); }
@@ -213,10 +214,12 @@ TEST_F(ServiceSharing, WhoLeavesHandsEverythingOverAtOnce) {
   bool has_left = false;
   managers[0]->service.leave([&has_left] { has_left = true; });
   executor.run_for(milliseconds(100));
-  EXPECT_TRUE(has_left);
   EXPECT_EQ(managers[0]->served(), 0u);
-  executor.run_for(milliseconds(1'100));
+  executor.run_for(milliseconds(1'400));
   EXPECT_EQ(managers[1]->served(), 64u);
+  EXPECT_TRUE(has_left);
+  // It knows where they went.
+  EXPECT_EQ(managers[0]->service.ownership()->owner_of(0)->address, "127.0.0.1:2");
   EXPECT_TRUE(get(*managers[1], id));
 }
 

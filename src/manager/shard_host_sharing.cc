@@ -36,8 +36,8 @@ void ShardHost::take_on(std::unique_ptr<queue::Shard> shard) {
 }
 
 void ShardHost::give_up(ShardId id, UniqueFunction<void()> done) {
-  const auto at = std::find_if(shards_.begin(), shards_.end(),
-                               [id](const auto& shard) { return shard->id() == id; });
+  const auto at =
+      std::find_if(shards_.begin(), shards_.end(), [id](const auto& shard) { return shard->id() == id; });
   SKEP_CHECK(at != shards_.end(), "a shard that is given up is served");
   leaving_.push_back({std::move(*at), std::move(done)});
   shards_.erase(at);

@@ -47,6 +47,7 @@ void ShardKeeper::start() {
 void ShardKeeper::beat_at(Instant when) {
   if (is_beating_) return;
   executor_.cancel(beat_timer_);
+  beat_due_ = when;
   beat_timer_ = executor_.post_at(when, [this] { beat(); });
 }
 
@@ -54,13 +55,17 @@ void ShardKeeper::beat() {
   beat_timer_ = 0;
   if (is_beating_) return;
   is_beating_ = true;
-  const Instant sent_at = executor_.now();
-  membership_.beat(ownership_.is_leaving(),
-                   [this, alive = alive_, sent_at](Result<store::ClusterView> view) {
-                     if (!*alive) return;
-                     is_beating_ = false;
-                     on_view(sent_at, std::move(view));
-                   });
+  const Instant sent_at = beat_sent_at_ = executor_.now();
+  membership_.beat(ownership_.is_leaving(), [this, alive = alive_, sent_at](Result<store::ClusterView> view) {
+    if (!*alive) return;
+    is_beating_ = false;
+    on_view(sent_at, std::move(view));
+  });
+}
+
+void ShardKeeper::look() {
+  const Instant soon = std::max(executor_.now(), beat_sent_at_ + options_.ownership.beat_soon / 2);
+  if (soon < beat_due_) beat_at(soon);
 }
 
 void ShardKeeper::on_view(Instant sent_at, Result<store::ClusterView> view) {
@@ -119,8 +124,7 @@ void ShardKeeper::take(store::ShardAt seen) {
     if (!taken) {
       ownership_.on_not_taken(seen.shard);
       if (taken.error().code != Code::kFenced)
-        log_.error("a shard can not be taken",
-                   {{"shard", seen.shard}, {"problem", taken.error().message}});
+        log_.error("a shard can not be taken", {{"shard", seen.shard}, {"problem", taken.error().message}});
     } else if (ownership_.on_taken({seen.shard, taken.value()}, executor_.now())) {
       host_.take_on(std::move((*loading)->shard));
     }
@@ -130,8 +134,8 @@ void ShardKeeper::take(store::ShardAt seen) {
 
 void ShardKeeper::give_up(ShardId shard) {
   const auto& served = host_.shards();
-  const auto at = std::find_if(served.begin(), served.end(),
-                               [shard](const auto& other) { return other->id() == shard; });
+  const auto at =
+      std::find_if(served.begin(), served.end(), [shard](const auto& other) { return other->id() == shard; });
   if (at == served.end()) {
     ownership_.on_given_up(shard);
     return;
@@ -150,7 +154,7 @@ void ShardKeeper::give_up(ShardId shard) {
 }
 
 void ShardKeeper::changed() {
-  if (left_ && ownership_.is_empty()) end_leave();
+  if (left_ && ownership_.is_empty() && is_taken_over()) end_leave();
   if (on_change_) on_change_();
 }
 
@@ -158,8 +162,18 @@ void ShardKeeper::changed() {
 
 void ShardKeeper::leave(UniqueFunction<void()> left) {
   left_ = std::move(left);
+  leave_until_ = executor_.now() + kLeavePatience;
   ownership_.leave();
   beat_at(executor_.now());
+}
+
+bool ShardKeeper::is_taken_over() const {
+  if (ownership_.siblings().empty() || executor_.now() >= leave_until_) return true;
+  for (ShardId shard = 0; shard < ownership_.shard_count(); ++shard) {
+    const store::Member* owner = ownership_.owner_of(shard);
+    if (owner == nullptr || owner->id == ownership_.self()) return false;
+  }
+  return true;
 }
 
 void ShardKeeper::end_leave() {

@@ -23,6 +23,10 @@
 
 namespace skep::manager {
 
+// How long a member that leaves waits for the others to take its shards: until then it can not tell who has
+// them.
+inline constexpr Duration kLeavePatience = milliseconds(1'500);
+
 struct ShardKeeperOptions {
   OwnershipOptions ownership;
   queue::ShardOptions shard;
@@ -39,8 +43,11 @@ class ShardKeeper {
   ShardKeeper& operator=(const ShardKeeper&) = delete;
 
   void start();
-  // Gives everything up; then this is no member any more and `left` runs.
+  // Gives everything up; when the others have taken it, or kLeavePatience has passed, this is no member any
+  // more and `left` runs.
   void leave(UniqueFunction<void()> left);
+  // Somebody looks for the owner of a shard in vain: it beats soon.
+  void look();
   // The host serves nothing any more, though nobody asked it to.
   void on_lost();
 
@@ -56,6 +63,7 @@ class ShardKeeper {
   void take(store::ShardAt seen);
   void give_up(ShardId shard);
   void changed();
+  bool is_taken_over() const;
   void end_leave();
 
   Executor& executor_;
@@ -69,9 +77,12 @@ class ShardKeeper {
   bool is_beating_ = false;
   bool is_settled_ = false;
   std::size_t takes_under_way_ = 0;
+  Instant beat_sent_at_{};
+  Instant beat_due_{};
   TimerId beat_timer_ = 0;
   TimerId time_timer_ = 0;
   UniqueFunction<void()> left_;
+  Instant leave_until_{};
   std::shared_ptr<bool> alive_ = std::make_shared<bool>(true);
 };
 

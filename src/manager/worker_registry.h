@@ -2,8 +2,8 @@
 // worker_registry.h - the workers that a manager has heard of.
 //
 // Soft state: after a restart workers register again. An id holds the name of the manager's life, so ids are
-// never given twice. A worker of the seed's protocol has no heartbeat; it is known by its address ("seed-10.0.0.7")
-// and only its leases run out.
+// never given twice. A worker of the seed's protocol has no heartbeat; it is known by its address
+// ("seed-10.0.0.7") and only its leases run out.
 //
 // Threads:   one executor at a time.
 #pragma once
@@ -41,7 +41,8 @@ struct WorkerInfo {
   std::uint64_t completed = 0;
   std::uint64_t failed = 0;
   std::uint64_t mismatches = 0;
-  std::uint32_t ended = 0;  // outcomes since the last heartbeat
+  std::uint32_t ended = 0;      // outcomes since the last heartbeat
+  std::uint32_t elsewhere = 0;  // leases of shards that siblings serve
   double iterations_per_second = 0;
 };
 

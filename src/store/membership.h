@@ -32,9 +32,9 @@ using MemberId = std::uint64_t;
 
 struct Member {
   MemberId id = 0;
-  std::string address;     // HOST:PORT that its siblings reach it by
+  std::string address;      // HOST:PORT that its siblings reach it by
   bool is_leaving = false;  // it takes nothing more
-  Duration silence{};      // since its last beat
+  Duration silence{};       // since its last beat
   auto operator<=>(const Member&) const = default;
 };
 struct ShardOwner {

@@ -51,9 +51,8 @@ class MemoryMembership final : public Membership {
 
   MemberId self() const override { return self_; }
   void beat(bool is_leaving, UniqueFunction<void(Result<ClusterView>)> done) override {
-    Result<ClusterView> view = disk_->tables_->with([&](MemoryTables& tables) {
-      return tables.beat(self_, address_, is_leaving, disk_->clock_->now());
-    });
+    Result<ClusterView> view = disk_->tables_->with(
+        [&](MemoryTables& tables) { return tables.beat(self_, address_, is_leaving, disk_->clock_->now()); });
     reply(std::move(done), std::move(view));
   }
   void take(ShardAt seen, MakeSink make_sink, UniqueFunction<void(Result<Epoch>)> done) override {

@@ -47,6 +47,7 @@ class MemoryStore final : public Store {
   Result<Epoch> claim(ShardId shard) override;
   ShardId shard_count() const override;
   Result<void> load(ShardId shard, Epoch epoch, RecordSink& sink) override;
+  bool is_shared() const override { return disk_->clock_ != nullptr; }
   Result<std::unique_ptr<Membership>> join(const std::string& address, Executor& executor) override;
   std::unique_ptr<Session> open_session(Executor& executor) override;
   StoreStats stats() const override;

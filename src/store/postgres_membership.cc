@@ -30,9 +30,8 @@ class PostgresMembership final : public Membership {
     run(beat_thread_, std::move(done), [this, is_leaving] { return beat_now(is_leaving); });
   }
   void take(ShardAt seen, MakeSink make_sink, UniqueFunction<void(Result<Epoch>)> done) override {
-    run(shard_thread_, std::move(done), [this, seen, make_sink = std::move(make_sink)]() mutable {
-      return take_now(seen, make_sink);
-    });
+    run(shard_thread_, std::move(done),
+        [this, seen, make_sink = std::move(make_sink)]() mutable { return take_now(seen, make_sink); });
   }
   void release(std::vector<ShardAt> shards, UniqueFunction<void(Result<void>)> done) override {
     run(shard_thread_, std::move(done), [this, shards = std::move(shards)] { return release_now(shards); });
@@ -78,8 +77,8 @@ Result<ClusterView> PostgresMembership::beat_now(bool is_leaving) {
     return ok();
   }));
   if (view.shards.size() != shard_count_)
-    return fail(Code::kCorrupt, "skep.shards has " + std::to_string(view.shards.size()) + " rows in place of " +
-                                    std::to_string(shard_count_));
+    return fail(Code::kCorrupt, "skep.shards has " + std::to_string(view.shards.size()) +
+                                    " rows in place of " + std::to_string(shard_count_));
   SKEP_TRY(beats_.query(sql::members, {}, [&](const PgRow& row) -> Result<void> {
     SKEP_TRY(const auto member, pg_read_number(row.bytes(0)));
     SKEP_TRY(const bool is_going, pg_read_bool(row.bytes(2)));
@@ -97,8 +96,7 @@ Result<Epoch> PostgresMembership::take_now(ShardAt seen, MakeSink& make_sink) {
   SKEP_TRY(shards_.ensure());
   std::int64_t taken = 0;
   SKEP_TRY(shards_.query(
-      sql::take,
-      {pg_bigint(seen.shard), pg_bigint(seen.epoch), pg_bigint(static_cast<std::int64_t>(self_))},
+      sql::take, {pg_bigint(seen.shard), pg_bigint(seen.epoch), pg_bigint(static_cast<std::int64_t>(self_))},
       [&](const PgRow& row) -> Result<void> {
         SKEP_TRY(taken, pg_read_number(row.bytes(0)));
         return ok();

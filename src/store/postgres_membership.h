@@ -16,7 +16,7 @@ namespace skep::store {
 // What the store has to know of a claim: it is void if the connection of the commits was lost since it began.
 class PgClaims {
  public:
-  virtual std::uint64_t begin_claim() const = 0;                      // any thread
+  virtual std::uint64_t begin_claim() const = 0;                   // any thread
   virtual void end_claim(ShardId shard, std::uint64_t begun) = 0;  // any thread
 
  protected:

@@ -65,6 +65,7 @@ class PostgresStore final : public Store, private PgClaims {
   Result<Epoch> claim(ShardId shard) override;
   ShardId shard_count() const override { return shard_count_; }
   Result<void> load(ShardId shard, Epoch epoch, RecordSink& sink) override;
+  bool is_shared() const override { return true; }
   Result<std::unique_ptr<Membership>> join(const std::string& address, Executor& executor) override;
   std::unique_ptr<Session> open_session(Executor& executor) override;
   StoreStats stats() const override;

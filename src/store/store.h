@@ -122,9 +122,12 @@ class Store {
   // over before is not to be used. kFenced: `epoch` is not the shard's any more.
   virtual Result<void> load(ShardId shard, Epoch epoch, RecordSink& sink) = 0;
 
+  // Whether several managers may share it.
+  virtual bool is_shared() const { return false; }
+
   // Joins the managers that share this store, as one that its siblings reach at `address` (HOST:PORT). Null:
-  // it can have one manager only, who claims every shard. Blocks. kUnavailable. `executor` gets the replies
-  // and must outlive the membership.
+  // it is not shared, and its one manager claims every shard. Blocks. kUnavailable. `executor` gets the
+  // replies and must outlive the membership.
   virtual Result<std::unique_ptr<Membership>> join(const std::string& address, Executor& executor) {
     (void)address;
     (void)executor;

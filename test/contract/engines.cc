@@ -97,7 +97,8 @@ std::vector<EngineKind> all_engines() {
   return {{"memory", [] { return std::make_unique<MemoryEngine>(); }, "", false, true},
           {"rocksdb", [] { return std::make_unique<RocksdbEngine>(); }, "", true},
           {"log", [] { return std::make_unique<LogEngine>(); }, "", true},
-          {"postgres", [] { return std::make_unique<PostgresEngine>(); }, PostgresServer::why_not(), false, true}};
+          {"postgres", [] { return std::make_unique<PostgresEngine>(); }, PostgresServer::why_not(), false,
+           true}};
 }
 
 TemporaryDirectory::TemporaryDirectory() {

@@ -31,6 +31,7 @@ class Side {
     EXPECT_TRUE(joined) << joined.error().message;
     membership_ = std::move(joined.value());
   }
+  bool is_shared() const { return store_->is_shared(); }
   bool is_member() const { return membership_ != nullptr; }
   MemberId self() const { return membership_->self(); }
   Driver& driver() { return driver_; }
@@ -93,7 +94,9 @@ INSTANTIATE_TEST_SUITE_P(Engines, StoreMembership, ::testing::ValuesIn(all_engin
                          [](const auto& engine) { return engine.param.name; });
 
 TEST_P(StoreMembership, AStoreOfOneProcessHasNoMembers) {
-  EXPECT_EQ(open("a:1")->is_member(), is_shared());
+  const auto side = open("a:1");
+  EXPECT_EQ(side->is_member(), is_shared());
+  EXPECT_EQ(side->is_shared(), is_shared());
 }
 
 TEST_P(StoreMembership, ABeatShowsWhoLivesAndWhoOwnsWhat) {

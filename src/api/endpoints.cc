@@ -134,6 +134,14 @@ constexpr std::array kEndpoints = {
                  {}},
     EndpointInfo{E::kDeleteWorker, "DELETE", "/v1/workers/{id}", "A worker leaves; what it holds goes back",
                  kNone, "", "Worker", kReleaseAll},
+    EndpointInfo{E::kLoseWorker,
+                 "POST",
+                 "/v1/workers/{id}:lose",
+                 "For managers: a worker is lost; what it holds goes back",
+                 kMessage,
+                 "LoseWorkerRequest",
+                 "LoseWorkerReply",
+                 {}},
     EndpointInfo{E::kAcquire,
                  "POST",
                  "/v1/leases:acquire",
@@ -260,6 +268,7 @@ RoleSet allowed_roles(Endpoint endpoint) {
       return kAnyToken;
     case E::kSeedRegisterSibling:  // whoever is registered gets the tokens of those who come by
     case E::kDrainWorker:
+    case E::kLoseWorker:
     case E::kPatchQueue:
       return kManagers;
     case E::kListTokens:

@@ -40,6 +40,7 @@ enum class Endpoint : std::uint8_t {
   kHeartbeat,
   kDrainWorker,
   kDeleteWorker,
+  kLoseWorker,
   kAcquire,
   kComplete,
   kRelease,

@@ -56,6 +56,7 @@ constexpr std::array kOperations = {
     Operation{E::kHeartbeat, "heartbeat", "workers", ""},
     Operation{E::kDrainWorker, "drainWorker", "workers", ""},
     Operation{E::kDeleteWorker, "deleteWorker", "workers", ""},
+    Operation{E::kLoseWorker, "loseWorker", "workers", ""},
     Operation{E::kAcquire, "acquire", "workers", ""},
     Operation{E::kComplete, "complete", "workers", ""},
     Operation{E::kRelease, "release", "workers", ""},

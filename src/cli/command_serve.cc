@@ -39,6 +39,14 @@ void add_options(CLI::App& command, ServeOptions& options) {
   command.add_option("--tls-key", options.tls_key, "Its key [in the same file]")->type_name("FILE");
   command.add_option("--tls-dir", options.tls_dir, "Where --tls auto keeps its authority [tls in the store]")
       ->type_name("DIR");
+  command
+      .add_option("--sibling-token-file", options.sibling_access.token_file,
+                  "File with the token of the role sibling that other managers are called with")
+      ->type_name("FILE");
+  command
+      .add_option("--sibling-ca", options.sibling_access.ca_file,
+                  "File with the authorities that other managers are trusted by")
+      ->type_name("FILE");
   command.add_flag("--insecure", options.is_insecure,
                    "Allow an address that is not loopback without a token, where everybody can use it");
   command.add_option("--min-workers", options.workers_min, "Workers that always run");

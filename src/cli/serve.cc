@@ -247,6 +247,9 @@ Result<std::unique_ptr<manager::Manager>> start_manager(const ServeOptions& opti
   manager.http.tls = tls.server;
   // A handshake takes a millisecond, which is not to be the shards'.
   if (!tls.server.certificate_file.empty()) manager.http.threads = std::max(manager.http.threads, 1);
+  SKEP_TRY(auto siblings, client_options(options.sibling_access));
+  manager.sibling_access = {std::move(siblings.tls), std::move(siblings.bearer),
+                            !tls.server.certificate_file.empty()};
   manager.http.connections_max = connections_max;
   manager.random_seed = static_cast<std::uint64_t>(clock.now().time_since_epoch().count());
   manager.begin_chain = [](manager::Blob body, std::uint64_t iterations) -> manager::DigestMatcher::Chain {

@@ -10,6 +10,7 @@
 
 #include "base/clock.h"
 #include "base/log.h"
+#include "cli/access.h"
 #include "manager/manager.h"
 #include "store/store.h"
 #include "store/token_store.h"
@@ -27,7 +28,8 @@ struct ServeOptions {
   std::string tls = "off";                // "auto": by an authority of one's own
   std::string tls_cert;                   // PEM; goes on with the key in tls_key, or in itself
   std::string tls_key;
-  std::string tls_dir;  // of the own authority; "": tls in the store's directory
+  std::string tls_dir;    // of the own authority; "": tls in the store's directory
+  Access sibling_access;  // what siblings are called with
   bool is_insecure = false;
   std::uint32_t workers_min = 0;
   std::uint32_t workers_max = 1;

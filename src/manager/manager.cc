@@ -7,11 +7,14 @@
 #include "base/metrics.h"
 #include "base/runner.h"
 #include "http/client.h"
+#include "manager/forwarder.h"
 #include "manager/routes.h"
 #include "manager/service.h"
 
 namespace skep::manager {
 namespace {
+
+constexpr Duration kSettleMax = seconds(10);  // a store that hands out shards so slowly is not waited for
 
 bool is_loopback(const std::string& host) {
   return host == "localhost" || host == "::1" || host.starts_with("127.");
@@ -99,6 +102,7 @@ struct Manager::Impl {
     service_options.lease = options.lease;
     service_options.seed_lease = options.seed_lease;
     service_options.visibility = options.visibility;
+    service_options.ownership = options.ownership;
     if (options.begin_chain) {
       service_options.match_digest = [this](std::vector<DigestCandidate> candidates, std::string hex,
                                             UniqueFunction<void(std::optional<std::size_t>)> done) {
@@ -111,7 +115,9 @@ struct Manager::Impl {
       service = std::make_unique<Service>(runner, store, std::move(service_options),
                                           Random(options.random_seed), log);
     });
-    routes = std::make_unique<Routes>(runner, clock, *service, guard, metrics);
+    calls = make_sibling_calls(runner, clock, options.sibling_access);
+    forwarder = std::make_unique<Forwarder>(runner, *service, *calls, store.is_shared());
+    routes = std::make_unique<Routes>(runner, clock, *service, *forwarder, guard, metrics);
   }
 
   ~Impl() {
@@ -122,8 +128,10 @@ struct Manager::Impl {
     run_and_wait(runner, [this] {
       service->attach(nullptr, "none");
       scaler.reset();
+      forwarder.reset();
       service.reset();
     });
+    calls.reset();
     provisioner.reset();
     runner.stop();
   }
@@ -159,6 +167,7 @@ struct Manager::Impl {
       started = service->start();
     });
     if (!started) return started;
+    wait_until_settled();
     const bool is_tls = !options.http.tls.certificate_file.empty();
     provisioner =
         make_provisioner(runner, {(is_tls ? "https://" : "http://") + local, guard.own_workers_token()});
@@ -166,8 +175,8 @@ struct Manager::Impl {
       log.warn("tokens go over the wire as they are: --tls auto, or --tls-cert, protects them");
     if (provisioner == nullptr) return ok();
     run_and_wait(runner, [&] {
-      // Tokens of launches must differ between lives of this manager: the epoch does.
-      const std::string prefix = "e" + std::to_string(service->host().shards().front()->epoch());
+      // Tokens of launches must differ between lives of this manager.
+      const std::string prefix = "e" + service->life_name();
       scaler = std::make_unique<scaler::Scaler>(runner, *service, *provisioner,
                                                 scaler::make_drain_time_policy(options.policy),
                                                 options.scaler, prefix, log);
@@ -175,6 +184,36 @@ struct Manager::Impl {
       scaler->start();
     });
     return ok();
+  }
+
+  // Where managers share the store: what this one may have now it has, so that it does not begin with
+  // refusals.
+  void wait_until_settled() {
+    auto settled = std::make_shared<std::promise<void>>();
+    auto future = settled->get_future();
+    run_and_wait(runner, [this, settled] {
+      if (service->is_settled()) return settled->set_value();
+      service->on_shards_changed([this, settled, is_set = false]() mutable {
+        if (is_set || !service->is_settled()) return;
+        is_set = true;
+        settled->set_value();
+      });
+    });
+    future.wait_for(kSettleMax);
+    run_and_wait(runner, [this] {
+      service->on_shards_changed([this] { forwarder->on_shards_changed(); });
+      if (!store.is_shared()) return;
+      service->on_worker_lost([this](const queue::LoseWorker& lost) { forwarder->lose_worker(lost); });
+      forwarder->start();
+    });
+  }
+
+  // Its shards go to them while it still answers.
+  void leave_siblings(Duration patience) {
+    auto left = std::make_shared<std::promise<void>>();
+    auto future = left->get_future();
+    runner.post([this, left] { service->leave([left] { left->set_value(); }); });
+    future.wait_for(std::max<Duration>(patience, milliseconds(200)));
   }
 
   void drain(Duration patience) {
@@ -191,6 +230,7 @@ struct Manager::Impl {
       });
       future.wait_for(patience / 2 + milliseconds(500));
     }
+    leave_siblings((deadline - clock.now()) / 2);
     if (server != nullptr) server->stop(std::max(Duration::zero(), (deadline - clock.now()) / 2));
     auto stopped = std::make_shared<std::promise<void>>();
     auto future = stopped->get_future();
@@ -209,6 +249,8 @@ struct Manager::Impl {
   store::Store& store;
   TokenGuard guard;
   std::unique_ptr<Service> service;
+  std::unique_ptr<SiblingCalls> calls;
+  std::unique_ptr<Forwarder> forwarder;
   std::unique_ptr<Routes> routes;
   std::unique_ptr<scaler::Provisioner> provisioner;
   std::unique_ptr<scaler::Scaler> scaler;

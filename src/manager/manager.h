@@ -18,6 +18,8 @@
 #include "base/network.h"
 #include "http/server.h"
 #include "manager/digest_matcher.h"
+#include "manager/ownership.h"
+#include "manager/siblings.h"
 #include "scaler/policy.h"
 #include "scaler/provisioner.h"
 #include "scaler/scaler.h"
@@ -44,6 +46,8 @@ struct ManagerOptions {
       begin_chain;                   // for results of seed workers that may be of several tasks; may be empty
   std::size_t pending_max = 20'000;  // requests that wait for a commit; more get 503
   std::uint64_t random_seed = 0;     // for back-off jitter
+  OwnershipOptions ownership;        // where managers share the store
+  SiblingAccess sibling_access;      // how they call each other
 };
 
 // kInvalid: what start() refuses without having begun anything.

@@ -7,6 +7,7 @@
 #include "api/errors.h"
 #include "api/json.h"
 #include "base/check.h"
+#include "client/request.h"
 #include "http/router.h"
 
 namespace skep::manager {
@@ -86,10 +87,12 @@ Labels labels_of(const api::EndpointInfo& endpoint, int status) {
 
 // ---- Binder ----
 
-Binder::Binder(Executor& on, const Clock& time, Service& serves, TokenGuard& guards, Metrics& counts)
+Binder::Binder(Executor& on, const Clock& time, Service& serves, Forwarder& forwards, TokenGuard& guards,
+               Metrics& counts)
     : executor(on),
       clock(time),
       service(serves),
+      forwarder(forwards),
       guard(guards),
       metrics(counts),
       requests_(counts.counters("skep_http_requests_total", "Requests answered, by route and status")) {
@@ -145,6 +148,59 @@ http::Response Binder::json_response(const google::protobuf::Message& message) {
   return http::Response::text(200, api::kJson, api::to_json(message) + "\n");
 }
 
+// ---- passing on ----
+
+namespace {
+
+// The same request, as this manager asks it.
+http::ClientRequest passed_on(const Call& call) {
+  const auto encoding = Binder::wants_protobuf(call) ? client::Encoding::kProtobuf : client::Encoding::kJson;
+  auto request =
+      client::make_request(call.endpoint.endpoint, {call.path_param, call.request.query}, encoding);
+  for (const std::string_view name : {"Content-Type", "Idempotency-Key"}) {
+    if (const auto* value = call.request.headers.find(name)) request.headers.set(name, *value);
+  }
+  request.body = call.request.body;
+  return request;
+}
+
+}  // namespace
+
+void Binder::hand_back(const CallPtr& call, http::Response answer) {
+  http::Response response;
+  response.status = answer.status;
+  for (const std::string_view name : {"Content-Type", "Retry-After"}) {
+    if (const auto* value = answer.headers.find(name)) response.headers.set(name, *value);
+  }
+  response.body = std::move(answer.body);
+  send(call, std::move(response));
+}
+
+void Binder::pass(ShardId shard, CallPtr call, bool is_repeatable, AskHere here) {
+  Forwarder::Passage passage;
+  passage.shard = shard;
+  passage.request = passed_on(*call);
+  passage.is_repeatable = is_repeatable;
+  if (const auto wait = call->param("wait")) passage.wait = parse_duration(*wait).value();
+  passage.here = std::move(here);
+  passage.there = [this, call](http::Response answer) { hand_back(call, std::move(answer)); };
+  passage.refuse = [this, call](const Error& error) { refuse(call, error); };
+  forwarder.pass(std::move(passage));
+}
+
+bool Binder::pass_to_home(const std::string& worker, const CallPtr& call) {
+  const std::string address = is_shared(*call) ? forwarder.home_of(worker) : "";
+  if (address.empty()) return false;
+  forwarder.relay(address, passed_on(*call), [this, call](Result<http::Response> answer) {
+    if (answer) {
+      hand_back(call, std::move(answer.value()));
+    } else {
+      refuse(call, answer.error());
+    }
+  });
+  return true;
+}
+
 // ---- decoding ----
 
 Result<std::uint64_t> number_param(const Call& call, std::string_view name, std::uint64_t low,
@@ -190,8 +246,9 @@ IsWanted wanted_while_connected(const CallPtr& call) {
 // ---- Routes ----
 
 struct Routes::Impl {
-  Impl(Executor& executor, const Clock& clock, Service& service, TokenGuard& guard, Metrics& metrics)
-      : binder(executor, clock, service, guard, metrics) {
+  Impl(Executor& executor, const Clock& clock, Service& service, Forwarder& forwarder, TokenGuard& guard,
+       Metrics& metrics)
+      : binder(executor, clock, service, forwarder, guard, metrics) {
     for (const auto& row : api::endpoints()) {
       // A GET of the seed's takes a lease, and the events do not end.
       const bool is_plain =
@@ -211,8 +268,9 @@ struct Routes::Impl {
   http::Router router;
 };
 
-Routes::Routes(Executor& executor, const Clock& clock, Service& service, TokenGuard& guard, Metrics& metrics)
-    : impl_(std::make_unique<Impl>(executor, clock, service, guard, metrics)) {}
+Routes::Routes(Executor& executor, const Clock& clock, Service& service, Forwarder& forwarder,
+               TokenGuard& guard, Metrics& metrics)
+    : impl_(std::make_unique<Impl>(executor, clock, service, forwarder, guard, metrics)) {}
 
 Routes::~Routes() = default;
 
@@ -255,6 +313,8 @@ void Routes::handle(http::Request request, http::Responder responder) {
 // Past the guard: what is asked is looked at.
 void Routes::let_in(CallPtr call) {
   const auto& endpoint = call->endpoint;
+  const bool may_forward = call->caller.token_id.empty() || call->caller.role == Role::kSibling;
+  call->is_forwarded = may_forward && call->request.headers.find(kForwardedHeader) != nullptr;
   if (auto checked = check_query(*call); !checked) {
     impl_->binder.refuse(call, checked.error());
     return;

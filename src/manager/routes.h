@@ -7,7 +7,7 @@
 //
 // Threads:   handle() from any thread; the service is touched only on the executor.
 // Errors:    each is answered as problem+json (api/errors.h).
-// Ownership: borrows executor, service, guard and metrics, which must outlive every request.
+// Ownership: borrows executor, service, forwarder, guard and metrics, which must outlive every request.
 #pragma once
 
 #include <functional>
@@ -20,6 +20,7 @@
 #include "base/executor.h"
 #include "base/metrics.h"
 #include "http/server.h"
+#include "manager/forwarder.h"
 #include "manager/messages.h"
 #include "manager/service.h"
 #include "manager/token_guard.h"
@@ -38,6 +39,7 @@ struct Call {
   const TokenGuard* guard = nullptr;
   Caller caller;
   Instant began_at{};
+  bool is_forwarded = false;  // a sibling asks: answered from what is here
 
   std::optional<std::string_view> param(std::string_view name) const { return request.param(name); }
 };
@@ -45,7 +47,8 @@ using CallPtr = std::shared_ptr<Call>;
 
 class Routes {
  public:
-  Routes(Executor& executor, const Clock& clock, Service& service, TokenGuard& guard, Metrics& metrics);
+  Routes(Executor& executor, const Clock& clock, Service& service, Forwarder& forwarder, TokenGuard& guard,
+         Metrics& metrics);
   ~Routes();
   Routes(const Routes&) = delete;
   Routes& operator=(const Routes&) = delete;
@@ -68,10 +71,31 @@ class Binder {
  public:
   using Handler = std::function<void(CallPtr)>;
 
-  Binder(Executor& on, const Clock& time, Service& serves, TokenGuard& guards, Metrics& counts);
+  Binder(Executor& on, const Clock& time, Service& serves, Forwarder& forwards, TokenGuard& guards,
+         Metrics& counts);
 
   void bind(api::Endpoint endpoint, Handler handler);
   const Handler& handler(api::Endpoint endpoint) const;
+
+  // Others may have what is asked for.
+  bool is_shared(const Call& call) const { return forwarder.is_active() && !call.is_forwarded; }
+  // On the executor: asks for a T where `shard` is served, by `ask` if that is here; else as it is elsewhere.
+  template <class T>
+  void answer_from(ShardId shard, CallPtr call, bool is_repeatable, std::function<void(Reply<T>)> ask) {
+    pass(shard, call, is_repeatable,
+         [this, call, ask = std::move(ask)](UniqueFunction<void(Result<UniqueFunction<void()>>)> answered) {
+           ask([this, call, answered = std::move(answered)](Result<T> reply) mutable {
+             if (!reply) return answered(reply.error());
+             answered(UniqueFunction<void()>([this, call, value = std::move(reply.value())]() mutable {
+               answer(call, std::move(value));
+             }));
+           });
+         });
+  }
+  using AskHere = std::function<void(UniqueFunction<void(Result<UniqueFunction<void()>>)>)>;
+  void pass(ShardId shard, CallPtr call, bool is_repeatable, AskHere here);
+  // On the executor: true if the worker is another manager's, which answers then.
+  bool pass_to_home(const std::string& worker, const CallPtr& call);
 
   // Runs `work` on the service's executor.
   void run(UniqueFunction<void()> work) { executor.post(std::move(work)); }
@@ -104,6 +128,7 @@ class Binder {
   Executor& executor;
   const Clock& clock;
   Service& service;
+  Forwarder& forwarder;
   TokenGuard& guard;
   Metrics& metrics;
 
@@ -114,6 +139,7 @@ class Binder {
     Histogram seconds;
   };
 
+  void hand_back(const CallPtr& call, http::Response answer);
   static http::Response protobuf_response(std::string bytes);
   static http::Response json_response(const google::protobuf::Message& message);
   void note_sent(const Call& call, int status);

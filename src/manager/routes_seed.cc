@@ -23,19 +23,34 @@ void enqueue(Binder& binder, CallPtr call) {
     binder.refuse(call, iterations.error());
     return;
   }
-  binder.run([&binder, call, iterations = iterations.value()] {
+  const auto ask = [&binder, call, iterations = iterations.value()](Reply<queue::EnqueueReply> reply) {
     TaskSpec spec;
     spec.iterations = iterations;
     std::vector<Service::NewTask> tasks;
     tasks.push_back({std::move(spec), call->request.body});
-    binder.service.enqueue(std::move(tasks), [&binder, call](Result<queue::EnqueueReply> reply) {
-      if (!reply) {
+    binder.service.enqueue(std::move(tasks), std::move(reply));
+  };
+  // An id needs no escaping: it is base32.
+  const auto answer = [&binder, call](const queue::EnqueueReply& reply) {
+    binder.send(call,
+                json_response("{\"status\":\"success\",\"id\":\"" + reply.front().id.to_string() + "\"}"));
+  };
+  binder.run([&binder, call, ask, answer] {
+    if (binder.is_shared(*call)) {
+      binder.pass(binder.forwarder.shard_for_new(), call, false, [ask, answer](auto answered) {
+        ask([answer, answered = std::move(answered)](Result<queue::EnqueueReply> reply) mutable {
+          if (!reply) return answered(reply.error());
+          answered(UniqueFunction<void()>([answer, value = std::move(reply.value())] { answer(value); }));
+        });
+      });
+      return;
+    }
+    ask([&binder, call, answer](Result<queue::EnqueueReply> reply) {
+      if (reply) {
+        answer(reply.value());
+      } else {
         binder.refuse(call, reply.error());
-        return;
       }
-      // An id needs no escaping: it is base32.
-      binder.send(call, json_response("{\"status\":\"success\",\"id\":\"" +
-                                      reply.value().front().id.to_string() + "\"}"));
     });
   });
 }
@@ -64,14 +79,16 @@ void pull_completed(Binder& binder, CallPtr call) {
   queue::Pull command;
   command.max = static_cast<std::uint32_t>(std::min<std::uint64_t>(top.value(), limits::kPullMax));
   binder.run([&binder, call, command] {
-    binder.service.pull(command, Service::Delivery::kOnce, kNoInstant, {},
-                        [&binder, call](Result<api::v1::PullReply> pulled) {
-                          if (pulled) {
-                            binder.send(call, json_response(pulled_json(pulled.value())));
-                          } else {
-                            binder.refuse(call, pulled.error());
-                          }
-                        });
+    auto reply = [&binder, call](Result<api::v1::PullReply> pulled) {
+      if (pulled) {
+        binder.send(call, json_response(pulled_json(pulled.value())));
+      } else {
+        binder.refuse(call, pulled.error());
+      }
+    };
+    const auto delivery = Service::Delivery::kOnce;
+    if (binder.is_shared(*call)) return binder.forwarder.pull(command, delivery, kNoInstant, {}, reply);
+    binder.service.pull(command, delivery, kNoInstant, {}, reply);
   });
 }
 

@@ -12,11 +12,19 @@ namespace {
 using api::Endpoint;
 
 void cluster(Binder& binder, CallPtr call) {
-  binder.run([&binder, call] { binder.service.cluster(binder.replier<api::v1::ClusterReply>(call)); });
+  binder.run([&binder, call] {
+    auto reply = binder.replier<api::v1::ClusterReply>(call);
+    if (binder.is_shared(*call)) return binder.forwarder.cluster(std::move(reply));
+    binder.service.cluster(std::move(reply));
+  });
 }
 
 void list_queues(Binder& binder, CallPtr call) {
-  binder.run([&binder, call] { binder.service.list_queues(binder.replier<api::v1::QueuesReply>(call)); });
+  binder.run([&binder, call] {
+    auto reply = binder.replier<api::v1::QueuesReply>(call);
+    if (binder.is_shared(*call)) return binder.forwarder.list_queues(std::move(reply));
+    binder.service.list_queues(std::move(reply));
+  });
 }
 
 void patch_queue(Binder& binder, CallPtr call) {
@@ -26,7 +34,10 @@ void patch_queue(Binder& binder, CallPtr call) {
     return;
   }
   binder.run([&binder, call, request = std::move(request)]() mutable {
-    binder.service.patch_queue(call->path_param, std::move(request), binder.replier<api::v1::Queue>(call));
+    auto reply = binder.replier<api::v1::Queue>(call);
+    if (binder.is_shared(*call))
+      return binder.forwarder.patch_queue(call->path_param, std::move(request), std::move(reply));
+    binder.service.patch_queue(call->path_param, std::move(request), std::move(reply));
   });
 }
 

@@ -44,6 +44,23 @@ Result<TaskSpec> spec_from_query(const Call& call) {
   return spec;
 }
 
+// Repeating is harmless only where a key says that it is the same.
+void enqueue_shared(Binder& binder, const CallPtr& call, TaskSpec spec) {
+  const bool has_key = !spec.idempotency_key.empty();
+  const ShardId shard =
+      has_key ? binder.forwarder.shard_of_key(spec.idempotency_key) : binder.forwarder.shard_for_new();
+  binder.answer_from<queue::Enqueued>(
+      shard, call, has_key, [&binder, call, spec = std::move(spec)](Reply<queue::Enqueued> reply) {
+        std::vector<Service::NewTask> tasks;
+        tasks.push_back({spec, call->request.body});
+        binder.service.enqueue(std::move(tasks),
+                               [reply = std::move(reply)](Result<queue::EnqueueReply> enqueued) mutable {
+                                 if (!enqueued) return reply(enqueued.error());
+                                 reply(enqueued.value().front());
+                               });
+      });
+}
+
 void enqueue(Binder& binder, CallPtr call) {
   auto spec = spec_from_query(*call);
   if (!spec) {
@@ -51,6 +68,7 @@ void enqueue(Binder& binder, CallPtr call) {
     return;
   }
   binder.run([&binder, call, spec = std::move(spec.value())]() mutable {
+    if (binder.is_shared(*call)) return enqueue_shared(binder, call, std::move(spec));
     std::vector<Service::NewTask> tasks;
     tasks.push_back({std::move(spec), call->request.body});
     binder.service.enqueue(std::move(tasks), [&binder, call](Result<queue::EnqueueReply> reply) {
@@ -63,37 +81,24 @@ void enqueue(Binder& binder, CallPtr call) {
   });
 }
 
-Result<std::vector<Service::NewTask>> decode_batch(const Call& call) {
-  api::v1::EnqueueBatchRequest request;
-  SKEP_TRY(read_message(call, request));
-  if (request.tasks_size() < 1 || static_cast<std::size_t>(request.tasks_size()) > limits::kBatchTasksMax) {
-    return fail(Code::kInvalid, "a batch holds from 1 to " + std::to_string(limits::kBatchTasksMax) +
-                                    " tasks, this one " + std::to_string(request.tasks_size()));
-  }
-  std::vector<Service::NewTask> tasks;
-  for (int i = 0; i < request.tasks_size(); ++i) {
-    auto& item = *request.mutable_tasks(i);
-    const std::string place = "task " + std::to_string(i);
-    auto spec = api::to_spec(item.options());
-    if (!spec) return with_context(spec.error(), place);
-    if (item.body().size() > limits::kBodyBytesMax) {
-      return fail(Code::kInvalid,
-                  place + ": the body is larger than " + describe_bytes(limits::kBodyBytesMax));
-    }
-    tasks.push_back(
-        {std::move(spec.value()), std::make_shared<const std::string>(std::move(*item.mutable_body()))});
-  }
-  return tasks;
-}
-
 void enqueue_batch(Binder& binder, CallPtr call) {
-  auto tasks = decode_batch(*call);
-  if (!tasks) {
-    binder.refuse(call, tasks.error());
+  api::v1::EnqueueBatchRequest request;
+  auto read = read_message(*call, request);
+  if (read) read = Service::check_batch(request);
+  if (!read) {
+    binder.refuse(call, read.error());
     return;
   }
-  binder.run([&binder, call, tasks = std::move(tasks.value())]() mutable {
-    binder.service.enqueue(std::move(tasks), binder.replier<queue::EnqueueReply>(call));
+  if (binder.is_shared(*call)) {
+    binder.run([&binder, call, request = std::move(request)]() mutable {
+      binder.forwarder.enqueue_batch(std::move(request), binder.replier<api::v1::EnqueueBatchReply>(call));
+    });
+    return;
+  }
+  auto tasks = Service::read_batch(std::move(request));
+  binder.run([&binder, call, tasks = std::move(tasks)]() mutable {
+    if (!tasks) return binder.refuse(call, tasks.error());
+    binder.service.enqueue(std::move(tasks.value()), binder.replier<queue::EnqueueReply>(call));
   });
 }
 
@@ -124,7 +129,9 @@ void list_tasks(Binder& binder, CallPtr call) {
     return;
   }
   binder.run([&binder, call, query = std::move(query.value())]() mutable {
-    binder.service.list_tasks(std::move(query), binder.replier<api::v1::ListTasksReply>(call));
+    auto reply = binder.replier<api::v1::ListTasksReply>(call);
+    if (binder.is_shared(*call)) return binder.forwarder.list_tasks(std::move(query), std::move(reply));
+    binder.service.list_tasks(std::move(query), std::move(reply));
   });
 }
 
@@ -141,36 +148,67 @@ void with_task(Binder& binder, CallPtr call, Use use) {
   binder.run([call, id = id.value(), until, use = std::move(use)]() mutable { use(id, until); });
 }
 
+// Asks for the task's message, here or at the owner of its shard.
+template <class Ask>
+void answer_task(Binder& binder, const CallPtr& call, TaskId id, bool is_repeatable, Ask ask) {
+  if (binder.is_shared(*call)) {
+    binder.answer_from<api::v1::Task>(id.shard, call, is_repeatable, std::move(ask));
+  } else {
+    ask(binder.replier<api::v1::Task>(call));
+  }
+}
+
 void get_task(Binder& binder, CallPtr call) {
   with_task(binder, call, [&binder, call](TaskId id, Instant until) {
-    binder.service.get_task(id, until, wanted_while_connected(call), binder.replier<api::v1::Task>(call));
+    answer_task(binder, call, id, true, [&binder, call, id, until](Reply<api::v1::Task> reply) {
+      binder.service.get_task(id, until, wanted_while_connected(call), std::move(reply));
+    });
   });
+}
+
+void send_result(Binder& binder, const CallPtr& call, Blob result) {
+  http::Response response;
+  response.headers.set("Content-Type", "application/octet-stream");
+  response.body = std::move(result);
+  binder.send(call, std::move(response));
 }
 
 void get_result(Binder& binder, CallPtr call) {
   with_task(binder, call, [&binder, call](TaskId id, Instant) {
+    if (binder.is_shared(*call)) {
+      binder.pass(id.shard, call, true, [&binder, call, id](auto answered) {
+        binder.service.get_result(
+            id, [&binder, call, answered = std::move(answered)](Result<Blob> result) mutable {
+              if (!result) return answered(result.error());
+              answered(UniqueFunction<void()>(
+                  [&binder, call, blob = std::move(result.value())] { send_result(binder, call, blob); }));
+            });
+      });
+      return;
+    }
     binder.service.get_result(id, [&binder, call](Result<Blob> result) {
-      if (!result) {
+      if (result) {
+        send_result(binder, call, std::move(result.value()));
+      } else {
         binder.refuse(call, result.error());
-        return;
       }
-      http::Response response;
-      response.headers.set("Content-Type", "application/octet-stream");
-      response.body = std::move(result.value());
-      binder.send(call, std::move(response));
     });
   });
 }
 
 void cancel_task(Binder& binder, CallPtr call) {
   with_task(binder, call, [&binder, call](TaskId id, Instant) {
-    binder.service.cancel_task(id, binder.replier<api::v1::Task>(call));
+    answer_task(binder, call, id, true, [&binder, id](Reply<api::v1::Task> reply) {
+      binder.service.cancel_task(id, std::move(reply));
+    });
   });
 }
 
 void retry_task(Binder& binder, CallPtr call) {
   with_task(binder, call, [&binder, call](TaskId id, Instant) {
-    binder.service.retry_task(id, binder.replier<api::v1::Task>(call));
+    answer_task(binder, call, id, false, [&binder, id](Reply<api::v1::Task> reply) {
+      binder.service.retry_task(id, std::move(reply));
+    });
   });
 }
 
@@ -187,8 +225,11 @@ void pull_results(Binder& binder, CallPtr call) {
   command.visibility = binder.service.options().visibility;
   const Instant until = binder.clock.now() + wait.value();
   binder.run([&binder, call, command, until] {
-    binder.service.pull(command, Service::Delivery::kReceipt, until, wanted_while_connected(call),
-                        binder.replier<api::v1::PullReply>(call));
+    auto reply = binder.replier<api::v1::PullReply>(call);
+    const auto delivery = Service::Delivery::kReceipt;
+    if (binder.is_shared(*call))
+      return binder.forwarder.pull(command, delivery, until, wanted_while_connected(call), std::move(reply));
+    binder.service.pull(command, delivery, until, wanted_while_connected(call), std::move(reply));
   });
 }
 
@@ -199,7 +240,9 @@ void ack_results(Binder& binder, CallPtr call) {
     return;
   }
   binder.run([&binder, call, request = std::move(request)]() mutable {
-    binder.service.ack(std::move(request), binder.replier<api::v1::AckReply>(call));
+    auto reply = binder.replier<api::v1::AckReply>(call);
+    if (binder.is_shared(*call)) return binder.forwarder.ack(std::move(request), std::move(reply));
+    binder.service.ack(std::move(request), std::move(reply));
   });
 }
 

@@ -19,6 +19,7 @@ Service::Service(Executor& executor, store::Store& store, ServiceOptions options
     : executor_(executor),
       options_(std::move(options)),
       log_(log),
+      random_(random),
       started_at_(executor.now()),
       store_(store),
       host_(executor, store, *this, options_.host, random, log) {}
@@ -35,7 +36,34 @@ Service::~Service() {
 Result<void> Service::start() {
   rate_at_ = executor_.now();
   sweep();
-  return host_.start();
+  SKEP_TRY(membership_, store_.join(options_.address, executor_));
+  if (membership_ == nullptr) return host_.start();
+  ShardKeeperOptions options;
+  options.ownership = options_.ownership;
+  options.shard = options_.host.shard;
+  keeper_ = std::make_unique<ShardKeeper>(
+      executor_, *membership_, host_, store_.shard_count(), options,
+      [this] {
+        answer_moved_waiters();
+        if (shards_changed_) shards_changed_();
+      },
+      random_.split(), log_);
+  host_.start_sharing([this] { keeper_->on_lost(); });
+  keeper_->start();
+  return ok();
+}
+
+void Service::leave(UniqueFunction<void()> left) {
+  if (keeper_) {
+    keeper_->leave(std::move(left));
+  } else {
+    left();
+  }
+}
+
+std::string Service::life_name() const {
+  if (membership_) return "m" + std::to_string(membership_->self());
+  return std::to_string(host_.shards().empty() ? 0 : host_.shards().front()->epoch());
 }
 
 void Service::attach(scaler::Scaler* scaler, std::string provisioner) {
@@ -180,6 +208,7 @@ void Service::lose_worker(queue::LoseWorker command, Reply<void> done) {
   cut_short(command.worker);
   log_.warn("worker is lost; its leases go back", {{"worker", command.worker}, {"why", command.message}});
   events_.add(executor_.now(), "worker", command.worker, "lost", command.message);
+  if (worker_lost_) worker_lost_(command);
   host_.submit<std::uint32_t>(
       [command](Turn& turn) -> Result<std::uint32_t> {
         std::uint32_t returned = 0;
@@ -204,6 +233,8 @@ void Service::lose_worker(queue::LoseWorker command, Reply<void> done) {
 std::uint32_t Service::leases_of(const std::string& worker) const {
   std::size_t count = 0;
   for (const auto& shard : host_.shards()) count += shard->lease_count(worker);
+  if (const auto known = registry_.all().find(worker); known != registry_.all().end())
+    count += known->second.elsewhere;
   return static_cast<std::uint32_t>(count);
 }
 

@@ -23,7 +23,9 @@
 #include "base/random.h"
 #include "manager/event_log.h"
 #include "manager/messages.h"
+#include "manager/receipt.h"
 #include "manager/shard_host.h"
+#include "manager/shard_keeper.h"
 #include "manager/speed.h"
 #include "manager/worker_registry.h"
 #include "scaler/scaler.h"
@@ -53,6 +55,7 @@ struct ServiceOptions {
   // For results of the seed's protocol that may be of several tasks; without it the oldest is meant.
   MatchDigest match_digest;
   ShardHostOptions host;
+  OwnershipOptions ownership;  // where managers share the store
 };
 
 template <class T>
@@ -67,6 +70,10 @@ class Service final : private HostListener, public scaler::Fleet {
     Blob body;
   };
 
+  // 1 to kBatchTasksMax tasks. kInvalid names the one that is wrong.
+  static Result<void> check_batch(const api::v1::EnqueueBatchRequest& request);
+  static Result<std::vector<NewTask>> read_batch(api::v1::EnqueueBatchRequest request);
+
   Service(Executor& executor, store::Store& store, ServiceOptions options, Random random, Logger log);
   ~Service() override;
   Service(const Service&) = delete;
@@ -74,11 +81,43 @@ class Service final : private HostListener, public scaler::Fleet {
 
   // Where others reach this manager; before start.
   void set_address(std::string address) { options_.address = std::move(address); }
-  Result<void> start();                                          // claims and loads the shards; blocks
+  Result<void> start();  // claims and loads the shards, or joins those that share the store; blocks
   void attach(scaler::Scaler* scaler, std::string provisioner);  // null detaches
   // Every wait is answered, what is under way is committed, then `stopped`. Later calls get kUnavailable.
   void begin_drain();  // answers the long-polls; new requests are still taken
   void stop(UniqueFunction<void()> stopped);
+
+  // ---- where managers share the store ----
+  // What this one knows of the others; null where it has the store to itself.
+  const Ownership* ownership() const { return keeper_ ? &keeper_->ownership() : nullptr; }
+  // It has what it may have for now: asked after start.
+  bool is_settled() const { return !keeper_ || keeper_->is_settled(); }
+  // Called when shards came or went, here or elsewhere.
+  void on_shards_changed(std::function<void()> changed) { shards_changed_ = std::move(changed); }
+  // Called when a worker of this manager is lost.
+  void on_worker_lost(std::function<void(const queue::LoseWorker&)> lost) { worker_lost_ = std::move(lost); }
+  // The owner of a shard is looked for in vain: the others are looked at soon.
+  void look_for_owners() {
+    if (keeper_) keeper_->look();
+  }
+  // That of a task with this key.
+  ShardId shard_of_key(const std::string& key) const;
+  bool is_draining() const { return is_draining_; }
+  // A worker of this manager was heard of. False: it is not known here.
+  bool hear(const std::string& worker);
+  // How many leases of it are of shards that siblings serve: as it says; and that it got since.
+  void note_elsewhere(const std::string& worker, std::size_t leases);
+  void note_leased_elsewhere(const std::string& worker, std::size_t leases);
+  // For workers of siblings, of which nothing is kept here but their leases.
+  void acquire_for_sibling(const api::v1::AcquireRequest& request, Reply<Granted> reply);
+  void extend_for_sibling(std::string worker, const api::v1::HeartbeatRequest& request,
+                          Reply<api::v1::HeartbeatReply> reply);
+  void lose_for_sibling(std::string worker, const api::v1::LoseWorkerRequest& request,
+                        Reply<api::v1::LoseWorkerReply> reply);
+  // Gives every shard to the others; still answers. `left` at once where there are none.
+  void leave(UniqueFunction<void()> left);
+  // No other life of a manager has it: "7", the epoch of shard 0, or "m3", the member.
+  std::string life_name() const;
 
   // ---- tasks ----
   void enqueue(std::vector<NewTask> tasks, Reply<queue::EnqueueReply> reply);
@@ -176,17 +215,18 @@ class Service final : private HostListener, public scaler::Fleet {
   void on_state(HostState state, const std::string& problem) override;
   void on_batch() override;
 
+  // Those who wait for a task whose shard is not served here any more are told so.
+  void answer_moved_waiters();
+  // Where others own shards, too: kFenced if its task's is not served here.
+  Result<void> check_served(Turn& turn, const std::optional<LeaseToken>& token) const;
+  // Why a task's shard, or the task in it, is not there.
+  Error not_here(const TaskId& id) const;
   void fill_task(const TaskRecord& record, const queue::Shard& shard, api::v1::Task& out);
   void answer_task(TaskId id, Reply<api::v1::Task> reply);
   void change_task(UniqueFunction<Result<TaskRecord>(Turn&, queue::Shard&)> change, TaskId id,
                    Reply<api::v1::Task> reply);
   void wait_for_task(TaskId id, Instant until, IsWanted is_wanted, Reply<api::v1::Task> reply);
   struct Pulled;
-  struct PulledReceipt {
-    ShardId shard = 0;
-    Epoch epoch = 0;
-    std::uint64_t number = 0;
-  };
   Result<queue::EnqueueReply> enqueue_all(Turn& turn, std::vector<NewTask>& tasks);
   Pulled take_results(Turn& turn, const queue::Pull& command, Delivery delivery);
   void wait_for_results(PullWaiter waiter);
@@ -195,7 +235,7 @@ class Service final : private HostListener, public scaler::Fleet {
   void give_once(Pulled pulled, std::vector<TaskId> withheld, std::vector<TaskId> given,
                  api::v1::PullReply readable, std::shared_ptr<PullWaiter> waiter);
   void drop_unwanted_waits();
-  void settle_results(std::vector<PulledReceipt> receipts, std::vector<TaskId> withheld,
+  void settle_results(std::vector<ReceiptPart> receipts, std::vector<TaskId> withheld,
                       std::vector<TaskId> given, Reply<std::vector<TaskId>> done);
   void park_beat(const std::string& worker, Instant until, Reply<api::v1::HeartbeatReply> reply);
   // Answers the heartbeat of the worker that is parked, if one is. `cancelled`: the lease to be named in it.
@@ -225,6 +265,11 @@ class Service final : private HostListener, public scaler::Fleet {
   bool is_fit(const WorkerInfo& worker, std::uint32_t leases) const;
   void learn(std::uint64_t run_us, const queue::Completed& completed);
   SettledOutcome settle(Turn& turn, const std::string& worker, Outcome& outcome);
+  // What a worker holds. A name that is none goes into `reply` as lost.
+  static std::vector<queue::Extend::Held> read_held(const api::v1::HeartbeatRequest& request,
+                                                    api::v1::HeartbeatReply& reply);
+  void extend(Turn& turn, const std::string& worker, std::vector<queue::Extend::Held>& held,
+              api::v1::HeartbeatReply& reply);
   void note_refused(const std::string& worker, const LeaseToken& token, const std::string& why);
 
   Executor& executor_;
@@ -234,6 +279,7 @@ class Service final : private HostListener, public scaler::Fleet {
   EventLog events_{1'000};
   Speed speed_;
   std::vector<std::string> siblings_;
+  Random random_;
   const Instant started_at_;
   bool is_draining_ = false;
   scaler::Scaler* scaler_ = nullptr;
@@ -256,7 +302,12 @@ class Service final : private HostListener, public scaler::Fleet {
   double others_per_second_ = 0;
 
   store::Store& store_;
-  ShardHost host_;  // last: its end comes first, while the rest still stands
+  std::function<void()> shards_changed_;
+  std::function<void(const queue::LoseWorker&)> worker_lost_;
+  ShardHost host_;  // its end comes early, while the rest still stands
+  // Null where this manager has the store to itself.
+  std::unique_ptr<store::Membership> membership_;
+  std::unique_ptr<ShardKeeper> keeper_;
 };
 
 }  // namespace skep::manager

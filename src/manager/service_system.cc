@@ -105,6 +105,12 @@ void Service::cluster(Reply<api::v1::ClusterReply> reply) {
     item.set_epoch(shard->epoch());
     item.set_state(std::string(host_state_name(host_.state())));
     item.set_tasks(shard->size());
+    item.set_owner(options_.address);
+    const Instant oldest = shard->oldest_queued_at();
+    if (oldest == kNoInstant) continue;
+    const auto age =
+        duration_cast<milliseconds>(std::max(Duration::zero(), executor_.now() - oldest)).count();
+    message.set_oldest_queued_ms(std::max(message.oldest_queued_ms(), static_cast<std::uint64_t>(age)));
   }
   fill_totals(host_.totals(), *message.mutable_totals());
   const auto stats = store_.stats();

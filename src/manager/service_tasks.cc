@@ -1,13 +1,13 @@
 // SPDX-License-Identifier: Apache-2.0
 // Tasks and results: what clients ask for.
 #include <algorithm>
-#include <charconv>
 #include <map>
 #include <set>
 
 #include "api/convert.h"
 #include "base/hash.h"
 #include "manager/explain.h"
+#include "manager/receipt.h"
 #include "manager/service.h"
 
 namespace skep::manager {
@@ -17,19 +17,8 @@ namespace {
 constexpr std::size_t kWaitingTaskBytes = 2'048;
 constexpr std::uint64_t kInlineResultMax = 64 * 1024;  // larger ones have an endpoint of their own
 
-Error not_here(const TaskId& id) {
-  return fail(Code::kNotFound, "there is no task " + id.to_string() + " here");
-}
-
-// "EPOCH.SHARD.NUMBER", comma-separated: receipts of several shards in one.
-template <class Receipts>
-std::string receipt_text(const Receipts& receipts) {
-  std::string text;
-  for (const auto& receipt : receipts) {
-    text += (text.empty() ? "" : ",") + std::to_string(receipt.epoch) + "." + std::to_string(receipt.shard) +
-            "." + std::to_string(receipt.number);
-  }
-  return text;
+Error not_served(ShardId shard) {
+  return fail(Code::kFenced, "shard " + std::to_string(shard) + " is not served by this manager now");
 }
 
 // Of the items of `reply`, those whose ids are given.
@@ -43,36 +32,46 @@ void keep_only(const std::vector<TaskId>& ids, api::v1::PullReply& reply) {
       items.end());
 }
 
-struct ReceiptPart {
-  Epoch epoch = 0;
-  ShardId shard = 0;
-  std::uint64_t number = 0;
-};
+}  // namespace
 
-Result<std::vector<ReceiptPart>> parse_receipt(std::string_view text) {
-  std::vector<ReceiptPart> parts;
-  const char* at = text.data();
-  const char* const end = text.data() + text.size();
-  const auto refuse = [&] {
-    return fail(Code::kInvalid, "'" + std::string(text.substr(0, 64)) + "' is not a receipt");
-  };
-  while (at != end) {
-    ReceiptPart part;
-    for (int field = 0; field < 3; ++field) {
-      const auto [next, error] = field == 0   ? std::from_chars(at, end, part.epoch)
-                                 : field == 1 ? std::from_chars(at, end, part.shard)
-                                              : std::from_chars(at, end, part.number);
-      const bool is_last = field == 2;
-      if (error != std::errc{} || (!is_last && (next == end || *next != '.'))) return refuse();
-      at = is_last ? next : next + 1;
-    }
-    parts.push_back(part);
-    if (at != end && *at++ != ',') return refuse();
-  }
-  return parts;
+Error Service::not_here(const TaskId& id) const {
+  const auto& shards = host_.shards();
+  const bool is_served =
+      std::any_of(shards.begin(), shards.end(), [&](const auto& shard) { return shard->id() == id.shard; });
+  if (!keeper_ || is_served || id.shard >= store_.shard_count())
+    return fail(Code::kNotFound, "there is no task " + id.to_string() + " here");
+  return not_served(id.shard);
 }
 
-}  // namespace
+Result<void> Service::check_batch(const api::v1::EnqueueBatchRequest& request) {
+  const auto count = static_cast<std::size_t>(request.tasks_size());
+  if (count >= 1 && count <= limits::kBatchTasksMax) return ok();
+  return fail(Code::kInvalid, "a batch holds from 1 to " + std::to_string(limits::kBatchTasksMax) +
+                                  " tasks, this one " + std::to_string(count));
+}
+
+Result<std::vector<Service::NewTask>> Service::read_batch(api::v1::EnqueueBatchRequest request) {
+  SKEP_TRY(check_batch(request));
+  std::vector<NewTask> tasks;
+  for (int i = 0; i < request.tasks_size(); ++i) {
+    auto& item = *request.mutable_tasks(i);
+    const std::string place = "task " + std::to_string(i);
+    auto spec = api::to_spec(item.options());
+    if (!spec) return with_context(spec.error(), place);
+    if (item.body().size() > limits::kBodyBytesMax) {
+      return fail(Code::kInvalid,
+                  place + ": the body is larger than " + describe_bytes(limits::kBodyBytesMax));
+    }
+    tasks.push_back(
+        {std::move(spec.value()), std::make_shared<const std::string>(std::move(*item.mutable_body()))});
+  }
+  return tasks;
+}
+
+// The same whoever has how many shards.
+ShardId Service::shard_of_key(const std::string& key) const {
+  return static_cast<ShardId>(fnv1a(key) % store_.shard_count());
+}
 
 // Tasks with a key go where the key says, so that it always meets the same shard; the others take turns. All
 // or none: every shard is asked before any takes something.
@@ -81,8 +80,10 @@ Result<queue::EnqueueReply> Service::enqueue_all(Turn& turn, std::vector<NewTask
   std::optional<ShardId> keyless;
   for (std::size_t i = 0; i < tasks.size(); ++i) {
     const auto& key = tasks[i].spec.idempotency_key;
+    if (key.empty() && turn.shards().empty()) return not_served(0);
     if (key.empty() && !keyless) keyless = turn.next_shard().id();
-    const ShardId id = key.empty() ? *keyless : turn.shards()[fnv1a(key) % turn.shards().size()]->id();
+    const ShardId id = key.empty() ? *keyless : shard_of_key(key);
+    if (turn.shard(id) == nullptr) return not_served(id);
     auto& [command, places] = parts[id];
     command.items.push_back({std::move(tasks[i].spec), std::move(tasks[i].body)});
     places.push_back(i);
@@ -197,7 +198,7 @@ void Service::wait_for_task(TaskId id, Instant until, IsWanted is_wanted, Reply<
   // Looks first, and begins to wait before the notices of its own batch go round: no finish falls between the
   // two.
   host_.submit<bool>(
-      [id](Turn& turn) -> Result<bool> {
+      [this, id](Turn& turn) -> Result<bool> {
         auto* shard = turn.shard(id.shard);
         const auto record = shard == nullptr ? std::nullopt : shard->find(id);
         if (!record) return not_here(id);
@@ -228,7 +229,7 @@ void Service::wait_for_task(TaskId id, Instant until, IsWanted is_wanted, Reply<
 void Service::get_result(TaskId id, Reply<Blob> reply) {
   auto shared = std::make_shared<Reply<Blob>>(std::move(reply));
   host_.submit<void>(
-      [id](Turn& turn) -> Result<void> {
+      [this, id](Turn& turn) -> Result<void> {
         auto* shard = turn.shard(id.shard);
         const auto record = shard == nullptr ? std::nullopt : shard->find(id);
         if (!record) return not_here(id);
@@ -323,9 +324,9 @@ void Service::list_tasks(queue::ListTasks query, Reply<api::v1::ListTasksReply> 
 // ---- results ----
 
 struct Service::Pulled {
-  api::v1::PullReply message;           // without results
-  std::vector<store::BlobKey> keys;     // of the items
-  std::vector<PulledReceipt> receipts;  // which shards put them into delivery
+  api::v1::PullReply message;         // without results
+  std::vector<store::BlobKey> keys;   // of the items
+  std::vector<ReceiptPart> receipts;  // which shards put them into delivery
 };
 
 void Service::pull(queue::Pull command, Delivery delivery, Instant wait_until, IsWanted is_wanted,
@@ -362,7 +363,7 @@ Service::Pulled Service::take_results(Turn& turn, const queue::Pull& command, De
       pulled.keys.push_back({store::BlobKind::kResult, item.id});
       bytes += item.result_bytes;
     }
-    pulled.receipts.push_back({oldest->id(), oldest->epoch(), got.receipt});
+    pulled.receipts.push_back({oldest->epoch(), oldest->id(), got.receipt});
     pulled.message.set_redelivered_at_ms(to_unix_ms(got.redelivered_at));
   }
   return pulled;
@@ -492,7 +493,7 @@ void Service::give_once(Pulled pulled, std::vector<TaskId> withheld, std::vector
 // Takes what can not be sent out of the receipts and marks those that are given once delivered: durably,
 // before they are sent. The reply names those that nobody marked before: a receipt may have run out while the
 // disk was slow, and another pull may have been faster.
-void Service::settle_results(std::vector<PulledReceipt> receipts, std::vector<TaskId> withheld,
+void Service::settle_results(std::vector<ReceiptPart> receipts, std::vector<TaskId> withheld,
                              std::vector<TaskId> given, Reply<std::vector<TaskId>> done) {
   host_.submit<std::vector<TaskId>>(
       [receipts = std::move(receipts), withheld = std::move(withheld),

@@ -157,7 +157,7 @@ TEST_F(ServiceTest, TimeInWhichTheManagerStoodStillIsNotTheWorkersSilence) {
   WorkerRegistry registry;
   v1::RegisterRequest request;
   const Instant now = executor.now();
-  const std::string id = registry.add(request, 1, now).id;
+  const std::string id = registry.add(request, "1", now).id;
   registry.forgive(seconds(20));
   EXPECT_TRUE(registry.sweep(now + seconds(24), seconds(5)).empty());
   EXPECT_EQ(registry.sweep(now + seconds(26), seconds(5)), std::vector{id});

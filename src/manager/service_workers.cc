@@ -76,9 +76,10 @@ Result<void> check_registration(const api::v1::RegisterRequest& request) {
   return check_names(request);
 }
 
-// What a worker holds. A name that is none goes into `reply` as lost.
-std::vector<queue::Extend::Held> read_held(const api::v1::HeartbeatRequest& request,
-                                           api::v1::HeartbeatReply& reply) {
+}  // namespace
+
+std::vector<queue::Extend::Held> Service::read_held(const api::v1::HeartbeatRequest& request,
+                                                    api::v1::HeartbeatReply& reply) {
   std::vector<queue::Extend::Held> held;
   for (const auto& item : request.leases()) {
     const auto token = LeaseToken::parse(item.lease());
@@ -91,19 +92,37 @@ std::vector<queue::Extend::Held> read_held(const api::v1::HeartbeatRequest& requ
   return held;
 }
 
-}  // namespace
+void Service::extend(Turn& turn, const std::string& worker, std::vector<queue::Extend::Held>& held,
+                     api::v1::HeartbeatReply& reply) {
+  for (const auto& shard : turn.shards()) {
+    queue::Extend command{worker, options_.lease, {}};
+    for (auto& item : held) {
+      if (item.token.task.shard == shard->id()) command.leases.push_back(std::move(item));
+    }
+    if (command.leases.empty()) continue;
+    const auto extended = turn.apply(*shard, command);
+    for (const auto& token : extended.lost) reply.add_lost(token.to_string());
+    for (const auto& token : extended.cancelled) reply.add_cancelled(token.to_string());
+    for (const auto& refused : extended.refused) note_refused(worker, refused.token, refused.why);
+  }
+  // Where others own shards, too, nobody can say that it is lost but they.
+  if (keeper_) return;
+  for (const auto& item : held) {
+    if (turn.shard(item.token.task.shard) == nullptr) reply.add_lost(item.token.to_string());
+  }
+}
 
 void Service::register_worker(api::v1::RegisterRequest request, Reply<api::v1::RegisterReply> reply) {
   if (auto checked = check_registration(request); !checked) {
     reply(checked.error());
     return;
   }
-  if (host_.shards().empty()) {
+  if (host_.shards().empty() && !keeper_) {
     reply(fail(Code::kUnavailable, "the store does not serve: " + host_.problem()));
     return;
   }
   const Instant now = executor_.now();
-  WorkerInfo& worker = registry_.add(request, host_.shards().front()->epoch(), now);
+  WorkerInfo& worker = registry_.add(request, life_name(), now);
   events_.add(now, "worker", worker.id, "registered", worker.name);
   log_.info("worker registered", {{"worker", worker.id}, {"name", worker.name}, {"slots", worker.slots}});
   api::v1::RegisterReply message;
@@ -136,20 +155,7 @@ void Service::heartbeat(std::string id, api::v1::HeartbeatRequest request,
       [this, id, held = std::move(held),
        message = std::move(message)](Turn& turn) mutable -> Result<api::v1::HeartbeatReply> {
         if (WorkerInfo* known = registry_.find(id); known != nullptr) known->ended = 0;
-        for (const auto& shard : turn.shards()) {
-          queue::Extend command{id, options_.lease, {}};
-          for (auto& item : held) {
-            if (item.token.task.shard == shard->id()) command.leases.push_back(std::move(item));
-          }
-          if (command.leases.empty()) continue;
-          const auto extended = turn.apply(*shard, command);
-          for (const auto& token : extended.lost) message.add_lost(token.to_string());
-          for (const auto& token : extended.cancelled) message.add_cancelled(token.to_string());
-          for (const auto& refused : extended.refused) note_refused(id, refused.token, refused.why);
-        }
-        for (const auto& item : held) {
-          if (turn.shard(item.token.task.shard) == nullptr) message.add_lost(item.token.to_string());
-        }
+        extend(turn, id, held, message);
         return std::move(message);
       },
       [this, id, wait_until, is_draining = request.draining(),
@@ -297,6 +303,9 @@ void Service::complete(Report report, Reply<Settled> reply) {
   complete_bytes_ += bytes;
   host_.submit<Settled>(
       [this, report = std::move(report)](Turn& turn) mutable -> Result<Settled> {
+        for (const auto& outcome : report.outcomes) {
+          SKEP_TRY(check_served(turn, outcome.token));
+        }
         Settled settled;
         settled.outcomes.reserve(report.outcomes.size());
         WorkerInfo* worker = registry_.find(report.worker);
@@ -323,6 +332,10 @@ void Service::release(api::v1::ReleaseRequest request, Reply<api::v1::ReleaseRep
   host_.submit<api::v1::ReleaseReply>(
       [this, request = std::move(request)](Turn& turn) -> Result<api::v1::ReleaseReply> {
         api::v1::ReleaseReply message;
+        for (const auto& item : request.leases()) {
+          const auto token = LeaseToken::parse(item.lease());
+          SKEP_TRY(check_served(turn, token ? std::optional(token.value()) : std::nullopt));
+        }
         for (const auto& item : request.leases()) {
           const auto token = LeaseToken::parse(item.lease());
           auto* shard = token ? turn.shard(token.value().task.shard) : nullptr;
@@ -404,7 +417,12 @@ void Service::register_sibling(std::string sibling) {
 
 std::vector<std::string> Service::managers() const {
   std::vector<std::string> all{options_.address};
-  all.insert(all.end(), siblings_.begin(), siblings_.end());
+  if (keeper_) {
+    for (const auto& sibling : keeper_->ownership().siblings()) all.push_back(sibling.address);
+  }
+  for (const auto& sibling : siblings_) {
+    if (std::find(all.begin(), all.end(), sibling) == all.end()) all.push_back(sibling);
+  }
   return all;
 }
 

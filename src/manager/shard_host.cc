@@ -198,6 +198,7 @@ void ShardHost::schedule() {
 
 void ShardHost::run_batch() {
   if (state_ != HostState::kServing) return;
+  if (is_out_of_time()) return lose_all(out_of_time());
   if (alive_at_ != kNoInstant) note_alive();
   const bool has_come = !pending_.empty();
   apply_pending();
@@ -229,12 +230,11 @@ void ShardHost::apply_pending() {
 
 std::vector<store::ShardBatch> ShardHost::take_changes(bool& needs_sync) {
   std::vector<store::ShardBatch> batches;
-  Turn turn(*this, executor_.now());
   for (auto& [id, effects] : effects_) {
     std::move(effects.notices.begin(), effects.notices.end(), std::back_inserter(in_flight_.notices));
     needs_sync |= effects.needs_sync;
     if (effects.changes.empty()) continue;
-    store::ShardBatch batch{id, turn.shard(id)->epoch(), {}};
+    store::ShardBatch batch{id, epoch_of(id), {}};
     batch.mutations.reserve(effects.changes.size());
     for (auto& change : effects.changes) batch.mutations.push_back(to_mutation(std::move(change)));
     batches.push_back(std::move(batch));
@@ -275,7 +275,11 @@ void ShardHost::on_committed(Result<void> result) {
     ++commit_stats_.failed;
     for (auto& request : done.requests) request->finish(result);
     // What is in memory is ahead of what is stored: begin again from there.
-    reload_later(with_context(result.error(), "commit"));
+    if (is_sharing_) {
+      lose_all(with_context(result.error(), "commit"));
+    } else {
+      reload_later(with_context(result.error(), "commit"));
+    }
     stop_if_idle();
     return;
   }
@@ -284,6 +288,7 @@ void ShardHost::on_committed(Result<void> result) {
   for (auto& request : done.requests) request->finish(result);
   tell(done.notices);
   if (!done.notices.empty() || done.has_ticked) listener_.on_batch();
+  end_leaving();
   set_timer();
   if (has_uncommitted()) schedule();
   stop_if_idle();
@@ -316,6 +321,7 @@ void ShardHost::forgive_since(Instant begin) {
 
 queue::Totals ShardHost::totals() const {
   queue::Totals sum = totals_before_;
+  for (const auto& leaving : leaving_) sum += leaving.shard->totals();
   for (const auto& shard : shards_) sum += shard->totals();
   return sum;
 }

@@ -9,6 +9,9 @@
 // commit that failed, or whose outcome is unknown, every shard is claimed at a higher epoch and loaded again
 // before anything else is served; what was applied since is refused.
 //
+// Where managers share the store, shards come and go while others are served (shard_host_sharing.cc); who
+// decides that is the shard keeper. A shard that is not served here is none of Turn's.
+//
 // Threads:   everything on the executor given, but pending() which is for that executor too.
 // Errors:    a request's own refusal, or what became of its commit: kUnavailable (not written),
 // kUnknownOutcome. Ownership: borrows executor, store and listener, which must outlive it.
@@ -90,6 +93,19 @@ class ShardHost {
   ShardHost(const ShardHost&) = delete;
   ShardHost& operator=(const ShardHost&) = delete;
 
+  // ---- where managers share the store; in place of start() ----
+  // Nothing is served before the first serve_until(). `on_lost` is called after drop_all() that it did not
+  // ask for: a commit failed, or the time ran out.
+  void start_sharing(UniqueFunction<void()> on_lost);
+  // From `until` on nothing is applied. Ends a time in which it was kUnavailable.
+  void serve_until(Instant until);
+  // Serves a shard, all of whose records are loaded, from now on.
+  void take_on(std::unique_ptr<queue::Shard> shard);
+  // Serves it no more. `done` runs when what was applied to it is committed, or lost.
+  void give_up(ShardId shard, UniqueFunction<void()> done);
+  // Serves none any more. What was applied and is not handed to the store is refused with `why`.
+  void drop_all(const Error& why);
+
   // Claims and loads every shard; blocks. On an error the host is kUnavailable and tries again by itself,
   // unless the caller gives up and destroys it.
   Result<void> start();
@@ -155,6 +171,11 @@ class ShardHost {
     Acquire request;
     TimerId timer = 0;
   };
+  // A shard that is given up, until what was applied to it is committed.
+  struct Leaving {
+    std::unique_ptr<queue::Shard> shard;
+    UniqueFunction<void()> done;
+  };
 
   void push(std::unique_ptr<Request> request);
   void forgive_since(Instant begin);
@@ -180,6 +201,11 @@ class ShardHost {
   void set_state(HostState state, std::string problem);
   void hold_bodies(const queue::Enqueue& command, const Result<queue::EnqueueReply>& reply);
   void stop_if_idle();
+  static Error out_of_time();
+  bool is_out_of_time() const { return is_sharing_ && executor_.now() >= serve_until_; }
+  void end_leaving();
+  void lose_all(const Error& why);
+  Epoch epoch_of(ShardId shard) const;  // also of one that is leaving
 
   Executor& executor_;
   store::Store& store_;
@@ -192,6 +218,10 @@ class ShardHost {
   HostState state_ = HostState::kLoading;
   std::string problem_;
   std::vector<std::unique_ptr<queue::Shard>> shards_;  // by id
+  bool is_sharing_ = false;
+  Instant serve_until_ = kNoInstant;
+  std::vector<Leaving> leaving_;
+  UniqueFunction<void()> on_lost_;
   // A request is pending, then applied (and its effects here), then in flight with its commit.
   std::vector<std::unique_ptr<Request>> pending_;
   std::vector<std::unique_ptr<Request>> applied_;

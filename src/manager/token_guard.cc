@@ -191,7 +191,7 @@ Result<Caller> TokenGuard::check(const http::Request& request, api::Endpoint end
   if (!is_secret_of(record, parts->secret)) return unknown_token();
   if (!record.is_valid(impl_->clock.now())) return ended(record);
   if (!roles.contains(record.role)) return forbidden(record, endpoint);
-  return Caller{record.id};
+  return Caller{record.id, record.role};
 }
 
 void TokenGuard::look_again(UniqueFunction<void()> done) {

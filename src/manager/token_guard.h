@@ -30,7 +30,8 @@ namespace skep::manager {
 
 // What a call that was let in came with.
 struct Caller {
-  std::string token_id;  // "": none was asked for
+  std::string token_id;       // "": none was asked for
+  Role role = Role::kClient;  // the token's
 };
 
 class TokenGuard {

@@ -5,8 +5,9 @@
 
 namespace skep::manager {
 
-WorkerInfo& WorkerRegistry::add(const api::v1::RegisterRequest& request, Epoch epoch, Instant now) {
-  const std::string id = "w" + std::to_string(epoch) + "-" + std::to_string(next_++);
+WorkerInfo& WorkerRegistry::add(const api::v1::RegisterRequest& request, const std::string& life,
+                                Instant now) {
+  const std::string id = "w" + life + "-" + std::to_string(next_++);
   WorkerInfo& worker = workers_[id];
   worker.id = id;
   by_id_[worker.id] = &worker;

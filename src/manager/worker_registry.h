@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 // worker_registry.h - the workers that a manager has heard of.
 //
-// Soft state: after a restart workers register again. An id holds the epoch of shard 0, so ids are never
-// given twice. A worker of the seed's protocol has no heartbeat; it is known by its address ("seed-10.0.0.7")
-// and only its leases run out.
+// Soft state: after a restart workers register again. An id holds the name of the manager's life, so ids are
+// never given twice. A worker of the seed's protocol has no heartbeat; it is known by its address
+// ("seed-10.0.0.7") and only its leases run out.
 //
 // Threads:   one executor at a time.
 #pragma once
@@ -41,14 +41,15 @@ struct WorkerInfo {
   std::uint64_t completed = 0;
   std::uint64_t failed = 0;
   std::uint64_t mismatches = 0;
-  std::uint32_t ended = 0;  // outcomes since the last heartbeat
+  std::uint32_t ended = 0;      // outcomes since the last heartbeat
+  std::uint32_t elsewhere = 0;  // leases of shards that siblings serve
   double iterations_per_second = 0;
 };
 
 class WorkerRegistry {
  public:
-  // A new worker. `epoch`: of shard 0 now.
-  WorkerInfo& add(const api::v1::RegisterRequest& request, Epoch epoch, Instant now);
+  // A new worker. `life`: the name of this life of the manager.
+  WorkerInfo& add(const api::v1::RegisterRequest& request, const std::string& life, Instant now);
   // The seed worker at `address`, made if it is new.
   WorkerInfo& seed(const std::string& address, Instant now);
   // Null if unknown. heard() also notes that it answered and is not lost.

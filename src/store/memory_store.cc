@@ -10,6 +10,9 @@ struct MemoryDisk::Tables : Guarded<MemoryTables> {
 };
 
 MemoryDisk::MemoryDisk(ShardId shard_count) : tables_(std::make_unique<Tables>(shard_count)) {}
+MemoryDisk::MemoryDisk(ShardId shard_count, const Clock& clock) : MemoryDisk(shard_count) {
+  clock_ = &clock;
+}
 MemoryDisk::~MemoryDisk() = default;
 
 std::size_t MemoryDisk::soft_commits() const {
@@ -40,6 +43,60 @@ class MemorySession final : public Session {
   std::shared_ptr<MemoryDisk> disk_;
   Executor& executor_;
 };
+
+class MemoryMembership final : public Membership {
+ public:
+  MemoryMembership(std::shared_ptr<MemoryDisk> disk, std::string address, Executor& executor)
+      : disk_(std::move(disk)), address_(std::move(address)), executor_(executor), self_(join()) {}
+
+  MemberId self() const override { return self_; }
+  void beat(bool is_leaving, UniqueFunction<void(Result<ClusterView>)> done) override {
+    Result<ClusterView> view = disk_->tables_->with(
+        [&](MemoryTables& tables) { return tables.beat(self_, address_, is_leaving, disk_->clock_->now()); });
+    reply(std::move(done), std::move(view));
+  }
+  void take(ShardAt seen, MakeSink make_sink, UniqueFunction<void(Result<Epoch>)> done) override {
+    reply(std::move(done), take_now(seen, make_sink));
+  }
+  void release(std::vector<ShardAt> shards, UniqueFunction<void(Result<void>)> done) override {
+    disk_->tables_->with([&](MemoryTables& tables) { tables.release(shards); });
+    reply(std::move(done), Result<void>(ok()));
+  }
+  void leave(UniqueFunction<void(Result<void>)> done) override {
+    disk_->tables_->with([&](MemoryTables& tables) { tables.leave(self_); });
+    reply(std::move(done), Result<void>(ok()));
+  }
+
+ private:
+  template <class Done, class T>
+  void reply(Done done, T result) {
+    executor_.post(
+        [done = std::move(done), result = std::move(result)]() mutable { done(std::move(result)); });
+  }
+  MemberId join() {
+    return disk_->tables_->with(
+        [&](MemoryTables& tables) { return tables.join(address_, disk_->clock_->now()); });
+  }
+  Result<Epoch> take_now(ShardAt seen, MakeSink& make_sink) {
+    SKEP_TRY(const Epoch epoch,
+             disk_->tables_->with([&](MemoryTables& tables) { return tables.take(self_, seen); }));
+    const auto sink = make_sink(epoch);
+    const MemoryTables tables = disk_->tables_->with([](const MemoryTables& all) { return all; });
+    SKEP_TRY(tables.load(seen.shard, epoch, *sink));
+    return epoch;
+  }
+
+  std::shared_ptr<MemoryDisk> disk_;
+  const std::string address_;
+  Executor& executor_;
+  const MemberId self_;
+};
+
+Result<std::unique_ptr<Membership>> MemoryStore::join(const std::string& address, Executor& executor) {
+  if (is_closed_) return fail(Code::kUnavailable, "the store is closed");
+  if (disk_->clock_ == nullptr) return std::unique_ptr<Membership>();
+  return std::unique_ptr<Membership>(std::make_unique<MemoryMembership>(disk_, address, executor));
+}
 
 Result<Epoch> MemoryStore::claim(ShardId shard) {
   if (is_closed_) return fail(Code::kUnavailable, "the store is closed");

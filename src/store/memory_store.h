@@ -19,6 +19,9 @@ namespace skep::store {
 class MemoryDisk {
  public:
   explicit MemoryDisk(ShardId shard_count = 1);
+  // One that several stores may be open on at a time, whose managers share the shards. The clock, which tells
+  // who is silent, must outlive it.
+  MemoryDisk(ShardId shard_count, const Clock& clock);
   ~MemoryDisk();
   MemoryDisk(const MemoryDisk&) = delete;
   MemoryDisk& operator=(const MemoryDisk&) = delete;
@@ -30,8 +33,10 @@ class MemoryDisk {
  private:
   friend class MemoryStore;
   friend class MemorySession;
+  friend class MemoryMembership;
   struct Tables;
   std::unique_ptr<Tables> tables_;
+  const Clock* clock_ = nullptr;  // null: not shared
 };
 
 class MemoryStore final : public Store {
@@ -42,6 +47,8 @@ class MemoryStore final : public Store {
   Result<Epoch> claim(ShardId shard) override;
   ShardId shard_count() const override;
   Result<void> load(ShardId shard, Epoch epoch, RecordSink& sink) override;
+  bool is_shared() const override { return disk_->clock_ != nullptr; }
+  Result<std::unique_ptr<Membership>> join(const std::string& address, Executor& executor) override;
   std::unique_ptr<Session> open_session(Executor& executor) override;
   StoreStats stats() const override;
   Result<void> close() override;

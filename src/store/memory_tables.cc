@@ -7,6 +7,11 @@
 #include "base/check.h"
 
 namespace skep::store {
+namespace {
+
+constexpr Duration kShownSilence = hours(1);  // a member that was silent for longer is not shown
+
+}  // namespace
 
 Error no_such_shard(ShardId shard, ShardId shard_count) {
   return fail(Code::kInvalid, "there is no shard " + std::to_string(shard) + ": the store was made with " +
@@ -19,7 +24,7 @@ Error fenced(ShardId shard, Epoch tried, Epoch current) {
                                  " may not use it");
 }
 
-MemoryTables::MemoryTables(ShardId shard_count) : epochs_(shard_count, 0) {
+MemoryTables::MemoryTables(ShardId shard_count) : epochs_(shard_count, 0), owners_(shard_count, 0) {
   SKEP_CHECK(shard_count > 0, "a store has at least one shard");
 }
 
@@ -31,8 +36,53 @@ Result<Epoch> MemoryTables::claim(ShardId shard) {
   if (shard >= epochs_.size()) return no_such_shard(shard, shard_count());
   SKEP_CHECK(epochs_[shard] < std::numeric_limits<Epoch>::max(), "epochs of a shard are used up");
   make_durable();
+  owners_[shard] = 0;
   return ++epochs_[shard];
 }
+
+// ---- members ----
+
+MemberId MemoryTables::join(const std::string& address, Instant now) {
+  members_[next_member_] = {address, false, now};
+  return next_member_++;
+}
+
+ClusterView MemoryTables::beat(MemberId member, const std::string& address, bool is_leaving, Instant now) {
+  members_[member] = {address, is_leaving, now};
+  ClusterView view;
+  for (const auto& [id, row] : members_) {
+    if (now - row.beat_at < kShownSilence)
+      view.members.push_back({id, row.address, row.is_leaving, now - row.beat_at});
+  }
+  for (ShardId shard = 0; shard < shard_count(); ++shard)
+    view.shards.push_back({epochs_[shard], owners_[shard]});
+  return view;
+}
+
+Result<Epoch> MemoryTables::take(MemberId member, ShardAt seen) {
+  if (seen.shard >= epochs_.size()) return no_such_shard(seen.shard, shard_count());
+  if (epochs_[seen.shard] != seen.epoch) return fenced(seen.shard, seen.epoch, epochs_[seen.shard]);
+  SKEP_TRY(const Epoch epoch, claim(seen.shard));
+  owners_[seen.shard] = member;
+  return epoch;
+}
+
+void MemoryTables::release(const std::vector<ShardAt>& shards) {
+  for (const auto& shard : shards) {
+    if (shard.shard >= epochs_.size() || epochs_[shard.shard] != shard.epoch) continue;
+    ++epochs_[shard.shard];
+    owners_[shard.shard] = 0;
+  }
+}
+
+void MemoryTables::leave(MemberId member) {
+  for (ShardId shard = 0; shard < shard_count(); ++shard) {
+    if (owners_[shard] == member) release({{shard, epochs_[shard]}});
+  }
+  members_.erase(member);
+}
+
+// ---- records ----
 
 Result<void> MemoryTables::load(ShardId shard, Epoch epoch, RecordSink& sink) const {
   if (shard >= epochs_.size()) return no_such_shard(shard, shard_count());

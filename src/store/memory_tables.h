@@ -32,6 +32,13 @@ class MemoryTables {
 
   Result<Epoch> claim(ShardId shard);
   Result<void> load(ShardId shard, Epoch epoch, RecordSink& sink) const;
+
+  // As membership.h has it. `now`: by the clock of the store.
+  MemberId join(const std::string& address, Instant now);
+  ClusterView beat(MemberId member, const std::string& address, bool is_leaving, Instant now);
+  Result<Epoch> take(MemberId member, ShardAt seen);
+  void release(const std::vector<ShardAt>& shards);
+  void leave(MemberId member);
   Result<void> apply(const std::vector<ShardBatch>& batches, Sync sync);
   std::vector<Blob> read(const std::vector<BlobKey>& keys) const;
 
@@ -70,7 +77,16 @@ class MemoryTables {
   void erase_task(const TaskId& id, std::vector<Undo>* undo);
   void take_back(Undo step);
 
-  std::vector<Epoch> epochs_;  // by shard
+  struct MemberRow {
+    std::string address;
+    bool is_leaving = false;
+    Instant beat_at{};
+  };
+
+  std::vector<Epoch> epochs_;     // by shard
+  std::vector<MemberId> owners_;  // by shard; 0 is nobody
+  std::map<MemberId, MemberRow> members_;
+  MemberId next_member_ = 1;
   std::map<TaskId, Row> tasks_;
   std::map<QueueKey, QueueRecord> queues_;
   std::vector<std::vector<Undo>> soft_;  // by commit, the oldest first

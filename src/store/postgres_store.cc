@@ -4,6 +4,8 @@
 #include "store/memory_tables.h"
 #include "store/postgres_batch.h"
 #include "store/postgres_connection.h"
+#include "store/postgres_load.h"
+#include "store/postgres_membership.h"
 #include "store/postgres_rows.h"
 #include "store/postgres_schema.h"
 #include "store/postgres_stats.h"
@@ -50,7 +52,7 @@ Result<void> read_blobs(PgConnection& connection, std::string_view statement,
   });
 }
 
-class PostgresStore final : public Store {
+class PostgresStore final : public Store, private PgClaims {
  public:
   PostgresStore(std::string conninfo, ShardId shard_count, StoreStats stats)
       : conninfo_(std::move(conninfo)),
@@ -63,6 +65,8 @@ class PostgresStore final : public Store {
   Result<Epoch> claim(ShardId shard) override;
   ShardId shard_count() const override { return shard_count_; }
   Result<void> load(ShardId shard, Epoch epoch, RecordSink& sink) override;
+  bool is_shared() const override { return true; }
+  Result<std::unique_ptr<Membership>> join(const std::string& address, Executor& executor) override;
   std::unique_ptr<Session> open_session(Executor& executor) override;
   StoreStats stats() const override;
   Result<void> close() override;
@@ -80,7 +84,13 @@ class PostgresStore final : public Store {
     Instant at{};
     bool is_under_way = false;
   };
-  Result<void> read_shard(ShardId shard, Epoch epoch, RecordSink& sink);
+  // PgClaims: a loss while the claim is under way makes it void, too.
+  std::uint64_t begin_claim() const override {
+    return claims_.with([](const Claims& claims) { return claims.losses; });
+  }
+  void end_claim(ShardId shard, std::uint64_t begun) override {
+    claims_.with([&](Claims& claims) { claims.claimed_at[shard] = begun; });
+  }
 
   const std::string conninfo_;
   const ShardId shard_count_;
@@ -133,8 +143,7 @@ class PostgresWork {
 Result<Epoch> PostgresStore::claim(ShardId shard) {
   if (is_closed_) return fail(Code::kUnavailable, "the store is closed");
   if (shard >= shard_count_) return no_such_shard(shard, shard_count_);
-  // A loss while the claim is under way makes it void, too.
-  const auto losses = claims_.with([](const Claims& claims) { return claims.losses; });
+  const auto losses = begin_claim();
   SKEP_TRY(control_.ensure());
   std::int64_t epoch = 0;
   SKEP_TRY(control_.query(sql::claim, {pg_bigint(shard)}, [&](const PgRow& row) -> Result<void> {
@@ -143,7 +152,7 @@ Result<Epoch> PostgresStore::claim(ShardId shard) {
   }));
   if (epoch == 0)
     return fail(Code::kCorrupt, "shard " + std::to_string(shard) + " has no row in skep.shards");
-  claims_.with([&](Claims& claims) { claims.claimed_at[shard] = losses; });
+  end_claim(shard, losses);
   return static_cast<Epoch>(epoch);
 }
 
@@ -160,35 +169,15 @@ Result<void> PostgresStore::check_claims(const std::vector<ShardBatch>& batches)
   });
 }
 
-Result<void> PostgresStore::read_shard(ShardId shard, Epoch epoch, RecordSink& sink) {
-  std::int64_t current = 0;
-  SKEP_TRY(control_.query(sql::epoch, {pg_bigint(shard)}, [&](const PgRow& row) -> Result<void> {
-    SKEP_TRY(current, pg_read_number(row.bytes(0)));
-    return ok();
-  }));
-  if (current != epoch || epoch == 0) return fenced(shard, epoch, static_cast<Epoch>(current));
-  SKEP_TRY(control_.query(sql::load_queues, {pg_bigint(shard)}, [&](const PgRow& row) -> Result<void> {
-    SKEP_TRY(auto record, read_queue_row(row));
-    sink.on_queue(std::move(record));
-    return ok();
-  }));
-  return control_.query(sql::load_tasks, {pg_bigint(shard)}, [&](const PgRow& row) -> Result<void> {
-    SKEP_TRY(auto record, read_task_row(row));
-    sink.on_task(std::move(record));
-    return ok();
-  });
-}
-
 Result<void> PostgresStore::load(ShardId shard, Epoch epoch, RecordSink& sink) {
   if (is_closed_) return fail(Code::kUnavailable, "the store is closed");
   if (shard >= shard_count_) return no_such_shard(shard, shard_count_);
-  SKEP_TRY(control_.ensure());
-  // One snapshot for all of it.
-  SKEP_TRY(control_.script("BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY"));
-  auto result = read_shard(shard, epoch, sink);
-  if (!control_.is_connected()) return result;
-  const auto ended = control_.script("ROLLBACK");
-  return result ? ended : result;
+  return load_postgres_shard(control_, shard, epoch, sink);
+}
+
+Result<std::unique_ptr<Membership>> PostgresStore::join(const std::string& address, Executor& executor) {
+  if (is_closed_) return fail(Code::kUnavailable, "the store is closed");
+  return join_postgres(conninfo_, shard_count_, *this, address, executor);
 }
 
 // ---- figures, sessions, closing ----

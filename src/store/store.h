@@ -6,7 +6,8 @@
 // of this interface; every engine passes it.
 //
 // Order of a caller's duties: claim the shard, load it, then commit batches at the claimed epoch and answer
-// clients only after the commit that carries their change has succeeded.
+// clients only after the commit that carries their change has succeeded. Where several managers may share the
+// store, shards are taken by its Membership and not claimed.
 //
 // Threads:   a Store from its owner's thread; a Session from one executor, which also gets the replies.
 // Errors:    each call says; foreign errors are converted inside the engine.
@@ -22,6 +23,7 @@
 #include "base/executor.h"
 #include "base/function.h"
 #include "base/result.h"
+#include "store/membership.h"
 #include "task/task.h"
 
 namespace skep::store {
@@ -119,6 +121,18 @@ class Store {
   // Hands every record of `shard` to `sink`. Blocks. kCorrupt: the message names the record; what was handed
   // over before is not to be used. kFenced: `epoch` is not the shard's any more.
   virtual Result<void> load(ShardId shard, Epoch epoch, RecordSink& sink) = 0;
+
+  // Whether several managers may share it.
+  virtual bool is_shared() const { return false; }
+
+  // Joins the managers that share this store, as one that its siblings reach at `address` (HOST:PORT). Null:
+  // it is not shared, and its one manager claims every shard. Blocks. kUnavailable. `executor` gets the
+  // replies and must outlive the membership.
+  virtual Result<std::unique_ptr<Membership>> join(const std::string& address, Executor& executor) {
+    (void)address;
+    (void)executor;
+    return std::unique_ptr<Membership>();
+  }
 
   // `executor` gets the replies and must outlive the session.
   virtual std::unique_ptr<Session> open_session(Executor& executor) = 0;

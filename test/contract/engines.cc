@@ -6,6 +6,7 @@
 #include <filesystem>
 
 #include "base/check.h"
+#include "base/clock.h"
 #include "postgres_server.h"
 #include "store/log_store.h"
 #include "store/memory_store.h"
@@ -22,7 +23,7 @@ constexpr std::uintmax_t kWantedBytes = std::uintmax_t{1} << 28;
 class MemoryEngine final : public Engine {
  public:
   Result<std::unique_ptr<store::Store>> open(ShardId shard_count) override {
-    if (!disk_) disk_ = std::make_shared<store::MemoryDisk>(shard_count);
+    if (!disk_) disk_ = std::make_shared<store::MemoryDisk>(shard_count, clock_);
     return std::unique_ptr<store::Store>(std::make_unique<store::MemoryStore>(disk_));
   }
   Result<std::unique_ptr<store::TokenStore>> open_tokens() override { return store::make_memory_tokens(); }
@@ -30,6 +31,7 @@ class MemoryEngine final : public Engine {
   void power_on(Random& random) override { disk_->crash(random.below(disk_->soft_commits() + 1)); }
 
  private:
+  const SystemClock clock_;
   std::shared_ptr<store::MemoryDisk> disk_;
 };
 
@@ -103,10 +105,11 @@ class PostgresEngine final : public Engine {
 }  // namespace
 
 std::vector<EngineKind> all_engines() {
-  return {{"memory", [] { return std::make_unique<MemoryEngine>(); }},
+  return {{"memory", [] { return std::make_unique<MemoryEngine>(); }, "", false, true},
           {"rocksdb", [] { return std::make_unique<RocksdbEngine>(); }, "", true},
           {"log", [] { return std::make_unique<LogEngine>(); }, "", true},
-          {"postgres", [] { return std::make_unique<PostgresEngine>(); }, PostgresServer::why_not()}};
+          {"postgres", [] { return std::make_unique<PostgresEngine>(); }, PostgresServer::why_not(), false,
+           true}};
 }
 
 TemporaryDirectory::TemporaryDirectory() {

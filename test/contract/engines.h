@@ -21,7 +21,8 @@ class Engine {
  public:
   virtual ~Engine() = default;
 
-  // Opens the store on what is there, as a new process would. The store before it is closed or destroyed.
+  // Opens the store on what is there, as a new process would. The store before it is closed or destroyed,
+  // unless the engine is shared.
   virtual Result<std::unique_ptr<store::Store>> open(ShardId shard_count) = 0;
   // The tokens of the same place, whether a store is open there or not.
   virtual Result<std::unique_ptr<store::TokenStore>> open_tokens() = 0;
@@ -36,6 +37,7 @@ struct EngineKind {
   std::function<std::unique_ptr<Engine>()> make;
   std::string why_not = "";   // it can not be tested on this machine
   bool has_own_disk = false;  // and so knows how much is free on it
+  bool is_shared = false;     // several managers may have it open at a time
 };
 inline void PrintTo(const EngineKind& kind, std::ostream* out) {
   *out << kind.name;

@@ -233,8 +233,9 @@ class Manager(Process):
 
     def __init__(self, lab, command, directory, port, arguments, environment=None):
         self.directory = directory
-        super().__init__(lab, command, [BIN, command, "--listen", f"127.0.0.1:{port}", "--store",
-                                        f"{lab.store}:{directory}", *arguments], environment)
+        store = lab.store if "://" in lab.store else f"{lab.store}:{directory}"
+        super().__init__(lab, command, [BIN, command, "--listen", f"127.0.0.1:{port}", "--store", store, *arguments],
+                         environment)
         self.address = None
 
     def ready(self, seconds=PATIENCE):
@@ -265,7 +266,7 @@ class Manager(Process):
 
 
 class Lab:
-    """`store`: the engine of its managers."""
+    """`store`: the engine of its managers, or the address of one that they share."""
 
     def __init__(self, parent=None, store="rocksdb"):
         self.store = store

@@ -1,0 +1,199 @@
+// SPDX-License-Identifier: Apache-2.0
+// Where shards are, and requests that are passed on whole.
+#include "manager/forwarder.h"
+
+#include <algorithm>
+
+#include "client/request.h"
+
+namespace skep::manager {
+namespace {
+
+constexpr Duration kLookAgain = milliseconds(250);  // when nothing was heard of a change
+// How long an owner may take for what does not wait by itself.
+constexpr Duration kPassPatience = seconds(3);
+constexpr Duration kLookEvery = seconds(1);  // at the siblings' backlogs
+
+}  // namespace
+
+Forwarder::Forwarder(Executor& executor, Service& service, SiblingCalls& calls, bool is_active)
+    : executor_(executor), service_(service), calls_(calls), is_active_(is_active) {}
+
+Forwarder::~Forwarder() {
+  *alive_ = false;
+  executor_.cancel(look_timer_);
+  for (auto& waiting : waiting_) executor_.cancel(waiting.timer);
+}
+
+// ---- where what is ----
+
+Forwarder::Place Forwarder::place_of(ShardId shard) const {
+  for (const auto& served : service_.host().shards()) {
+    if (served->id() == shard) return {true, ""};
+  }
+  const Ownership* ownership = service_.ownership();
+  if (ownership != nullptr && shard >= ownership->shard_count()) return {true, ""};  // for its refusal
+  const store::Member* owner = ownership == nullptr ? nullptr : ownership->owner_of(shard);
+  if (owner == nullptr || owner->id == ownership->self()) return {};
+  return {false, owner->address};
+}
+
+ShardId Forwarder::shard_for_new() const {
+  const auto& shards = service_.host().shards();
+  if (!shards.empty()) return shards.front()->id();
+  const Ownership* ownership = service_.ownership();
+  for (ShardId shard = 0; ownership != nullptr && shard < ownership->view().shards.size(); ++shard) {
+    if (!place_of(shard).address.empty()) return shard;
+  }
+  return 0;
+}
+
+std::vector<std::string> Forwarder::sibling_addresses() const {
+  std::vector<std::string> addresses;
+  if (const Ownership* ownership = service_.ownership()) {
+    for (const auto& sibling : ownership->siblings()) addresses.push_back(sibling.address);
+  }
+  return addresses;
+}
+
+void Forwarder::when_changed(UniqueFunction<void()> again) {
+  waiting_.push_back({std::move(again), 0});
+  const auto at = std::prev(waiting_.end());
+  at->timer = executor_.post_at(executor_.now() + kLookAgain, [this, at] {
+    auto run = std::move(at->again);
+    waiting_.erase(at);
+    run();
+  });
+}
+
+void Forwarder::on_shards_changed() {
+  auto waiting = std::move(waiting_);
+  waiting_.clear();
+  for (auto& entry : waiting) {
+    executor_.cancel(entry.timer);
+    executor_.post([alive = alive_, again = std::move(entry.again)]() mutable {
+      if (*alive) again();
+    });
+  }
+}
+
+void Forwarder::start() {
+  look();
+}
+
+void Forwarder::look() {
+  look_timer_ = executor_.post_at(executor_.now() + kLookEvery, [this] { look(); });
+  const auto addresses = sibling_addresses();
+  std::erase_if(backlogs_, [&](const auto& entry) {
+    return std::find(addresses.begin(), addresses.end(), entry.first) == addresses.end();
+  });
+  const auto request = client::make_request(api::Endpoint::kCluster, {}, client::Encoding::kProtobuf);
+  for (const auto& address : addresses) {
+    ask<api::v1::ClusterReply>(
+        address, request, kGatherPatience, [this, address](Result<api::v1::ClusterReply> reply) {
+          if (!reply) {
+            backlogs_.erase(address);
+          } else {
+            backlogs_[address] = {reply.value().tasks().queued(), reply.value().oldest_queued_ms()};
+          }
+        });
+  }
+}
+
+// ---- passed on whole ----
+
+// Its id begins with the name of the manager's life (Service::life_name).
+std::string Forwarder::home_of(const std::string& worker) const {
+  const Ownership* ownership = service_.ownership();
+  if (ownership == nullptr) return "";
+  for (const auto& sibling : ownership->siblings()) {
+    if (worker.starts_with("wm" + std::to_string(sibling.id) + "-")) return sibling.address;
+  }
+  return "";
+}
+
+void Forwarder::relay(const std::string& address, http::ClientRequest request, Reply<http::Response> answer) {
+  calls_.send(address, std::move(request), kPassPatience,
+              [alive = alive_, answer = std::move(answer)](Result<http::Response> response) mutable {
+                if (*alive) answer(std::move(response));
+              });
+}
+
+struct Forwarder::Passing {
+  Passage passage;
+  Instant deadline{};
+  std::uint64_t attempt = 0;  // an answer to an earlier one is not waited for any more
+};
+
+void Forwarder::pass(Passage passage) {
+  auto passing = std::make_shared<Passing>();
+  passing->deadline = executor_.now() + kOwnerPatience;
+  passing->passage = std::move(passage);
+  go(passing);
+}
+
+void Forwarder::go(const std::shared_ptr<Passing>& passing) {
+  const std::uint64_t attempt = ++passing->attempt;
+  Passage& passage = passing->passage;
+  const Place place = place_of(passage.shard);
+  if (place.is_here) {
+    passage.here([this, alive = alive_, passing](Result<UniqueFunction<void()>> answered) {
+      if (!*alive) return;
+      if (answered) {
+        answered.value()();
+      } else if (answered.error().code == Code::kFenced) {
+        go_again(passing, std::move(answered.error()));
+      } else {
+        passing->passage.refuse(std::move(answered.error()));
+      }
+    });
+    return;
+  }
+  if (place.address.empty()) {
+    go_again(passing,
+             fail(Code::kFenced, "shard " + std::to_string(passage.shard) +
+                                     " has no owner now: its manager is gone and another takes over"));
+    return;
+  }
+  calls_.send(place.address, passage.request, kPassPatience + passage.wait,
+              [this, alive = alive_, passing, attempt](Result<http::Response> answer) {
+                if (*alive && passing->attempt == attempt) on_answer(passing, std::move(answer));
+              });
+  if (passage.is_repeatable) watch(passing, place.address);
+}
+
+// While an owner that stands still is waited for, another may have taken the shard over.
+void Forwarder::watch(const std::shared_ptr<Passing>& passing, const std::string& address) {
+  when_changed([this, weak = std::weak_ptr(passing), attempt = passing->attempt, address] {
+    const auto there = weak.lock();
+    if (there == nullptr || there->attempt != attempt) return;
+    const Place place = place_of(there->passage.shard);
+    if (!place.is_here && place.address == address) return watch(there, address);
+    go(there);
+  });
+}
+
+void Forwarder::go_again(const std::shared_ptr<Passing>& passing, Error why) {
+  if (executor_.now() >= passing->deadline) return passing->passage.refuse(std::move(why));
+  ++passing->attempt;
+  service_.look_for_owners();
+  when_changed([this, passing] { go(passing); });
+}
+
+void Forwarder::on_answer(const std::shared_ptr<Passing>& passing, Result<http::Response> answer) {
+  Passage& passage = passing->passage;
+  ++passing->attempt;  // ends its watch
+  if (!answer) {
+    Error error = with_context(answer.error(), "the owner of shard " + std::to_string(passage.shard));
+    const bool is_unsure = error.code == Code::kUnknownOutcome;
+    if (is_unsure && !passage.is_repeatable) return passage.refuse(std::move(error));
+    return go_again(passing, std::move(error));
+  }
+  const auto status = client::check_status(answer.value());
+  const bool is_elsewhere =
+      !status && (status.error().code == Code::kFenced || status.error().code == Code::kUnavailable);
+  if (is_elsewhere) return go_again(passing, status.error());
+  passage.there(std::move(answer.value()));
+}
+
+}  // namespace skep::manager

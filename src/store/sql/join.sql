@@ -1,0 +1,1 @@
+INSERT INTO skep.members (address) VALUES ($1::text) RETURNING member

@@ -1,0 +1,1 @@
+DELETE FROM skep.members WHERE member = $1::bigint

@@ -1,0 +1,1 @@
+SELECT shard, epoch, coalesce(owner, 0) FROM skep.shards ORDER BY shard

@@ -80,7 +80,9 @@ TEST(Endpoints, AreForTheRolesOfThisTable) {
         "DELETE /v1/workers/{id}", "POST /v1/leases:acquire", "POST /v1/leases:complete",
         "POST /v1/leases:release"}},
       {"cw", {"GET /get_managers"}},
-      {"s", {"POST /register_sibling", "POST /v1/workers/{id}:drain", "PATCH /v1/queues/{name}"}},
+      {"s",
+       {"POST /register_sibling", "POST /v1/workers/{id}:drain", "POST /v1/workers/{id}:lose",
+        "PATCH /v1/queues/{name}"}},
       {"a", {"GET /v1/tokens", "POST /v1/tokens", "POST /v1/tokens/{id}:rotate", "DELETE /v1/tokens/{id}"}}};
   for (const auto& row : endpoints()) {
     const std::string name = std::string(row.method) + " " + std::string(row.path);

@@ -161,7 +161,7 @@ TEST(Json, WritesZeroesButNotWhatIsUnset) {
   v1::PullReply reply;
   reply.add_items()->set_result("ok");
   EXPECT_EQ(to_json(reply), R"({"items":[{"id":"","result":"ok","queue":"","finished_at_ms":0}],)"
-                            R"("receipt":"","redelivered_at_ms":0})");
+                            R"("receipt":"","redelivered_at_ms":0,"silent":[]})");
   EXPECT_EQ(to_json(v1::PatchQueueRequest()), "{}");
   EXPECT_EQ(to_json(v1::PatchQueueRequest(), JsonStyle::kIndented), "{}");
 }

@@ -205,9 +205,12 @@ void Reconciler::see_worker(Instant now, Known& known, const Tokens& tokens) {
 
 void Reconciler::came_up(Instant now, Known& known) {
   known.up_at = now;
-  // One that was known only after its worker came up for some time unknown: it teaches nothing.
-  if (!known.is_launched || !known.was_awaited) return;
-  boots_.add(std::max(now - known.launched_at, Duration(1)));
+  if (!known.is_launched) return;
+  // One that was known only after its worker came up took less than it seems: that teaches something if it is
+  // less than what is believed without any.
+  const Duration took = now - known.launched_at;
+  if (!known.was_awaited && took >= options_.boot) return;
+  boots_.add(std::max(took, Duration(1)));
 }
 
 Reconciler::Known& Reconciler::add(Instant now, const Instance& instance, Pending* launch) {

@@ -34,6 +34,7 @@ TABLE = {
     "GET /v1/workers": "CSA",
     "POST /v1/workers/w9:heartbeat": "WSA",
     "POST /v1/workers/w9:drain": "SA",
+    "POST /v1/workers/w9:lose": "SA",
     "DELETE /v1/workers/w9": "WSA",
     "POST /v1/leases:acquire": "WSA",
     "POST /v1/leases:complete": "WSA",

@@ -57,8 +57,7 @@ class Load(threading.Thread):
         return None
 
 
-@unittest.skipIf(postgres.why_not(), postgres.why_not())
-class Siblings(ProcessTest):
+class SharedStore(ProcessTest):
     def setUp(self):
         super().setUp()
         self.postgres = postgres.Postgres(self.lab)
@@ -78,6 +77,9 @@ class Siblings(ProcessTest):
 
         wait_until(is_even, f"{managers} managers have {low} to {high} of {SHARDS} shards each", seconds)
 
+
+@unittest.skipIf(postgres.why_not(), postgres.why_not())
+class Siblings(SharedStore):
     def start(self, count):
         managers = [self.lab.manager(QUICK) for _ in range(count)]
         self.wait_for_shares(count, 12)
@@ -214,6 +216,47 @@ class Siblings(ProcessTest):
         self.assertEqual(https[2].post("/pullCompleted?top=40").json()["items"], [])
         for worker in workers:
             self.assertEqual(worker.terminate()[0], 0)
+
+
+@unittest.skipIf(postgres.why_not(), postgres.why_not())
+class SiblingsWithTokens(SharedStore):
+    """The same store with tokens: managers call each other with one of their role, and nobody else passes for one."""
+
+    def token(self, role):
+        ended = self.lab.run("token", "create", "--role", role, "--store", self.postgres.url)
+        self.assertEqual(ended.returncode, 0, ended.stderr.decode())
+        return ended.stdout.decode().strip()
+
+    def start_with(self, *arguments):
+        managers = [self.lab.manager([*QUICK, *arguments]) for _ in range(2)]
+        self.wait_for_shares(2, 12)
+        return managers
+
+    def ask_for_all(self, managers, tasks, headers):
+        """The statuses with which the second manager answers for tasks that the first took."""
+        return {managers[1].http().request("GET", f"/v1/tasks/{task}", headers=headers).status for task in tasks}
+
+    def enqueue(self, manager, headers):
+        answers = [manager.http().request("POST", "/v1/tasks?iterations=1", b"x", headers) for _ in range(5)]
+        self.assertEqual({answer.status for answer in answers}, {200})
+        return [answer.json()["id"] for answer in answers]
+
+    def test_any_manager_answers_where_they_have_a_token_of_their_own(self):
+        client = {"Authorization": "Bearer " + self.token("client")}
+        path = self.lab.path("sibling")
+        with open(path, "w", encoding="ascii") as file:
+            file.write(self.token("sibling") + "\n")
+        managers = self.start_with("--sibling-token-file", path)
+        tasks = self.enqueue(managers[0], client)
+        self.assertEqual(self.ask_for_all(managers, tasks, client), {200})
+        # Who says that he is a sibling and has no such token is answered as everybody is.
+        self.assertEqual(self.ask_for_all(managers, tasks, {**client, "Skep-Forwarded": "1"}), {200})
+
+    def test_without_one_they_answer_from_their_own_shards_alone(self):
+        client = {"Authorization": "Bearer " + self.token("client")}
+        managers = self.start_with()
+        tasks = self.enqueue(managers[0], client)
+        self.assertNotIn(200, self.ask_for_all(managers, tasks, client))
 
 
 if __name__ == "__main__":

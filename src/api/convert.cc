@@ -88,6 +88,15 @@ void from_record(const TaskRecord& record, v1::Task& out) {
   out.set_checkpoint_at_ms(to_unix_ms(record.checkpoint->at));
 }
 
+void from_token(const TokenRecord& record, Instant now, v1::Token& out) {
+  out.set_id(record.id);
+  out.set_role(std::string(role_name(record.role)));
+  out.set_name(record.name);
+  out.set_state(record.is_valid(now) ? "valid" : record.is_revoked ? "revoked" : "expired");
+  out.set_created_at_ms(to_unix_ms(record.created_at));
+  out.set_expires_at_ms(to_unix_ms(record.expires_at));
+}
+
 void from_queue(const QueueRecord& record, v1::Queue& out) {
   out.set_name(record.name);
   out.set_paused(record.is_paused);

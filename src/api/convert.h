@@ -7,6 +7,7 @@
 
 #include "api/skep.pb.h"
 #include "base/result.h"
+#include "task/access_token.h"
 #include "task/task.h"
 
 namespace skep::api {
@@ -20,6 +21,9 @@ Result<void> set_checkpoints(TaskSpec& spec, bool are_kept);
 
 // Everything but progress, result and explanation.
 void from_record(const TaskRecord& record, v1::Task& out);
+
+// `now`: whether it is still valid.
+void from_token(const TokenRecord& record, Instant now, v1::Token& out);
 
 // Settings only, not the counts.
 void from_queue(const QueueRecord& record, v1::Queue& out);

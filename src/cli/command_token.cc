@@ -2,6 +2,7 @@
 // token: make, list, rotate and revoke tokens, at a manager or in a store.
 #include <cstdio>
 
+#include "api/convert.h"
 #include "api/errors.h"
 #include "api/json.h"
 #include "cli/context.h"
@@ -27,21 +28,10 @@ struct TokenOptions {
   Duration overlap = hours(1);
 };
 
-v1::Token message_of(const TokenRecord& record, Instant now) {
-  v1::Token token;
-  token.set_id(record.id);
-  token.set_role(std::string(role_name(record.role)));
-  token.set_name(record.name);
-  token.set_state(record.is_valid(now) ? "valid" : record.is_revoked ? "revoked" : "expired");
-  token.set_created_at_ms(to_unix_ms(record.created_at));
-  token.set_expires_at_ms(to_unix_ms(record.expires_at));
-  return token;
-}
-
 v1::CreateTokenReply message_of(const manager::TokenGuard::Made& made, Instant now) {
   v1::CreateTokenReply reply;
   reply.set_secret(made.first);
-  *reply.mutable_token() = message_of(made.second, now);
+  api::from_token(made.second, now, *reply.mutable_token());
   return reply;
 }
 
@@ -62,7 +52,7 @@ class StoreTokens final : public Tokens {
   Result<v1::TokensReply> list() override {
     SKEP_TRY(const auto listed, store_->list());
     v1::TokensReply reply;
-    for (const auto& record : listed) *reply.add_tokens() = message_of(record, clock_.now());
+    for (const auto& record : listed) api::from_token(record, clock_.now(), *reply.add_tokens());
     return reply;
   }
   Result<v1::CreateTokenReply> create(const TokenOptions& options) override {
@@ -79,7 +69,9 @@ class StoreTokens final : public Tokens {
   }
   Result<v1::Token> revoke(const std::string& id) override {
     SKEP_TRY(const auto record, store_->end(id, clock_.now(), store::TokenEnd::kRevoked));
-    return message_of(record, clock_.now());
+    v1::Token token;
+    api::from_token(record, clock_.now(), token);
+    return token;
   }
 
  private:

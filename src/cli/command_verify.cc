@@ -91,9 +91,11 @@ std::string to_json(const std::string& directory, const store::VerifyReport& rep
 }
 
 int verify(const Context& context, std::string directory) {
-  for (const std::string_view engine : {"rocksdb:", "log:"}) {
-    if (!directory.starts_with(engine)) continue;
-    directory.erase(0, engine.size());
+  std::string engine;  // "": whichever it is
+  for (const std::string name : {"rocksdb", "log"}) {
+    if (!directory.starts_with(name + ":")) continue;
+    engine = name;
+    directory.erase(0, name.size() + 1);
     break;
   }
   if (directory.empty()) return report(fail(Code::kInvalid, "skep verify wants the directory of a store"));
@@ -102,6 +104,11 @@ int verify(const Context& context, std::string directory) {
   options.directory = directory;
   const auto verified = store::verify_store(options);
   if (!verified) return report(verified.error());
+  const std::string& found = verified.value().engine;
+  if (!engine.empty() && !found.empty() && found != engine) {
+    return report(fail(Code::kInvalid, "the store in " + directory + " was made by the engine " + found +
+                                           ": name it as " + found + ":" + directory));
+  }
   const std::string text =
       context.is_json ? to_json(directory, verified.value()) + "\n" : describe(directory, verified.value());
   std::fwrite(text.data(), 1, text.size(), stdout);

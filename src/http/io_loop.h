@@ -6,9 +6,8 @@
 // wakes nobody and takes no contended lock.
 //
 // Threads:   run() on the runner's thread; wake() from any.
-// Ownership: shared by the runner that runs it and the server that has its sockets in it
-// (ServerOptions::loop). The server is
-//            stopped before the runner.
+// Ownership: shared by the runner that runs it and the server that has its sockets in it, which is stopped
+//            first.
 #pragma once
 
 #include <memory>

@@ -2,6 +2,7 @@
 // The routes of tokens: decode, ask the guard, encode. A secret leaves in the answer of its making alone.
 #include <algorithm>
 
+#include "api/convert.h"
 #include "manager/routes.h"
 #include "manager/token_guard.h"
 #include "task/limits.h"
@@ -12,17 +13,6 @@ namespace {
 using api::Endpoint;
 
 constexpr Duration kLifetimeMax = hours(24 * 365 * 100);
-
-api::v1::Token message_of(const TokenRecord& record, Instant now) {
-  api::v1::Token token;
-  token.set_id(record.id);
-  token.set_role(std::string(role_name(record.role)));
-  token.set_name(record.name);
-  token.set_state(record.is_valid(now) ? "valid" : record.is_revoked ? "revoked" : "expired");
-  token.set_created_at_ms(to_unix_ms(record.created_at));
-  token.set_expires_at_ms(to_unix_ms(record.expires_at));
-  return token;
-}
 
 Result<Duration> duration_of(std::uint64_t ms) {
   const auto max = static_cast<std::uint64_t>(kLifetimeMax / milliseconds(1));
@@ -35,7 +25,7 @@ auto made_replier(Binder& binder, CallPtr call) {
     if (!made) return binder.refuse(call, made.error());
     api::v1::CreateTokenReply reply;
     reply.set_secret(made.value().first);
-    *reply.mutable_token() = message_of(made.value().second, binder.clock.now());
+    api::from_token(made.value().second, binder.clock.now(), *reply.mutable_token());
     binder.answer(call, std::move(reply));
   };
 }
@@ -45,7 +35,7 @@ void list_tokens(Binder& binder, CallPtr call) {
     if (!tokens) return binder.refuse(call, tokens.error());
     api::v1::TokensReply reply;
     const Instant now = binder.clock.now();
-    for (const auto& record : tokens.value()) *reply.add_tokens() = message_of(record, now);
+    for (const auto& record : tokens.value()) api::from_token(record, now, *reply.add_tokens());
     binder.answer(call, std::move(reply));
   });
 }
@@ -73,7 +63,9 @@ void rotate_token_of(Binder& binder, CallPtr call) {
 void revoke_token(Binder& binder, CallPtr call) {
   binder.guard.revoke(call->path_param, [&binder, call](Result<TokenRecord> record) {
     if (!record) return binder.refuse(call, record.error());
-    binder.answer(call, message_of(record.value(), binder.clock.now()));
+    api::v1::Token token;
+    api::from_token(record.value(), binder.clock.now(), token);
+    binder.answer(call, std::move(token));
   });
 }
 

@@ -108,6 +108,7 @@ Result<void> ShardHost::claim_and_load() {
     log_.info("shard loaded", {{"shard", id}, {"epoch", epoch}, {"tasks", shard->size()}});
     shards_.push_back(std::move(shard));
   }
+  openings_seen_.reset();
   forgiven_until_ = executor_.now();  // leases that were found begin anew
   set_state(HostState::kServing, {});
   schedule();
@@ -390,8 +391,9 @@ void ShardHost::serve_parked(Turn& turn) {
   if (openings == openings_seen_ && turn.now() - looked_at_ < kLookAgain) return;
   looked_at_ = turn.now();
   serve_each_parked(turn);
-  openings_seen_ = 0;
-  for (const auto& shard : shards_) openings_seen_ += shard->openings();
+  openings = 0;
+  for (const auto& shard : shards_) openings += shard->openings();
+  openings_seen_ = openings;
 }
 
 void ShardHost::serve_each_parked(Turn& turn) {

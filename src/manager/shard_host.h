@@ -19,6 +19,7 @@
 
 #include <list>
 #include <memory>
+#include <optional>
 #include <string>
 #include <unordered_map>
 #include <vector>
@@ -241,7 +242,8 @@ class ShardHost {
   std::size_t next_shard_ = 0;
   std::size_t next_lease_shard_ = 0;
   int gathered_rounds_ = 0;
-  std::uint64_t openings_seen_ = 0;  // when all that are parked had been looked at
+  // When all that are parked had been looked at; none while shards have come since.
+  std::optional<std::uint64_t> openings_seen_;
   Instant looked_at_ = kNoInstant;
   TimerId timer_ = 0;
   Duration reload_delay_{};

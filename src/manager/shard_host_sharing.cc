@@ -31,6 +31,7 @@ void ShardHost::take_on(std::unique_ptr<queue::Shard> shard) {
   shard->finish_load(executor_.now());
   log_.info("shard taken on", {{"shard", id}, {"epoch", shard->epoch()}, {"tasks", shard->size()}});
   shards_.insert(at, std::move(shard));
+  openings_seen_.reset();
   set_timer();
   schedule();  // who waits may find something in it
 }

@@ -6,6 +6,8 @@
 #include <rapidcheck/gtest.h>
 
 #include <algorithm>
+#include <map>
+#include <set>
 
 namespace skep::scaler {
 namespace {
@@ -192,11 +194,14 @@ RC_GTEST_PROP(ReconcilerPromises, NothingItIsToldMakesItLaunchAboveTheMaximum, (
       if (machine.state == InstanceState::kRunning) ++there;
     }
     std::vector<WorkerSeen> workers;
+    std::set<std::string> names;  // a fleet names each worker once
     for (int i = *rc::gen::inRange(0, 6); i > 0; --i) {
+      const std::string name = "w" + std::to_string(*rc::gen::inRange(0, 9));
+      if (!names.insert(name).second) continue;
       const std::string token = *rc::gen::arbitrary<bool>() ? "" : any_token();
       const Instant heard_at = now - seconds(*rc::gen::inRange(0, 20));
-      workers.push_back({"w" + std::to_string(*rc::gen::inRange(0, 9)), token, *rc::gen::arbitrary<bool>(),
-                         *rc::gen::arbitrary<bool>(), *rc::gen::inRange(0u, 3u), heard_at, heard_at});
+      workers.push_back({name, token, *rc::gen::arbitrary<bool>(), *rc::gen::arbitrary<bool>(),
+                         *rc::gen::inRange(0u, 3u), heard_at, heard_at});
       if (token.empty() && !workers.back().is_lost && heard_at == now) ++there;
     }
     const auto workers_max = *rc::gen::inRange(0u, 12u);

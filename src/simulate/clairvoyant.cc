@@ -81,7 +81,9 @@ struct Step {
   std::uint32_t least = 0;
 };
 
-void advance(std::vector<Frontier>& states, const Step& step, double work, double backlog_max) {
+// `billed_s`: of the bin, until arrivals end; what is left over then costs only the time in which it is done.
+void advance(std::vector<Frontier>& states, const Step& step, double work, double backlog_max,
+             double billed_s) {
   const std::size_t count = states.size();
   std::vector<Frontier> up(count);
   for (std::size_t n = 0; n < count; ++n) {
@@ -94,12 +96,15 @@ void advance(std::vector<Frontier>& states, const Step& step, double work, doubl
     Frontier next;
     std::vector<Point> moved(reached);
     for (Point& point : moved) {
+      const double done_s =
+          std::min(step.bin_s, (point.backlog + work) / std::max(1e-9, workers * step.slots));
+      const double paid = workers * std::max(billed_s, done_s);
       point.backlog = std::max(0.0, point.backlog + work - workers * step.slots * step.bin_s);
       const double late = std::max(0.0, point.backlog - backlog_max);
       point.backlog -= late;
       point.late += late;
-      point.cost += workers * step.bin_s;
-      point.price += workers * step.bin_s + late * kLatePrice;
+      point.cost += paid;
+      point.price += paid + late * kLatePrice;
     }
     // Lateness may have turned the order around.
     std::sort(moved.begin(), moved.end(), [](const Point& a, const Point& b) { return a.price < b.price; });
@@ -131,7 +136,8 @@ Bound clairvoyant_bound(const Trace& trace, const WorldOptions& options) {
   double backlog_max = 0;
   for (std::size_t bin = 0; bin < work.size(); ++bin) {
     backlog_max += work[bin] - (bin >= patience ? work[bin - patience] : 0);
-    advance(states, step, work[bin], std::max(0.0, backlog_max));
+    const double billed_s = std::clamp(trace.span_s - static_cast<double>(bin) * step.bin_s, 0.0, step.bin_s);
+    advance(states, step, work[bin], std::max(0.0, backlog_max), billed_s);
   }
 
   Point best;

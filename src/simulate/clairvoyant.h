@@ -6,9 +6,10 @@
 // workers and the backlog, of which only the pairs of cost and backlog are kept that none other beats in
 // both. Work is a fluid; tasks are cut in chunks of a bin; what is released in a bin is done within the
 // target wait and one bin, so no task waits longer than the target. A boot is billed and otherwise free of
-// delay; there is no least time of billing. So it is below what any policy without a late task can do, up to
-// two roundings (at most 40 pairs a state, backlogs to a tenth of a second). A policy that is late at times
-// may go below it.
+// delay; there is no least time of billing, and
+// what is left when the arrivals end costs only the time in which it is done. So it is below what any policy
+// without a late task can do, up to two roundings (at most 40 pairs a state, backlogs to a tenth of a
+// second). A policy that is late at times may go below it.
 //
 // Threads:   any thread.
 // Units:     seconds.

@@ -264,6 +264,10 @@ class Verify(Cli):
         self.skep("verify", manager.directory)
 
     def test_what_is_no_store_is_refused(self):
+        manager = self.lab.manager()
+        self.assertEqual(manager.terminate()[0], 0)
+        self.skep("verify", "rocksdb:" + manager.directory)
+        self.skep("verify", "log:" + manager.directory, code=EXIT_INVALID)
         self.skep("verify", self.lab.path("missing"), code=EXIT_NOT_FOUND)
         self.skep("verify", self.file("file", b"no store"), code=EXIT_INVALID)
 

@@ -64,7 +64,7 @@ http::Body answer_to(const http::Request& request, Answers& answers) {
 int serve_bare_http() {
   Answers answers;
   http::ServerOptions options;
-  options.threads = std::clamp(usable_cores() / 2, 1, 4);  // as a manager has
+  options.threads = std::clamp(usable_cores() / 2, 1, 4);  // as a manager has with more than two cores
   options.body_bytes_max = kBodyMax;
   auto server =
       http::Server::listen(options, Logger(), [&](http::Request request, http::Responder responder) {

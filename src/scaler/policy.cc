@@ -18,7 +18,8 @@ namespace {
 constexpr double kHeadroom = 1.1;      // workers for what arrives: 1.1 times what it would keep busy
 constexpr int kBootsWorth = 4;         // a worker pays if it saves so many boots of waiting
 constexpr int kTargetParts = 8;        // the shortest wait aimed at is this part of the target
-constexpr double kHoldMax = 600;       // seconds: however careful, an idle fleet goes
+constexpr double kHoldMax = 600;       // seconds: however careful, an idle fleet goes,
+constexpr double kHoldBootsMax = 30;   // and the sooner the less a boot costs
 constexpr double kTasksSeen = 10;      // mean task lengths that a hold lasts at least, before caution
 constexpr double kReaction = 5;        // seconds until a decision has its effect, beside the boot
 constexpr double kRoundUpFrom = 0.01;  // a worker is not started for less of its work
@@ -254,7 +255,8 @@ Duration DrainTimePolicy::hold_of(const Observation& seen, const Bounds& bounds)
   if (!is_slow(boot, bounds)) return std::max<Duration>(options_.idle_hold, boot);
   // Where tasks are long their number tells less of the load, and it takes longer to tell.
   const double base = std::max(tuning.hold_s, kTasksSeen * arrivals_.task_seconds());
-  const double hold = std::min(base * std::pow(tuning.hold_growth, caution_.level()), kHoldMax);
+  const double most = std::min(kHoldMax, kHoldBootsMax * in_seconds(boot));
+  const double hold = std::min(base * std::pow(tuning.hold_growth, caution_.level()), most);
   return std::max(options_.idle_hold, of_seconds(std::max(hold, tuning.hold_boots_min * in_seconds(boot))));
 }
 

@@ -253,6 +253,19 @@ TEST_F(DrainTime, ScalesInToTheMostThatWasNeededInTheHold) {
   EXPECT_EQ(decide_at(seconds(31)).wanted, 0u);
 }
 
+// A boot of 400 ms is long beside a target of 1 s (four of them are longer), and costs little all the same.
+TEST_F(DrainTime, ForAShortTargetWorkersOfShortBootsAreKeptForTheIdleHoldOnly) {
+  bounds.target_wait = seconds(1);
+  seen.boot = milliseconds(400);
+  queue(24, 1);
+  ASSERT_GT(decide().wanted, 0u);
+  queue(0, 1);
+  running(3, 3);
+  EXPECT_EQ(decide_at(seconds(19)).wanted, 3u);
+  for (int i = 20; i <= 42; ++i) decide_at(seconds(i));
+  EXPECT_EQ(decide_at(seconds(43)).wanted, 0u);
+}
+
 // The level of caution begins at 1.9: 70 s * 1.67^1.9 = 185 s. Without tasks it falls, but by no more than
 // 0.53 * 185/266 = 0.37: 153 s.
 TEST_F(DrainTime, WhereBootsAreLongTheHoldGrowsWithCaution) {

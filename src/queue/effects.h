@@ -14,13 +14,14 @@
 #include <variant>
 #include <vector>
 
+#include "base/boxed.h"
 #include "queue/command.h"
 #include "task/task.h"
 
 namespace skep::queue {
 
 struct PutTask {
-  TaskRecord record;
+  Boxed<TaskRecord> record;
   Blob body;    // null: as stored
   Blob result;  // null: as stored
 };

@@ -45,7 +45,7 @@ TEST_F(Checkpoints, OneOfAHeartbeatIsStoredSoftly) {
   EXPECT_TRUE(beat(token, {400, digest()}).refused.empty());
   ASSERT_EQ(world.effects.changes.size(), 1u);
   EXPECT_FALSE(world.effects.needs_sync);
-  const auto& stored = std::get<PutTask>(world.effects.changes[0]).record;
+  const auto& stored = *std::get<PutTask>(world.effects.changes[0]).record;
   EXPECT_EQ(stored.checkpoint, (Checkpoint{400, digest(), world.now}));
   EXPECT_EQ(world.shard->totals().checkpoints, 1u);
 }
@@ -54,7 +54,7 @@ TEST_F(Checkpoints, OneOfAReleaseIsInItsCommitAndGoesWithTheNextLease) {
   EXPECT_EQ(release(token, {400, digest('x')}).value().checkpoint_refused, "");
   ASSERT_EQ(world.effects.changes.size(), 1u);
   EXPECT_TRUE(world.effects.needs_sync);
-  EXPECT_EQ(std::get<PutTask>(world.effects.changes[0]).record.checkpoint->digest, digest('x'));
+  EXPECT_EQ(std::get<PutTask>(world.effects.changes[0]).record->checkpoint->digest, digest('x'));
   const auto leased = world.lease("v");
   ASSERT_EQ(leased.size(), 1u);
   EXPECT_TRUE(leased[0].keeps_checkpoints);

@@ -24,9 +24,9 @@ struct Mirror {
     for (auto& change : effects.changes) {
       if (const auto* put = std::get_if<PutTask>(&change)) {
         // What goes to the store is what `skep verify` calls sound.
-        const auto problems = check_record(put->record, epoch);
-        if (!problems.empty()) RC_FAIL(put->record.id.to_string() + ": " + problems.front());
-        tasks[put->record.id] = put->record;
+        const auto problems = check_record(*put->record, epoch);
+        if (!problems.empty()) RC_FAIL(put->record->id.to_string() + ": " + problems.front());
+        tasks[put->record->id] = *put->record;
       } else if (const auto* body = std::get_if<EraseBody>(&change)) {
         const TaskState state = tasks.at(body->id).state;
         RC_ASSERT((state == TaskState::kDone || state == TaskState::kCancelled));

@@ -20,9 +20,9 @@ TEST(Shard, EnqueuedTaskIsQueuedAndPersistedWithItsBody) {
   EXPECT_EQ(world.state(id), TaskState::kQueued);
   ASSERT_EQ(world.effects.changes.size(), 1u);
   const auto& put = std::get<PutTask>(world.effects.changes[0]);
-  EXPECT_EQ(put.record.id, id);
+  EXPECT_EQ(put.record->id, id);
   EXPECT_EQ(*put.body, "hello");
-  EXPECT_EQ(put.record.body_bytes, 5u);
+  EXPECT_EQ(put.record->body_bytes, 5u);
   EXPECT_TRUE(world.effects.needs_sync);
 }
 

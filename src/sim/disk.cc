@@ -45,10 +45,10 @@ void Disk::spoil(std::vector<ShardBatch>& batches) const {
     for (auto& mutation : batch.mutations) {
       auto* put = std::get_if<PutTask>(&mutation);
       if (put == nullptr) continue;
-      if (breakage == Breakage::kDeliverTwice) put->record.delivered_at = kNoInstant;
-      if (breakage == Breakage::kForgetKey) put->record.spec.idempotency_key.clear();
-      if (breakage == Breakage::kForgetFailure) put->record.attempts_failed = 0;
-      if (breakage == Breakage::kForgetCheckpoint) put->record.checkpoint.reset();
+      if (breakage == Breakage::kDeliverTwice) put->record->delivered_at = kNoInstant;
+      if (breakage == Breakage::kForgetKey) put->record->spec.idempotency_key.clear();
+      if (breakage == Breakage::kForgetFailure) put->record->attempts_failed = 0;
+      if (breakage == Breakage::kForgetCheckpoint) put->record->checkpoint.reset();
     }
   }
 }
@@ -57,13 +57,13 @@ void Disk::tell(const ShardBatch& batch) {
   for (const auto& mutation : batch.mutations) {
     Written written;
     if (const auto* put = std::get_if<PutTask>(&mutation)) {
-      const auto found = records_.find(put->record.id);
+      const auto found = records_.find(put->record->id);
       const TaskRecord before = found == records_.end() ? TaskRecord{} : found->second;
       if (found != records_.end()) written.before = &before;
-      written.after = &put->record;
+      written.after = &*put->record;
       if (put->body) written.body = &put->body;
       if (put->result) written.result = &put->result;
-      records_[put->record.id] = put->record;
+      records_[put->record->id] = *put->record;
       world_.tell([&](Checker& checker) { checker.on_written(written); });
     } else if (const auto* body = std::get_if<store::EraseBody>(&mutation)) {
       const auto found = records_.find(body->id);

@@ -57,10 +57,10 @@ void add_mutation(const ShardBatch& batch, const Mutation& mutation, FrameBuilde
     SKEP_CHECK(id.shard == batch.shard, "a shard's batch holds changes of its own tasks only");
   };
   if (const auto* put = std::get_if<PutTask>(&mutation)) {
-    check_shard(put->record.id);
-    frame.put_task(put->record);
-    if (put->body) frame.put_blob(BlobKind::kBody, put->record.id, put->body);
-    if (put->result) frame.put_blob(BlobKind::kResult, put->record.id, put->result);
+    check_shard(put->record->id);
+    frame.put_task(*put->record);
+    if (put->body) frame.put_blob(BlobKind::kBody, put->record->id, put->body);
+    if (put->result) frame.put_blob(BlobKind::kResult, put->record->id, put->result);
     return;
   }
   const auto* body = std::get_if<EraseBody>(&mutation);

@@ -118,7 +118,7 @@ Result<void> MemoryTables::apply(const std::vector<ShardBatch>& batches, Sync sy
       }
       const auto* put = std::get_if<PutTask>(&mutation);
       const auto* body = std::get_if<EraseBody>(&mutation);
-      const TaskId id = put != nullptr    ? put->record.id
+      const TaskId id = put != nullptr    ? put->record->id
                         : body != nullptr ? body->id
                                           : std::get<EraseTask>(mutation).id;
       SKEP_CHECK(id.shard == batch.shard, "a shard's batch holds changes of its own tasks only");
@@ -144,10 +144,10 @@ void MemoryTables::put_queue(ShardId shard, const QueueRecord& record, std::vect
 }
 
 void MemoryTables::put_task(const PutTask& put, std::vector<Undo>* undo) {
-  const auto [at, is_new] = tasks_.try_emplace(put.record.id);
+  const auto [at, is_new] = tasks_.try_emplace(put.record->id);
   Row& row = at->second;
-  if (undo != nullptr) undo->push_back(OldRow{put.record.id, is_new ? std::nullopt : std::optional(row)});
-  row.record = put.record;
+  if (undo != nullptr) undo->push_back(OldRow{put.record->id, is_new ? std::nullopt : std::optional(row)});
+  row.record = *put.record;
   if (put.body) row.body = put.body;
   if (put.result) row.result = put.result;
 }

@@ -29,9 +29,9 @@ class Changes {
     if (const auto* queue = std::get_if<PutQueue>(&mutation)) {
       queues_[{shard, queue->record.name}] = &queue->record;
     } else if (const auto* put = std::get_if<PutTask>(&mutation)) {
-      TaskChange& task = task_of(shard, put->record.id);
+      TaskChange& task = task_of(shard, put->record->id);
       task.is_erased = false;
-      task.record = &put->record;
+      task.record = &*put->record;
       if (put->body) task.body = {false, put->body};
       if (put->result) task.result = {false, put->result};
     } else if (const auto* body = std::get_if<EraseBody>(&mutation)) {

@@ -67,7 +67,7 @@ void encode_mutation(const ShardBatch& batch, const Mutation& mutation, KvBatch&
   }
   const auto* put = std::get_if<PutTask>(&mutation);
   const auto* body = std::get_if<EraseBody>(&mutation);
-  const TaskId id = put != nullptr    ? put->record.id
+  const TaskId id = put != nullptr    ? put->record->id
                     : body != nullptr ? body->id
                                       : std::get<EraseTask>(mutation).id;
   SKEP_CHECK(id.shard == batch.shard, "a shard's batch holds changes of its own tasks only");
@@ -81,7 +81,7 @@ void encode_mutation(const ShardBatch& batch, const Mutation& mutation, KvBatch&
     return;
   }
   scratch.clear();
-  encode(put->record, scratch);
+  encode(*put->record, scratch);
   kv.put(Table::kTasks, key, scratch);
   put_blob(Table::kBodies, id, key, put->body);
   put_blob(Table::kResults, id, key, put->result);

@@ -20,6 +20,7 @@
 #include <variant>
 #include <vector>
 
+#include "base/boxed.h"
 #include "base/executor.h"
 #include "base/function.h"
 #include "base/result.h"
@@ -32,7 +33,7 @@ using Blob = std::shared_ptr<const std::string>;
 
 // Writes the record; body and result only where given, else what is stored under the id stays.
 struct PutTask {
-  TaskRecord record;
+  Boxed<TaskRecord> record;
   Blob body;    // null: unchanged
   Blob result;  // null: unchanged
 };

@@ -47,7 +47,7 @@ class History {
     if (dice == 3) return store::EraseBody{id};
     store::PutTask put;
     put.record = testing::any_task_record(random_);
-    put.record.id = id;
+    put.record->id = id;
     put.body = blob();
     put.result = blob();
     return put;

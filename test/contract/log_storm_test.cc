@@ -38,9 +38,9 @@ struct State {
     if (const auto* queue = std::get_if<store::PutQueue>(&mutation)) {
       queues[{shard, queue->record.name}] = queue->record;
     } else if (const auto* put = std::get_if<store::PutTask>(&mutation)) {
-      tasks[put->record.id] = put->record;
-      if (put->body) blobs[{store::BlobKind::kBody, put->record.id}] = *put->body;
-      if (put->result) blobs[{store::BlobKind::kResult, put->record.id}] = *put->result;
+      tasks[put->record->id] = *put->record;
+      if (put->body) blobs[{store::BlobKind::kBody, put->record->id}] = *put->body;
+      if (put->result) blobs[{store::BlobKind::kResult, put->record->id}] = *put->result;
     } else if (const auto* body = std::get_if<store::EraseBody>(&mutation)) {
       blobs.erase({store::BlobKind::kBody, body->id});
     } else {

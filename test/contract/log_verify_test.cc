@@ -179,12 +179,12 @@ TEST_F(LogVerify, EachRuleThatIsBrokenIsNamedWithItsPlace) {
       {"the record is of another task",
        [](FrameBuilder& f) {
          std::string stored;
-         encode(sound_task(kDone).record, stored);
+         encode(*sound_task(kDone).record, stored);
          f.put_stored({ItemKind::kTask, kQueued, 0}, stored);
        }},
       {queued + "it is queued and has a reason",
        [](FrameBuilder& f) {
-         auto record = sound_task(kQueued).record;
+         auto record = *sound_task(kQueued).record;
          record.reason = "why";
          f.put_task(record);
        }},

@@ -37,7 +37,7 @@ inline std::string sound_bytes(const TaskId& id, std::size_t size) {
 inline store::PutTask sound_task(const TaskId& id) {
   constexpr Instant kAt = Instant(seconds(1'000'000'000));
   store::PutTask put;
-  TaskRecord& r = put.record;
+  TaskRecord& r = *put.record;
   r.id = id;
   r.spec.iterations = id.sequence;
   r.spec.idempotency_key = id.sequence % 5 == 0 ? "key" + id.to_string() : "";

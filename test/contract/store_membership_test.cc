@@ -56,7 +56,7 @@ class Side {
   }
   Result<void> put(ShardAt at, std::uint64_t sequence) {
     PutTask put;
-    put.record.id = {at.shard, at.epoch, sequence};
+    put.record->id = {at.shard, at.epoch, sequence};
     std::vector<ShardBatch> batches;
     batches.push_back({at.shard, at.epoch, {std::move(put)}});
     return driver_.commit(std::move(batches));

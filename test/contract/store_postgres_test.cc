@@ -24,12 +24,12 @@ using store::Sync;
 
 PutTask put(ShardId shard, std::uint64_t sequence, std::size_t bytes = 10) {
   PutTask put;
-  put.record.id = {shard, 1, sequence};
+  put.record->id = {shard, 1, sequence};
   put.body = std::make_shared<const std::string>(std::string(bytes, 'b'));
   return put;
 }
 std::vector<ShardBatch> batch(Epoch epoch, PutTask put) {
-  const ShardId shard = put.record.id.shard;
+  const ShardId shard = put.record->id.shard;
   return {{shard, epoch, {std::move(put)}}};
 }
 
@@ -204,14 +204,14 @@ TEST_F(StorePostgres, ANewerSchemaIsRefusedInOneSentenceAndADamagedBodyNamesItsT
   const PutTask task = put(0, 1);
   ASSERT_TRUE(driver.commit(batch(epoch, task)));
   run("UPDATE skep.bodies SET bytes = 'other'");
-  const auto damaged = driver.read({{BlobKind::kBody, task.record.id}});
+  const auto damaged = driver.read({{BlobKind::kBody, task.record->id}});
   EXPECT_EQ(damaged.error().code, Code::kCorrupt);
-  EXPECT_NE(damaged.error().message.find(task.record.id.to_string()), std::string::npos);
+  EXPECT_NE(damaged.error().message.find(task.record->id.to_string()), std::string::npos);
   run("UPDATE skep.task_records SET state = 'nonsense'");
   Contents all;
   const auto refused = store_->load(0, epoch, all);
   EXPECT_EQ(refused.error().code, Code::kCorrupt);
-  EXPECT_NE(refused.error().message.find(task.record.id.to_string()), std::string::npos);
+  EXPECT_NE(refused.error().message.find(task.record->id.to_string()), std::string::npos);
   run("UPDATE skep.store SET version = 99");
   const auto newer = store::open_postgres({.conninfo = conninfo_, .shard_count = 2}, Logger());
   EXPECT_EQ(newer.error().code, Code::kInvalid);
@@ -222,7 +222,7 @@ TEST_F(StorePostgres, PeopleReadTheTasksInPlainColumns) {
   Driver driver(*store_);
   const Epoch epoch = store_->claim(1).value();
   PutTask task = put(1, kSequenceMax);
-  TaskRecord& record = task.record;
+  TaskRecord& record = *task.record;
   record.id.epoch = 0xfedcba98;
   record.state = TaskState::kDead;
   record.spec.tags = {"a", "b"};

@@ -194,12 +194,12 @@ std::vector<Damage> damage_to_blobs() {
       {queued + "task record: its checksum does not match",
        [](KvBatch& kv) { kv.put(Table::kTasks, task_key(kQueued), "\x01T not a record"); }},
       {queued + "the record is of task " + kDone.to_string(),
-       [](KvBatch& kv) { kv.put(Table::kTasks, task_key(kQueued), encoded(sound_task(kDone).record)); }},
+       [](KvBatch& kv) { kv.put(Table::kTasks, task_key(kQueued), encoded(*sound_task(kDone).record)); }},
       {"table tasks: key short", [](KvBatch& kv) { kv.put(Table::kTasks, "short", "x"); }},
       {"record of task " + TaskId{7, 1, 1}.to_string() + ": there is no such shard",
        [](KvBatch& kv) {
          const TaskId id{7, 1, 1};
-         kv.put(Table::kTasks, task_key(id), encoded(sound_task(id).record));
+         kv.put(Table::kTasks, task_key(id), encoded(*sound_task(id).record));
        }},
   };
 }
@@ -207,7 +207,7 @@ std::vector<Damage> damage_to_blobs() {
 // Records of tasks whose fields do not agree.
 std::vector<Damage> damage_to_tasks() {
   const auto put_record = [](TaskId id, const std::function<void(TaskRecord&)>& change) {
-    TaskRecord record = sound_task(id).record;
+    TaskRecord record = *sound_task(id).record;
     change(record);
     return [id, record](KvBatch& kv) { kv.put(Table::kTasks, task_key(id), encoded(record)); };
   };

@@ -38,6 +38,7 @@ constexpr Param kPullParams[] = {
     {"queue", "only this queue"},
 };
 constexpr Param kScalingParams[] = {{"limit", "decisions, newest first, 1-1000 [50]"}};
+constexpr Param kEventsParams[] = {{"kind", "only these: task, worker, scaling or store", false, true}};
 constexpr Param kReleaseAll[] = {{"reason", "one sentence for the log"}};
 
 using E = Endpoint;
@@ -116,6 +117,14 @@ constexpr std::array kEndpoints = {
                  "RegisterReply",
                  {}},
     EndpointInfo{E::kListWorkers, "GET", "/v1/workers", "The workers", kNone, "", "WorkersReply", {}},
+    EndpointInfo{E::kGetWorker,
+                 "GET",
+                 "/v1/workers/{id}",
+                 "One worker, with what it computes",
+                 kNone,
+                 "",
+                 "Worker",
+                 {}},
     EndpointInfo{E::kHeartbeat,
                  "POST",
                  "/v1/workers/{id}:heartbeat",
@@ -180,7 +189,16 @@ constexpr std::array kEndpoints = {
                  {}},
     EndpointInfo{E::kScaling, "GET", "/v1/scaling", "The wanted size and the decisions with their reasons",
                  kNone, "", "ScalingReply", kScalingParams},
-    EndpointInfo{E::kEvents, "GET", "/v1/events", "What happens, as server-sent events", kNone, "", "", {}},
+    EndpointInfo{E::kLive,
+                 "GET",
+                 "/v1/live",
+                 "What was, then the whole state each second, as server-sent events",
+                 kNone,
+                 "",
+                 "",
+                 {}},
+    EndpointInfo{E::kEvents, "GET", "/v1/events", "What happens, as server-sent events", kNone, "", "",
+                 kEventsParams},
     EndpointInfo{E::kListTokens,
                  "GET",
                  "/v1/tokens",
@@ -217,7 +235,7 @@ constexpr std::array kEndpoints = {
                  "",
                  {}},
     EndpointInfo{E::kOpenApi, "GET", "/openapi.json", "This API as OpenAPI 3.1", kNone, "", "", {}},
-    EndpointInfo{E::kRoot, "GET", "/", "A page that says what this is", kNone, "", "", {}},
+    EndpointInfo{E::kRoot, "GET", "/", "The page for people", kNone, "", "", {}},
 };
 
 constexpr RoleSet kEverybody{};
@@ -249,9 +267,11 @@ RoleSet allowed_roles(Endpoint endpoint) {
     case E::kPullResults:
     case E::kAckResults:
     case E::kListWorkers:
+    case E::kGetWorker:
     case E::kCluster:
     case E::kListQueues:
     case E::kScaling:
+    case E::kLive:
     case E::kEvents:
     case E::kMetrics:
       return kClients;

@@ -37,6 +37,7 @@ enum class Endpoint : std::uint8_t {
   // workers
   kRegisterWorker,
   kListWorkers,
+  kGetWorker,
   kHeartbeat,
   kDrainWorker,
   kDeleteWorker,
@@ -49,6 +50,7 @@ enum class Endpoint : std::uint8_t {
   kListQueues,
   kPatchQueue,
   kScaling,
+  kLive,
   kEvents,
   kListTokens,
   kCreateToken,

@@ -140,6 +140,14 @@ class Writer {
                int i) {
     std::string scratch;
     switch (field.cpp_type()) {
+      case Type::CPPTYPE_INT64:
+        return append_number(reflection.GetRepeatedInt64(message, &field, i), out_);
+      case Type::CPPTYPE_UINT32:
+        return append_number(reflection.GetRepeatedUInt32(message, &field, i), out_);
+      case Type::CPPTYPE_UINT64:
+        return append_number(reflection.GetRepeatedUInt64(message, &field, i), out_);
+      case Type::CPPTYPE_DOUBLE:
+        return number(reflection.GetRepeatedDouble(message, &field, i));
       case Type::CPPTYPE_STRING:
         return text(reflection.GetRepeatedStringReference(message, &field, i, &scratch));
       case Type::CPPTYPE_MESSAGE:
@@ -394,21 +402,50 @@ Result<void> read_single(const json::value& value, pb::Message& message, const p
   return ok();
 }
 
+Result<void> read_element(const json::value& value, pb::Message& message, const pb::FieldDescriptor& field,
+                          const Place& place) {
+  const pb::Reflection& reflection = *message.GetReflection();
+  switch (field.cpp_type()) {
+    case Type::CPPTYPE_INT64: {
+      SKEP_TRY(const auto number, read_integer<std::int64_t>(value, place));
+      reflection.AddInt64(&message, &field, number);
+      return ok();
+    }
+    case Type::CPPTYPE_UINT32: {
+      SKEP_TRY(const auto number, read_integer<std::uint32_t>(value, place));
+      reflection.AddUInt32(&message, &field, number);
+      return ok();
+    }
+    case Type::CPPTYPE_UINT64: {
+      SKEP_TRY(const auto number, read_integer<std::uint64_t>(value, place));
+      reflection.AddUInt64(&message, &field, number);
+      return ok();
+    }
+    case Type::CPPTYPE_DOUBLE: {
+      SKEP_TRY(const auto number, read_double(value, place));
+      reflection.AddDouble(&message, &field, number);
+      return ok();
+    }
+    case Type::CPPTYPE_STRING: {
+      SKEP_TRY(auto text, read_text(value, place));
+      reflection.AddString(&message, &field, std::move(text));
+      return ok();
+    }
+    case Type::CPPTYPE_MESSAGE:
+      return read_message(value, *reflection.AddMessage(&message, &field), place);
+    default:
+      SKEP_CHECK(false, "skep.proto repeats a type that its JSON form does not repeat");
+  }
+  return ok();
+}
+
 Result<void> read_list(const json::value& value, pb::Message& message, const pb::FieldDescriptor& field,
                        const Place& place) {
   if (!value.is_array()) return expected(place, "a list", value);
-  const pb::Reflection& reflection = *message.GetReflection();
   std::size_t index = 0;
   for (const auto& element : value.get_array()) {
     const Place here{&place, {}, index++};
-    if (field.cpp_type() == Type::CPPTYPE_MESSAGE) {
-      SKEP_TRY(read_message(element, *reflection.AddMessage(&message, &field), here));
-    } else {
-      SKEP_CHECK(field.type() == pb::FieldDescriptor::TYPE_STRING,
-                 "skep.proto repeats what its JSON form does not");
-      SKEP_TRY(auto text, read_text(element, here));
-      reflection.AddString(&message, &field, std::move(text));
-    }
+    SKEP_TRY(read_element(element, message, field, here));
   }
   return ok();
 }

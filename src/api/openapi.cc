@@ -53,6 +53,7 @@ constexpr std::array kOperations = {
     Operation{E::kAckResults, "ackResults", "results", ""},
     Operation{E::kRegisterWorker, "registerWorker", "workers", ""},
     Operation{E::kListWorkers, "listWorkers", "workers", ""},
+    Operation{E::kGetWorker, "getWorker", "workers", ""},
     Operation{E::kHeartbeat, "heartbeat", "workers", ""},
     Operation{E::kDrainWorker, "drainWorker", "workers", ""},
     Operation{E::kDeleteWorker, "deleteWorker", "workers", ""},
@@ -64,6 +65,7 @@ constexpr std::array kOperations = {
     Operation{E::kListQueues, "listQueues", "system", ""},
     Operation{E::kPatchQueue, "patchQueue", "system", ""},
     Operation{E::kScaling, "scaling", "system", ""},
+    Operation{E::kLive, "live", "system", "text/event-stream"},
     Operation{E::kEvents, "events", "system", "text/event-stream"},
     Operation{E::kListTokens, "listTokens", "tokens", ""},
     Operation{E::kCreateToken, "createToken", "tokens", ""},
@@ -167,7 +169,8 @@ json::object schemas() {
   }
   all.insert(requests.begin(), requests.end());
   collect(*v1::Problem::descriptor(), all);
-  collect(*v1::Event::descriptor(), all);  // what GET /v1/events sends
+  collect(*v1::Event::descriptor(), all);     // what GET /v1/events sends
+  collect(*v1::LiveHead::descriptor(), all);  // what GET /v1/live begins with
   json::object out;
   for (const auto& name : all) out[name] = message_schema(descriptor_of(name), requests.contains(name));
   return out;

@@ -18,6 +18,7 @@
 #include "store/memory_store.h"
 #include "store/postgres_store.h"
 #include "store/rocksdb_store.h"
+#include "web/page.h"
 
 namespace skep::cli {
 namespace {
@@ -172,6 +173,7 @@ manager::ManagerOptions manager_options(const ServeOptions& options) {
   manager.lease = options.lease;
   manager.seed_lease = options.seed_lease;
   manager.visibility = options.visibility;
+  manager.page = web::page();
   return manager;
 }
 

@@ -2,7 +2,7 @@
 // event_log.h - the last things that happened, and who wants to hear of the next.
 //
 // Most events are of tasks and nobody listens, so that they are kept as they come and put into words for
-// those who ask.
+// those who ask. Those of tasks do not push out the others, which are few and tell more.
 //
 // Threads:   one executor at a time; subscribers are called on it.
 #pragma once
@@ -11,6 +11,8 @@
 #include <deque>
 #include <functional>
 #include <map>
+#include <optional>
+#include <set>
 #include <string>
 #include <string_view>
 
@@ -24,7 +26,10 @@ class EventLog {
  public:
   // False: the subscriber is gone and is forgotten.
   using Subscriber = std::function<bool(const api::v1::Event&)>;
+  using Kinds = std::set<std::string, std::less<>>;
+  static constexpr std::string_view kKinds[] = {"task", "worker", "scaling", "store"};
 
+  // So many of tasks are kept, and so many others.
   explicit EventLog(std::size_t kept_max) : kept_max_(kept_max) {}
 
   // `kind` and `what` are constants.
@@ -36,12 +41,18 @@ class EventLog {
     keep({++sequence_, at, "task", task, {}, what, std::move(detail)});
   }
 
-  // First gets what is kept after sequence `after`, then everything new.
-  void subscribe(std::uint64_t after, Subscriber subscriber) {
-    for (const auto& entry : kept_) {
-      if (entry.sequence > after && !subscriber(to_event(entry))) return;
+  // First gets what is kept after sequence `after`, then everything new; of `kinds`, or all if that is empty.
+  void subscribe(std::uint64_t after, Kinds kinds, Subscriber subscriber) {
+    Listener listener{std::move(kinds), std::move(subscriber)};
+    auto task = of_tasks_.begin();
+    auto other = others_.begin();
+    while (task != of_tasks_.end() || other != others_.end()) {
+      const bool is_task_next =
+          other == others_.end() || (task != of_tasks_.end() && task->sequence < other->sequence);
+      const Entry& entry = is_task_next ? *task++ : *other++;
+      if (entry.sequence > after && listener.wants(entry) && !listener.tell(to_event(entry))) return;
     }
-    subscribers_[next_subscriber_++] = std::move(subscriber);
+    listeners_[next_listener_++] = std::move(listener);
   }
 
  private:
@@ -55,13 +66,22 @@ class EventLog {
     std::string detail;
   };
 
+  struct Listener {
+    Kinds kinds;
+    Subscriber tell;
+    bool wants(const Entry& entry) const { return kinds.empty() || kinds.contains(entry.kind); }
+  };
+
   void keep(Entry entry) {
-    if (!subscribers_.empty()) {
-      const auto event = to_event(entry);
-      std::erase_if(subscribers_, [&](auto& subscriber) { return !subscriber.second(event); });
-    }
-    kept_.push_back(std::move(entry));
-    if (kept_.size() > kept_max_) kept_.pop_front();
+    std::optional<api::v1::Event> event;
+    std::erase_if(listeners_, [&](auto& item) {
+      if (!item.second.wants(entry)) return false;
+      if (!event) event = to_event(entry);
+      return !item.second.tell(*event);
+    });
+    auto& kept = entry.kind == kKinds[0] ? of_tasks_ : others_;
+    kept.push_back(std::move(entry));
+    if (kept.size() > kept_max_) kept.pop_front();
   }
 
   static api::v1::Event to_event(const Entry& entry) {
@@ -77,9 +97,10 @@ class EventLog {
 
   const std::size_t kept_max_;
   std::uint64_t sequence_ = 0;
-  std::uint64_t next_subscriber_ = 1;
-  std::deque<Entry> kept_;
-  std::map<std::uint64_t, Subscriber> subscribers_;
+  std::uint64_t next_listener_ = 1;
+  std::deque<Entry> of_tasks_;
+  std::deque<Entry> others_;
+  std::map<std::uint64_t, Listener> listeners_;
 };
 
 }  // namespace skep::manager

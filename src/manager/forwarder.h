@@ -95,6 +95,8 @@ class Forwarder {
             Reply<api::v1::PullReply> reply);
   void list_tasks(queue::ListTasks query, Reply<api::v1::ListTasksReply> reply);
   void list_workers(Reply<api::v1::WorkersReply> reply);
+  // kNotFound: it is registered with nobody.
+  void get_worker(const std::string& worker, Reply<api::v1::Worker> reply);
   void list_queues(Reply<api::v1::QueuesReply> reply);
   void cluster(Reply<api::v1::ClusterReply> reply);
   // At every one, or it is refused.

@@ -5,6 +5,7 @@
 #include "api/convert.h"
 #include "api/errors.h"
 #include "manager/forwarder_ask.h"
+#include "manager/wait_times.h"
 
 namespace skep::manager {
 namespace {
@@ -297,6 +298,25 @@ void Forwarder::list_workers(Reply<v1::WorkersReply> reply) {
   });
 }
 
+// Its home knows the worker, the others what it has leased of them.
+void Forwarder::get_worker(const std::string& worker, Reply<v1::Worker> reply) {
+  service_.get_worker(worker, [this, worker, reply = std::move(reply)](Result<v1::Worker> here) mutable {
+    ask_all<v1::Worker>(
+        request_of(Endpoint::kGetWorker, {}, worker),
+        [worker, here = std::move(here.value()),
+         reply = std::move(reply)](std::map<std::string, Result<v1::Worker>> answers) mutable {
+          for (auto& [address, answer] : answers) {
+            if (answer) here.MergeFrom(answer.value());
+          }
+          if (here.state().empty())
+            return reply(fail(Code::kNotFound, "there is no worker '" + worker.substr(0, 64) + "'"));
+          std::sort(here.mutable_running()->begin(), here.mutable_running()->end(),
+                    [](const auto& x, const auto& y) { return x.leased_at_ms() < y.leased_at_ms(); });
+          reply(std::move(here));
+        });
+  });
+}
+
 namespace {
 
 void add(const v1::TaskCounts& more, v1::TaskCounts& sum) {
@@ -364,6 +384,8 @@ void Forwarder::cluster(Reply<v1::ClusterReply> reply) {
             const v1::ClusterReply& part = answer.value();
             add(part.tasks(), *all.mutable_tasks());
             add(part.totals(), *all.mutable_totals());
+            add_waits(part.waits(), *all.mutable_waits());
+            all.set_backlog_seconds(all.backlog_seconds() + part.backlog_seconds());
             all.mutable_shards()->MergeFrom(part.shards());
             all.set_workers_active(all.workers_active() + part.workers_active());
             all.set_workers_draining(all.workers_draining() + part.workers_draining());

@@ -8,6 +8,7 @@
 #include "base/runner.h"
 #include "http/client.h"
 #include "manager/forwarder.h"
+#include "manager/live.h"
 #include "manager/routes.h"
 #include "manager/service.h"
 
@@ -119,7 +120,14 @@ struct Manager::Impl {
     });
     calls = make_sibling_calls(runner, clock, options.sibling_access);
     forwarder = std::make_unique<Forwarder>(runner, *service, *calls, store.is_shared());
-    routes = std::make_unique<Routes>(runner, clock, *service, *forwarder, guard, metrics);
+    run_and_wait(runner, [&] {
+      live = std::make_unique<Live>(runner, [this](Reply<api::v1::ClusterReply> reply) {
+        if (forwarder->is_active()) return forwarder->cluster(std::move(reply));
+        service->cluster(std::move(reply));
+      });
+    });
+    routes =
+        std::make_unique<Routes>(runner, clock, *service, *forwarder, *live, guard, metrics, options.page);
   }
 
   ~Impl() {
@@ -130,6 +138,7 @@ struct Manager::Impl {
     run_and_wait(runner, [this] {
       service->attach(nullptr, "none");
       scaler.reset();
+      live.reset();
       forwarder.reset();
       service.reset();
     });
@@ -170,6 +179,7 @@ struct Manager::Impl {
     });
     if (!started) return started;
     wait_until_settled();
+    run_and_wait(runner, [this] { live->start(); });
     const bool is_tls = !options.http.tls.certificate_file.empty();
     provisioner =
         make_provisioner(runner, {(is_tls ? "https://" : "http://") + local, guard.own_workers_token()});
@@ -253,6 +263,7 @@ struct Manager::Impl {
   std::unique_ptr<Service> service;
   std::unique_ptr<SiblingCalls> calls;
   std::unique_ptr<Forwarder> forwarder;
+  std::unique_ptr<Live> live;
   std::unique_ptr<Routes> routes;
   std::unique_ptr<scaler::Provisioner> provisioner;
   std::unique_ptr<scaler::Scaler> scaler;

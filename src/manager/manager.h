@@ -16,6 +16,7 @@
 #include "base/executor.h"
 #include "base/log.h"
 #include "base/network.h"
+#include "http/document.h"
 #include "http/server.h"
 #include "manager/digest_matcher.h"
 #include "manager/ownership.h"
@@ -48,6 +49,7 @@ struct ManagerOptions {
   std::uint64_t random_seed = 0;     // for back-off jitter
   OwnershipOptions ownership;        // where managers share the store
   SiblingAccess sibling_access;      // how they call each other
+  std::shared_ptr<const http::Document> page;  // at `/`; null: links to what there is
 };
 
 // kInvalid: what start() refuses without having begun anything.

@@ -87,12 +87,13 @@ Labels labels_of(const api::EndpointInfo& endpoint, int status) {
 
 // ---- Binder ----
 
-Binder::Binder(Executor& on, const Clock& time, Service& serves, Forwarder& forwards, TokenGuard& guards,
-               Metrics& counts)
+Binder::Binder(Executor& on, const Clock& time, Service& serves, Forwarder& forwards, Live& shows,
+               TokenGuard& guards, Metrics& counts)
     : executor(on),
       clock(time),
       service(serves),
       forwarder(forwards),
+      live(shows),
       guard(guards),
       metrics(counts),
       requests_(counts.counters("skep_http_requests_total", "Requests answered, by route and status")) {
@@ -246,20 +247,20 @@ IsWanted wanted_while_connected(const CallPtr& call) {
 // ---- Routes ----
 
 struct Routes::Impl {
-  Impl(Executor& executor, const Clock& clock, Service& service, Forwarder& forwarder, TokenGuard& guard,
-       Metrics& metrics)
-      : binder(executor, clock, service, forwarder, guard, metrics) {
+  Impl(Executor& executor, const Clock& clock, Service& service, Forwarder& forwarder, Live& live,
+       TokenGuard& guard, Metrics& metrics, std::shared_ptr<const http::Document> page)
+      : binder(executor, clock, service, forwarder, live, guard, metrics) {
     for (const auto& row : api::endpoints()) {
       // A GET of the seed's takes a lease, and the events do not end.
-      const bool is_plain =
-          row.endpoint != api::Endpoint::kSeedGetWork && row.endpoint != api::Endpoint::kEvents;
+      const bool is_plain = row.endpoint != api::Endpoint::kSeedGetWork &&
+                            row.endpoint != api::Endpoint::kEvents && row.endpoint != api::Endpoint::kLive;
       router.add(http::method_of(row.method), row.path, static_cast<std::size_t>(row.endpoint),
                  is_plain ? http::Router::Head::kAsGet : http::Router::Head::kNone);
     }
     bind_task_routes(binder);
     bind_worker_routes(binder);
     bind_seed_routes(binder);
-    bind_system_routes(binder);
+    bind_system_routes(binder, std::move(page));
     bind_token_routes(binder);
     for (const auto& row : api::endpoints()) (void)binder.handler(row.endpoint);
   }
@@ -268,9 +269,10 @@ struct Routes::Impl {
   http::Router router;
 };
 
-Routes::Routes(Executor& executor, const Clock& clock, Service& service, Forwarder& forwarder,
-               TokenGuard& guard, Metrics& metrics)
-    : impl_(std::make_unique<Impl>(executor, clock, service, forwarder, guard, metrics)) {}
+Routes::Routes(Executor& executor, const Clock& clock, Service& service, Forwarder& forwarder, Live& live,
+               TokenGuard& guard, Metrics& metrics, std::shared_ptr<const http::Document> page)
+    : impl_(std::make_unique<Impl>(executor, clock, service, forwarder, live, guard, metrics,
+                                   std::move(page))) {}
 
 Routes::~Routes() = default;
 

@@ -7,7 +7,7 @@
 //
 // Threads:   handle() from any thread; the service is touched only on the executor.
 // Errors:    each is answered as problem+json (api/errors.h).
-// Ownership: borrows executor, service, forwarder, guard and metrics, which must outlive every request.
+// Ownership: borrows executor, service, forwarder, live, guard and metrics, which must outlive every request.
 #pragma once
 
 #include <functional>
@@ -19,8 +19,10 @@
 #include "api/skep.pb.h"
 #include "base/executor.h"
 #include "base/metrics.h"
+#include "http/document.h"
 #include "http/server.h"
 #include "manager/forwarder.h"
+#include "manager/live.h"
 #include "manager/messages.h"
 #include "manager/service.h"
 #include "manager/token_guard.h"
@@ -47,8 +49,8 @@ using CallPtr = std::shared_ptr<Call>;
 
 class Routes {
  public:
-  Routes(Executor& executor, const Clock& clock, Service& service, Forwarder& forwarder, TokenGuard& guard,
-         Metrics& metrics);
+  Routes(Executor& executor, const Clock& clock, Service& service, Forwarder& forwarder, Live& live,
+         TokenGuard& guard, Metrics& metrics, std::shared_ptr<const http::Document> page);
   ~Routes();
   Routes(const Routes&) = delete;
   Routes& operator=(const Routes&) = delete;
@@ -71,8 +73,8 @@ class Binder {
  public:
   using Handler = std::function<void(CallPtr)>;
 
-  Binder(Executor& on, const Clock& time, Service& serves, Forwarder& forwards, TokenGuard& guards,
-         Metrics& counts);
+  Binder(Executor& on, const Clock& time, Service& serves, Forwarder& forwards, Live& shows,
+         TokenGuard& guards, Metrics& counts);
 
   void bind(api::Endpoint endpoint, Handler handler);
   const Handler& handler(api::Endpoint endpoint) const;
@@ -129,6 +131,7 @@ class Binder {
   const Clock& clock;
   Service& service;
   Forwarder& forwarder;
+  Live& live;
   TokenGuard& guard;
   Metrics& metrics;
 
@@ -152,7 +155,8 @@ class Binder {
 void bind_task_routes(Binder& binder);
 void bind_worker_routes(Binder& binder);
 void bind_seed_routes(Binder& binder);
-void bind_system_routes(Binder& binder);
+// `page`: what stands at `/`; null is a list of links.
+void bind_system_routes(Binder& binder, std::shared_ptr<const http::Document> page);
 void bind_token_routes(Binder& binder);
 
 // ---- decoding ----

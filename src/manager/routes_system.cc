@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 // Endpoints about the whole: cluster, queues, scaling, events, metrics, health.
+#include <algorithm>
 #include <charconv>
 
 #include "api/json.h"
@@ -52,19 +53,46 @@ void scaling(Binder& binder, CallPtr call) {
   });
 }
 
+std::shared_ptr<http::Stream> begin_stream(Call& call) {
+  http::Response head;
+  head.headers.set("Content-Type", "text/event-stream");
+  head.headers.set("Cache-Control", "no-store");
+  return std::move(call.responder).stream(std::move(head));
+}
+
+void live(Binder& binder, CallPtr call) {
+  auto stream = begin_stream(*call);
+  binder.run([&binder, stream, caller = call->caller] {
+    const std::string role = caller.token_id.empty() ? "" : std::string(role_name(caller.role));
+    binder.live.watch(role, [&binder, stream, caller](const std::string& event) {
+      if (binder.guard.is_still_valid(caller)) return stream->write(event);
+      stream->close();
+      return false;
+    });
+  });
+}
+
 void events(Binder& binder, CallPtr call) {
   // A reader that comes back says what it saw last.
   std::uint64_t after = 0;
   if (const auto* last = call->request.headers.find("Last-Event-ID")) {
     std::from_chars(last->data(), last->data() + last->size(), after);
   }
-  http::Response head;
-  head.headers.set("Content-Type", "text/event-stream");
-  head.headers.set("Cache-Control", "no-store");
-  auto stream = std::move(call->responder).stream(std::move(head));
+  EventLog::Kinds kinds;
+  for (const auto& [name, value] : call->request.query) {
+    const auto& known = EventLog::kKinds;
+    if (std::find(std::begin(known), std::end(known), value) == std::end(known)) {
+      binder.refuse(call,
+                    fail(Code::kInvalid, "query parameter 'kind' is task, worker, scaling or store, not '" +
+                                             value.substr(0, 64) + "'"));
+      return;
+    }
+    kinds.insert(value);
+  }
+  auto stream = begin_stream(*call);
   stream->write(": the events of this manager\n\n");
-  binder.run([&binder, stream, after, caller = call->caller] {
-    binder.service.subscribe(after, [&binder, stream, caller](const api::v1::Event& event) {
+  binder.run([&binder, stream, after, kinds = std::move(kinds), caller = call->caller]() mutable {
+    binder.service.subscribe(after, std::move(kinds), [&binder, stream, caller](const api::v1::Event& event) {
       if (!binder.guard.is_still_valid(caller)) {
         stream->close();
         return false;
@@ -143,7 +171,9 @@ void ready(Binder& binder, CallPtr call) {
   });
 }
 
-constexpr std::string_view kRootPage = R"(<!doctype html>
+// What stands at `/` in a program without the page for people.
+http::Document links_document() {
+  constexpr std::string_view kText = R"(<!doctype html>
 <html lang="en"><meta charset="utf-8"><title>skep</title>
 <h1>skep manager</h1>
 <p>An elastic, durable task queue for CPU work. For people: <code>skep status</code>.</p>
@@ -156,10 +186,12 @@ constexpr std::string_view kRootPage = R"(<!doctype html>
 <li><a href="/openapi.json">/openapi.json</a> - the API
 </ul></html>
 )";
+  return {"text/html; charset=utf-8", std::make_shared<const std::string>(kText), nullptr, "", {}};
+}
 
 }  // namespace
 
-void bind_system_routes(Binder& binder) {
+void bind_system_routes(Binder& binder, std::shared_ptr<const http::Document> page) {
   const auto bind = [&](Endpoint endpoint, void (*handler)(Binder&, CallPtr)) {
     binder.bind(endpoint, [&binder, handler](CallPtr call) { handler(binder, std::move(call)); });
   };
@@ -167,6 +199,7 @@ void bind_system_routes(Binder& binder) {
   bind(Endpoint::kListQueues, list_queues);
   bind(Endpoint::kPatchQueue, patch_queue);
   bind(Endpoint::kScaling, scaling);
+  bind(Endpoint::kLive, live);
   bind(Endpoint::kEvents, events);
   bind(Endpoint::kMetrics, metrics);
   bind(Endpoint::kReady, ready);
@@ -181,7 +214,9 @@ void bind_system_routes(Binder& binder) {
   };
   fixed(Endpoint::kHealth, "text/plain; charset=utf-8", "ok\n");
   fixed(Endpoint::kOpenApi, api::kJson, api::openapi_json());
-  fixed(Endpoint::kRoot, "text/html; charset=utf-8", std::string(kRootPage));
+  if (page == nullptr) page = std::make_shared<const http::Document>(links_document());
+  binder.bind(Endpoint::kRoot,
+              [&binder, page](CallPtr call) { binder.send(call, http::serve(*page, call->request)); });
 }
 
 }  // namespace skep::manager

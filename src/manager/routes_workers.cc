@@ -95,6 +95,14 @@ void list_workers(Binder& binder, CallPtr call) {
   });
 }
 
+void get_worker(Binder& binder, CallPtr call) {
+  binder.run([&binder, call] {
+    auto reply = binder.replier<api::v1::Worker>(call);
+    if (call->is_forwarded) return binder.service.get_worker(call->path_param, std::move(reply));
+    binder.forwarder.get_worker(call->path_param, std::move(reply));
+  });
+}
+
 void lose_worker(Binder& binder, CallPtr call) {
   if (!call->is_forwarded) {
     binder.refuse(call, fail(Code::kInvalid, "only another manager may say that its worker is lost"));
@@ -114,6 +122,7 @@ void bind_worker_routes(Binder& binder) {
   };
   bind(Endpoint::kRegisterWorker, register_worker);
   bind(Endpoint::kListWorkers, list_workers);
+  bind(Endpoint::kGetWorker, get_worker);
   bind(Endpoint::kHeartbeat, heartbeat);
   bind(Endpoint::kDrainWorker, drain_worker);
   bind(Endpoint::kDeleteWorker, delete_worker);

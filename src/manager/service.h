@@ -27,6 +27,7 @@
 #include "manager/shard_host.h"
 #include "manager/shard_keeper.h"
 #include "manager/speed.h"
+#include "manager/wait_times.h"
 #include "manager/worker_registry.h"
 #include "scaler/scaler.h"
 #include "store/store.h"
@@ -150,6 +151,8 @@ class Service final : private HostListener, public scaler::Fleet {
   void drain_worker_by_hand(std::string worker, Reply<api::v1::Worker> reply);
   void delete_worker(std::string worker, std::string reason, Reply<api::v1::Worker> reply);
   void list_workers(Reply<api::v1::WorkersReply> reply);
+  // With what it computes. Without a state if it is not known here: it may hold leases all the same.
+  void get_worker(const std::string& worker, Reply<api::v1::Worker> reply);
 
   // ---- the seed's protocol ----
   struct SeedWork {
@@ -169,7 +172,7 @@ class Service final : private HostListener, public scaler::Fleet {
   void list_queues(Reply<api::v1::QueuesReply> reply);
   void patch_queue(std::string name, api::v1::PatchQueueRequest request, Reply<api::v1::Queue> reply);
   void scaling(std::uint32_t limit, Reply<api::v1::ScalingReply> reply);
-  void subscribe(std::uint64_t after, EventLog::Subscriber subscriber);
+  void subscribe(std::uint64_t after, EventLog::Kinds kinds, EventLog::Subscriber subscriber);
   Result<void> readiness() const;
 
   const ServiceOptions& options() const { return options_; }  // any thread
@@ -263,6 +266,7 @@ class Service final : private HostListener, public scaler::Fleet {
   void update_idle(WorkerInfo& worker, std::uint32_t leases, Instant now);
   std::uint32_t leases_of(const std::string& worker) const;
   bool is_fit(const WorkerInfo& worker, std::uint32_t leases) const;
+  void note_waits(const std::vector<GrantedLease>& granted);
   void learn(std::uint64_t run_us, const queue::Completed& completed);
   SettledOutcome settle(Turn& turn, const std::string& worker, Outcome& outcome);
   // What a worker holds. A name that is none goes into `reply` as lost.
@@ -278,6 +282,7 @@ class Service final : private HostListener, public scaler::Fleet {
   WorkerRegistry registry_;
   EventLog events_{1'000};
   Speed speed_;
+  WaitTimes waits_;
   std::vector<std::string> siblings_;
   Random random_;
   const Instant started_at_;

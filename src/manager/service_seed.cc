@@ -34,6 +34,7 @@ void Service::seed_get_work(std::string address, std::uint64_t connection, Reply
       reply(granted.error());
       return;
     }
+    note_waits(granted.value());
     SeedWork work;
     if (!granted.value().empty()) {
       auto& lease = granted.value().front();

@@ -61,8 +61,10 @@ void Service::acquire_for_sibling(const api::v1::AcquireRequest& request, Reply<
   acquire.command.programs.assign(request.programs().begin(), request.programs().end());
   acquire.wait_until = executor_.now();
   const auto lease_ms = static_cast<std::uint64_t>(duration_cast<milliseconds>(options_.lease).count());
-  acquire.done = [lease_ms, reply = std::move(reply)](Result<std::vector<GrantedLease>> granted) mutable {
+  acquire.done = [this, lease_ms,
+                  reply = std::move(reply)](Result<std::vector<GrantedLease>> granted) mutable {
     if (!granted) return reply(granted.error());
+    note_waits(granted.value());
     reply(Granted{std::move(granted.value()), lease_ms, false});
   };
   host_.acquire(std::move(acquire));

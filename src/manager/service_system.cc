@@ -106,6 +106,8 @@ void Service::cluster(Reply<api::v1::ClusterReply> reply) {
     item.set_state(std::string(host_state_name(host_.state())));
     item.set_tasks(shard->size());
     item.set_owner(options_.address);
+    message.set_backlog_seconds(message.backlog_seconds() + speed_.seconds(shard->queued_work()) +
+                                speed_.seconds(shard->leased_work()));
     const Instant oldest = shard->oldest_queued_at();
     if (oldest == kNoInstant) continue;
     const auto age =
@@ -113,6 +115,7 @@ void Service::cluster(Reply<api::v1::ClusterReply> reply) {
     message.set_oldest_queued_ms(std::max(message.oldest_queued_ms(), static_cast<std::uint64_t>(age)));
   }
   fill_totals(host_.totals(), *message.mutable_totals());
+  waits_.fill(executor_.now(), *message.mutable_waits());
   const auto stats = store_.stats();
   auto& store = *message.mutable_store();
   store.set_engine(stats.engine);
@@ -193,8 +196,8 @@ void Service::scaling(std::uint32_t limit, Reply<api::v1::ScalingReply> reply) {
   reply(std::move(message));
 }
 
-void Service::subscribe(std::uint64_t after, EventLog::Subscriber subscriber) {
-  events_.subscribe(after, std::move(subscriber));
+void Service::subscribe(std::uint64_t after, EventLog::Kinds kinds, EventLog::Subscriber subscriber) {
+  events_.subscribe(after, std::move(kinds), std::move(subscriber));
 }
 
 Result<void> Service::readiness() const {

@@ -29,6 +29,41 @@ TEST_F(ServiceTest, TaskGoesThroughItsWholeLife) {
   EXPECT_EQ(get(id).result(), "result") << "delivered, but it stands until its retention ends";
 }
 
+TEST_F(ServiceTest, WorkerIsShownWithWhatItComputes) {
+  const TaskId id = enqueue();
+  const auto worker = add_worker();
+  const auto leased = acquire(worker);
+  const auto shown =
+      call<v1::Worker>([&](auto done) { service->get_worker(worker, std::move(done)); }).value();
+  EXPECT_EQ(shown.id(), worker);
+  EXPECT_EQ(shown.state(), "active");
+  ASSERT_EQ(shown.running_size(), 1);
+  EXPECT_EQ(shown.running(0).task(), id.to_string());
+  EXPECT_EQ(shown.running(0).iterations(), 1u);
+  EXPECT_EQ(shown.running(0).progress_at_ms(), 0);
+  complete(worker, leased.leases(0).lease(), "result");
+  EXPECT_EQ(call<v1::Worker>([&](auto done) { service->get_worker(worker, std::move(done)); })
+                .value()
+                .running_size(),
+            0);
+  const auto unknown = call<v1::Worker>([&](auto done) { service->get_worker("w99", std::move(done)); });
+  EXPECT_EQ(unknown.value().state(), "");
+}
+
+TEST_F(ServiceTest, ClusterSaysHowLongTasksWaited) {
+  enqueue();
+  executor.run_for(seconds(10));
+  acquire(add_worker());
+  const auto waits =
+      call<v1::ClusterReply>([&](auto done) { service->cluster(std::move(done)); }).value().waits();
+  EXPECT_EQ(waits.count(), 1u);
+  EXPECT_NEAR(static_cast<double>(waits.p95_ms()), 10'000, 2'000);
+  executor.run_for(minutes(2));
+  EXPECT_EQ(
+      call<v1::ClusterReply>([&](auto done) { service->cluster(std::move(done)); }).value().waits().count(),
+      0u);
+}
+
 TEST_F(ServiceTest, WaitingAcquireIsAnsweredByTheNextEnqueue) {
   const auto worker = add_worker();
   auto waiting = begin_acquire(worker, 1, 30'000);

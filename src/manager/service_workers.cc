@@ -17,6 +17,22 @@ Error unknown_worker(const std::string& id) {
 constexpr std::size_t kNamesMax = 1'000;    // kinds, or programs, of one worker
 constexpr std::size_t kTextBytesMax = 255;  // of what a worker says of itself
 constexpr std::size_t kSiblingsMax = 64;
+constexpr int kRunningShown = 256;  // tasks of one worker, in an answer
+
+void fill_running(const TaskRecord& record, const std::optional<queue::RunProgress>& progress,
+                  api::v1::RunningTask& out) {
+  out.set_task(record.id.to_string());
+  out.set_queue(record.spec.queue);
+  out.set_kind(record.spec.kind);
+  out.set_program(record.spec.program);
+  out.set_iterations(record.spec.iterations);
+  out.set_leased_at_ms(to_unix_ms(record.leased_at));
+  if (record.started_at != kNoInstant) out.set_started_at_ms(to_unix_ms(record.started_at));
+  if (record.checkpoint) out.set_iterations_done(record.checkpoint->iterations);
+  if (!progress) return;
+  out.set_iterations_done(progress->iterations_done);
+  out.set_progress_at_ms(to_unix_ms(progress->at));
+}
 // What an outcome takes beside its result while it waits for its commit.
 constexpr std::size_t kWaitingOutcomeBytes = 2'048;
 
@@ -244,6 +260,7 @@ void Service::acquire(api::v1::AcquireRequest request, IsWanted is_wanted, Reply
       reply(granted.error());
       return;
     }
+    note_waits(granted.value());
     WorkerInfo* known = registry_.find(id);
     Granted answer{std::move(granted.value()), lease_ms, known != nullptr && known->is_draining};
     if (known != nullptr && !answer.leases.empty()) known->idle_since = kNoInstant;
@@ -399,6 +416,24 @@ void Service::list_workers(Reply<api::v1::WorkersReply> reply) {
   api::v1::WorkersReply message;
   for (const auto& [id, worker] : registry_.all()) to_message(worker, leases_of(id), *message.add_workers());
   reply(std::move(message));
+}
+
+void Service::get_worker(const std::string& id, Reply<api::v1::Worker> reply) {
+  api::v1::Worker message;
+  const WorkerInfo* worker = registry_.find(id);
+  if (worker != nullptr) to_message(*worker, leases_of(id), message);
+  for (const auto& shard : host_.shards()) {
+    for (const auto& token : shard->leases_of(id)) {
+      if (message.running_size() == kRunningShown) break;
+      const auto record = shard->find(token.task);
+      if (record) fill_running(*record, shard->progress_of(token.task), *message.add_running());
+    }
+  }
+  reply(std::move(message));
+}
+
+void Service::note_waits(const std::vector<GrantedLease>& granted) {
+  for (const auto& lease : granted) waits_.note(executor_.now(), lease.task.waited);
 }
 
 void Service::register_sibling(std::string sibling) {

@@ -56,6 +56,7 @@ struct LeasedTask {
   std::uint64_t body_bytes = 0;
   bool keeps_checkpoints = false;
   std::optional<Checkpoint> checkpoint{};  // to go on from
+  Duration waited{};                       // since it could start
 };
 using LeaseReply = std::vector<LeasedTask>;
 

@@ -32,6 +32,7 @@ TABLE = {
     "POST /v1/results:ack": "CSA",
     "POST /v1/workers": "WSA",
     "GET /v1/workers": "CSA",
+    "GET /v1/workers/w9": "CSA",
     "POST /v1/workers/w9:heartbeat": "WSA",
     "POST /v1/workers/w9:drain": "SA",
     "POST /v1/workers/w9:lose": "SA",
@@ -43,6 +44,7 @@ TABLE = {
     "GET /v1/queues": "CSA",
     "PATCH /v1/queues/default": "SA",
     "GET /v1/scaling": "CSA",
+    "GET /v1/live": "CSA",
     "GET /v1/events": "CSA",
     "GET /v1/tokens": "A",
     "POST /v1/tokens": "A",
@@ -54,6 +56,8 @@ TABLE = {
     "GET /openapi.json": "",
     "GET /": "",
 }
+
+STREAMS = ("/v1/live", "/v1/events")  # their answers do not end
 
 
 def bearer(token):
@@ -88,7 +92,7 @@ class Tokens(ProcessTest):
     def status(self, call, token=None, http=None):
         """The status of a call; an answer that does not end is cut off after its head."""
         method, _, path = call.partition(" ")
-        if path == "/v1/events":
+        if path in STREAMS:
             return self.status_of_stream(path, token)
         return (http or self.http).request(method, path, body=b"{}" if method in ("POST", "PATCH", "PUT") else None,
                                            headers=bearer(token)).status
@@ -311,7 +315,7 @@ class Nowhere(Tokens):
         said = []
         for token in (admin, worker, wrong, wrong + "x"):
             for call in TABLE:
-                if call.endswith("/v1/events"):
+                if call.endswith(STREAMS):
                     continue
                 method, _, path = call.partition(" ")
                 said.append(self.http.request(method, path, body=b"{" if method == "POST" else None,

@@ -25,6 +25,9 @@ CLOCK = re.compile(r"\b(?:system_clock|steady_clock|high_resolution_clock|clock_
 PAUSES = {"src/cli/command_status.cc": "--watch looks again each second"}
 SLEEP = re.compile(r"\bsleep_(?:for|until)\b|\b(?:u|nano)?sleep\s*\(")
 
+# The page's languages.
+PAGE = ("*.ts", "*.tsx", "*.mjs", "*.css")
+
 BANNED_NAMES = {"util", "utils", "common", "misc", "types", "helper", "helpers"}
 REGISTRIES = re.compile(r"\b(?:pypi\.org|pythonhosted\.org|registry\.npmjs\.org|crates\.io|proxy\.golang\.org|docker\.io|"
                         r"ghcr\.io|quay\.io|conan\.io|vcpkg\.io|deb\.debian\.org|archive\.ubuntu\.com)\b")
@@ -33,7 +36,7 @@ MACHINE_PATH = re.compile(r"(?<![\w.~}$-])/(?:work|root|home|Users|mnt|scratch)/
 
 def sources(tree: Tree) -> list[str]:
     return tree.matching("src/*.h", "src/*.inc", "src/*.cc", "src/*.proto", "test/*.h", "test/*.cc", "*.py", "*.cmake",
-                         "CMakeLists.txt", "*/CMakeLists.txt", "dev", ".ci/run")
+                         "CMakeLists.txt", "*/CMakeLists.txt", "dev", ".ci/run", *PAGE)
 
 
 @rule
@@ -61,11 +64,11 @@ def headers_begin_with_their_contract(tree: Tree):
 
 @rule
 def sources_without_a_header_say_what_they_are(tree: Tree):
-    for path in tree.matching("src/*.cc", "test/*.cc", "*.py"):
+    for path in tree.matching("src/*.cc", "test/*.cc", "*.py", *PAGE):
         if path.endswith(".cc") and path[:-3] + ".h" in tree.files:
             continue
         said = [line for line in tree.lines(path)[:3] if SPDX not in line and not line.startswith("// fuzz:")]
-        words = re.findall(r"[\w'.-]+", said[0]) if said and said[0].startswith(("//", '"""', "#!", "# ")) else []
+        words = re.findall(r"[\w'.-]+", said[0]) if said and said[0].startswith(("//", "/*", '"""', "#!", "# ")) else []
         if said and said[0].startswith("#!"):
             words = re.findall(r"\w+", " ".join(line for line in said[1:] if line.startswith(("#", '"""'))))
         what = "its goal" if is_test(path) else "what it is"
@@ -75,7 +78,7 @@ def sources_without_a_header_say_what_they_are(tree: Tree):
 
 @rule
 def files_have_good_names(tree: Tree):
-    free = re.compile(r"^(?:CMakeLists\.txt|[A-Z]+\.md|\..*)$")
+    free = re.compile(r"^(?:CMakeLists\.txt|package-lock\.json|[A-Z]+\.md|\..*)$")
     for path in tree.matching("src/*", "test/*", "docs/*", "cmake/*"):
         name = os.path.basename(path)
         stem = name.split(".")[0]

@@ -83,7 +83,8 @@ def functions_of_python(text: str) -> list[tuple[str, int, int]]:
 
 def measured(tree: Tree):
     """(path, function or '', line, size, limit) of all that has a limit."""
-    for path in tree.matching("src/*.h", "src/*.cc", "src/*.proto", "test/*.h", "test/*.cc", "*.py", "dev", "*.cmake"):
+    for path in tree.matching("src/*.h", "src/*.cc", "src/*.proto", "test/*.h", "test/*.cc", "*.py", "dev", "*.cmake",
+                              "*.ts", "*.tsx", "*.mjs", "*.css"):
         yield path, "", 1, len(tree.lines(path)), FILE_LINES_MAX
         functions = []
         if path.endswith(".py"):

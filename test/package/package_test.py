@@ -2,7 +2,8 @@
 """Goal: the package that `./dev package` makes is one that Debian's tools accept, that installs, runs and goes away.
 
 Method: CPack, lintian, systemd-analyze; the manual and the completion held against --help; as root, on a machine where
-skep is not installed: dpkg -i, the services' own command lines as their own user, remove, purge.
+skep is not installed: dpkg -i, the services' own command lines as their own user, remove, purge. And on an instance
+of the fault server (test/aws), by user data.
 """
 import glob
 import gzip
@@ -17,8 +18,13 @@ import unittest
 HERE = os.path.dirname(os.path.abspath(__file__))
 sys.path[:0] = [os.path.join(HERE, "../process"), os.path.join(HERE, "../aws")]
 
-from harness import BIN, Http, Lab, Process, reference, subcommands  # noqa: E402
+from harness import BIN, Http, Lab, NoAnswer, Process, reference, subcommands, wait_until  # noqa: E402
 from units import Unit  # noqa: E402
+
+try:
+    from fault_server import FaultServer
+except ImportError:  # without botocore
+    FaultServer = None
 
 BUILD = os.environ.get("SKEP_BUILD_DIR") or os.path.join(HERE, "../../build")
 SERVICES = ("skep-manager", "skep-worker")
@@ -122,6 +128,50 @@ class Contents(PackageTest):
         for name in SERVICES:
             unit = os.path.join(self.root, f"lib/systemd/system/{name}.service")
             self.succeeds("systemd-analyze", "security", "--offline=true", "--no-pager", f"--threshold={EXPOSURE_MAX}", unit)
+
+
+USER_DATA = """#!/bin/sh
+set -eu
+until aws s3 cp s3://packages/skep.deb /tmp/skep.deb; do sleep 5; done
+apt-get install -y /tmp/skep.deb
+sed -i 's/127.0.0.1:8080/0.0.0.0:8080/; s/^provisioner/insecure = true\\nprovisioner/' /etc/skep/skep.toml
+systemctl enable --now skep-manager.service
+"""
+
+
+@unittest.skipUnless(FaultServer, "python3-botocore is not installed")
+class OnAnInstance(PackageTest):
+    def test_user_data_installs_the_package_and_starts_its_service(self):
+        server = FaultServer(self.lab, ["--rate", "40"])
+        server.profile("machine", {"Statement": {"Effect": "Allow", "Action": "s3:GetObject", "Resource": "*"}})
+        s3, ec2 = server.client("s3"), server.client("ec2")
+        s3.create_bucket(Bucket="packages", CreateBucketConfiguration={"LocationConstraint": "eu-central-1"})
+        with open(self.package, "rb") as file:
+            s3.put_object(Bucket="packages", Key="skep.deb", Body=file.read())
+        made = ec2.run_instances(ImageId=server.image(), InstanceType="c5.large", MinCount=1, MaxCount=1, UserData=USER_DATA,
+                                 IamInstanceProfile={"Name": "machine"})["Instances"][0]
+        http = self.lab.keep(Http(f"{made['PrivateIpAddress']}:8080"))
+
+        def is_ready():
+            try:
+                return http.get("/readyz").status == 200
+            except NoAnswer:
+                return False
+        try:
+            wait_until(is_ready, "the manager is ready", 40)
+        except AssertionError as error:
+            self.fail(f"{error}\n{server.control('GET', 'console/' + made['InstanceId'])['console']}")
+        self.assertTrue(self.runs_its_own_program(made["PrivateIpAddress"]))
+        self.assertEqual(server.violations(), [])
+
+    def runs_its_own_program(self, address):
+        """Whether a process of the instance runs what was unpacked there."""
+        for pid in self.lab.survivors():
+            with open(f"/proc/{pid}/environ", "rb") as file:
+                is_there = f"SKEP_TEST_ADDRESS={address}".encode() in file.read().split(b"\0")
+            if is_there and re.search(r"/machines/i-\w+/usr/bin/skep$", os.readlink(f"/proc/{pid}/exe")):
+                return True
+        return False
 
 
 def is_installed():

@@ -67,7 +67,7 @@ class Instance:
 
     def interrupt(self, world, after_seconds=0):
         """A rebalance recommendation, the notice after it, and the end two minutes after that."""
-        self.rebalance_at = world.later(after_seconds)
+        self.rebalance_at = world.later(after_seconds / 2)
         self.notice_at = world.later(after_seconds)
         self.taken_at = self.notice_at + timedelta(seconds=world.setting("spot_notice_seconds"))
 

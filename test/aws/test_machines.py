@@ -10,6 +10,7 @@ import json
 import os
 import signal
 import unittest
+from datetime import datetime, timezone
 
 from fault_server import FaultServer
 from harness import Http, Lab, NoAnswer, Process, reference, wait_until
@@ -138,6 +139,8 @@ class Skep(MachineTest):
         self.server.control("POST", "instances/" + worker, {"action": "interrupt"})
         status, text = self.metadata(address, path, headers=headers)
         self.assertEqual((status, json.loads(text)["action"]), (200, "terminate"))
+        end = datetime.strptime(json.loads(text)["time"], "%Y-%m-%dT%H:%M:%SZ").replace(tzinfo=timezone.utc)
+        self.assertLess(abs((end - datetime.now(timezone.utc)).total_seconds() - 120 / 40), 3, "in the machine's time")
         self.server.advance(121)
         self.wait(lambda: self.state(worker) == "terminated", "the spot instance is taken away", worker)
         self.assertEqual(self.server.instance(worker)["reason"], "Server.SpotInstanceTermination")

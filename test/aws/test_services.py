@@ -179,6 +179,27 @@ class Launching(ServiceTest):
         server.client("ec2").run_instances(ImageId=server.image(), InstanceType="c5.large", MinCount=1, MaxCount=1)
 
 
+class Chaos(ServiceTest):
+    def test_a_patient_client_with_tokens_gets_what_it_asks_for_and_no_more(self):
+        for seed in range(5):
+            self.server.control("POST", "chaos", {"seed": seed, "kinds": ["error", "drop", "slow", "capacity", "expired_token"]})
+            made = set()
+            for number in range(6):
+                made.add(self.until_done(lambda: self.run_one(ClientToken=f"chaos-{seed}-{number}")))
+            self.server.control("DELETE", "faults", {})
+            self.assertEqual(len(made), 6)
+            self.assertEqual(len(self.states()), 6 * (seed + 1), f"seed {seed}")
+        self.assertLessEqual({"error", "drop", "capacity"}, set(self.server.control("GET", "faults")["fired"]))
+
+    def until_done(self, call):
+        for _ in range(60):
+            try:
+                return call()
+            except (botocore.exceptions.ClientError, botocore.exceptions.HTTPClientError):
+                self.server.advance(1)
+        return self.fail("60 attempts have failed")
+
+
 class Limits(ServiceTest):
     def test_buckets_are_those_of_the_documentation(self):
         self.server.control("POST", "settings", {"throttle": 1})

@@ -16,6 +16,7 @@ set(SKEP_DEPS_provision scaler base)
 set(SKEP_DEPS_sim manager worker scaler store queue api task base)
 set(SKEP_DEPS_simulate scaler base)
 set(SKEP_DEPS_web http base)
+set(SKEP_DEPS_aws base)
 set(SKEP_DEPS_cli web simulate provision scaler worker manager client compute store queue api http task base)
 
 # skep_layer(NAME [CORE files...] [SOURCES files...] [DEPS layers...] [CORE_DEPS layers...] [LIBS libraries...] [TESTS files...])

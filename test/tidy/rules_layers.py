@@ -24,12 +24,14 @@ LIBRARIES = {
     "nats.c": (r"<nats/", ["test/bench/queue/nats_driver.cc"]),
     "librabbitmq": (r"<amqp", ["test/bench/queue/rabbitmq_driver.cc"]),
     "libpq": (r"<libpq-fe\.h>", ["src/store/postgres_*", "test/bench/queue/postgres_driver.cc"]),
+    "libcurl": (r"<curl/|\bcurl_\w+", ["src/aws/transport_curl.cc"]),
+    "pugixml": (r"<pugixml|\bpugi::", ["src/aws/xml.cc"]),
     "CLI11": (r"<CLI/|\bCLI::", ["src/cli/*"]),
 }
 
 # The pure parts: time is an argument, what to do is returned.
 PURE = ["src/queue/*", "src/scaler/policy.*", "src/scaler/reconciler.*", "src/worker/lease_loop.*",
-        "src/worker/held_leases.*", "src/manager/explain.*"]
+        "src/worker/held_leases.*", "src/manager/explain.*", "src/aws/signer.*", "src/aws/retry.*"]
 IMPURE = re.compile(r"^(?:base/(?:log|clock|runner|signals|metrics|mutex)\.h|thread|mutex|atomic|fstream|iostream|"
                     r"unistd\.h|fcntl\.h|sys/.*|random)$")
 

@@ -23,7 +23,7 @@ void add_options(CLI::App& command, ServeOptions& options) {
                      "HOST:PORT that others reach this manager by [the address bound]");
   command
       .add_option("--sibling", options.siblings,
-                  "HOST:PORT of another manager; may be repeated, or several with commas")
+                  "HOST:PORT of another manager to tell others of (say this one there too); may be repeated")
       ->delimiter(',');
   command
       .add_option(

@@ -261,6 +261,8 @@ int pull(const Context& context, std::uint32_t top) {
       client.pull_completed(top, remote.within(kCallTimeout), std::move(done));
     });
     if (!results) return results.error();
+    if (results.value().empty() && !context.is_json)
+      std::fputs("nothing is completed that was not pulled before\n", stderr);
     for (const auto& result : results.value()) {
       if (context.is_json) {
         v1::ResultItem item;

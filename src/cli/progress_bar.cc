@@ -38,7 +38,8 @@ void ProgressBar::show(std::uint64_t done, const std::string& detail) {
   shown_at_ = now;
   is_shown_ = true;
   const std::string figures = std::to_string(done) + "/" + std::to_string(total_) + "  " +
-                              describe_duration(now - began_at_) + (detail.empty() ? "" : "  " + detail);
+                              describe_duration(std::chrono::floor<std::chrono::seconds>(now - began_at_)) +
+                              (detail.empty() ? "" : "  " + detail);
   if (is_terminal_) {
     std::fprintf(stderr, "\r%s %s %s\033[K", what_.c_str(), bar(done, total_, kWidth).c_str(),
                  figures.c_str());

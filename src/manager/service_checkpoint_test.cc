@@ -89,6 +89,11 @@ TEST_F(ServiceCheckpoints, OneOfAHeartbeatOutlivesItsWorkerAndTheManager) {
   EXPECT_EQ(next_lease().iterations_done(), 400u);
 }
 
+TEST_F(ServiceCheckpoints, OfATaskThatIsDoneAllIsDone) {
+  complete(worker, lease, std::string(128, 'a'));
+  EXPECT_EQ(get(id).iterations_done(), 1'000u);
+}
+
 TEST_F(ServiceCheckpoints, ProgressIsShownWithWhatItRestsOn) {
   EXPECT_EQ(get(id).iterations_done(), 0u);
   EXPECT_EQ(get(id).progress_at_ms(), 0);

@@ -126,9 +126,10 @@ void Service::fill_task(const TaskRecord& record, const queue::Shard& shard, api
   ExplainInput input;
   input.record = &record;
   input.progress = shard.progress_of(record.id);
-  out.set_iterations_done(input.progress      ? input.progress->iterations_done
-                          : record.checkpoint ? record.checkpoint->iterations
-                                              : 0);
+  out.set_iterations_done(input.progress                     ? input.progress->iterations_done
+                          : record.checkpoint                ? record.checkpoint->iterations
+                          : record.state == TaskState::kDone ? record.spec.iterations
+                                                             : 0);
   if (input.progress) out.set_progress_at_ms(to_unix_ms(input.progress->at));
   input.now = executor_.now();
   for (const auto& queue : shard.queues()) {

@@ -186,6 +186,23 @@ TEST_F(ForwarderTest, AWorkerOfOneManagerWorksForAllOfThem) {
   EXPECT_EQ(done.result(), "result of " + ids[2]);
 }
 
+TEST_F(ForwarderTest, AWorkerIsShownWithWhatItHasOfAllManagers) {
+  start(3);
+  const auto ids = one_each();
+  const auto worker = add_worker(1);
+  ASSERT_EQ(acquire(1, worker, 3).size(), 3u);
+  for (std::size_t manager = 0; manager < 3; ++manager) {
+    const auto shown = ask<v1::Worker>(manager, Endpoint::kGetWorker, nullptr, {}, worker);
+    EXPECT_EQ(shown.id(), worker);
+    EXPECT_EQ(shown.state(), "active");
+    std::set<std::string> running;
+    for (const auto& task : shown.running()) running.insert(task.task());
+    EXPECT_EQ(running, std::set<std::string>(ids.begin(), ids.end())) << "asked at " << manager;
+    EXPECT_EQ(status(manager, Endpoint::kGetWorker, "w99"), 404);
+  }
+  EXPECT_EQ(ask<v1::ClusterReply>(2, Endpoint::kCluster).waits().count(), 3u);
+}
+
 TEST_F(ForwarderTest, ALostWorkersLeasesGoBackEverywhere) {
   start(3);
   const auto ids = one_each();

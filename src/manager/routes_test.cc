@@ -227,6 +227,29 @@ TEST_F(RoutesTest, HealthReadinessMetricsAndOpenApiAnswer) {
   EXPECT_EQ(send(M::kGet, "/").status, 200);
 }
 
+TEST_F(RoutesTest, RootIsThePageOfTheProgramOrLinks) {
+  EXPECT_NE(text(send(M::kGet, "/")).find("/openapi.json"), std::string::npos);
+  http::Document page{"text/html", std::make_shared<const std::string>("the page"), nullptr, "tag", {}};
+  ManagerOptions options;
+  options.http.listen = "127.0.0.1:0";
+  options.page = std::make_shared<const http::Document>(std::move(page));
+  store::MemoryStore other;
+  auto with_page = Manager::start(
+      options, other, clock, [](Executor&, const WorkerAccess&) { return nullptr; }, Logger());
+  ASSERT_TRUE(with_page) << with_page.error().message;
+  url = http::parse_url(with_page.value()->address()).value();
+  EXPECT_EQ(text(send(M::kGet, "/")), "the page");
+  EXPECT_EQ(send(M::kGet, "/", "", {{"If-None-Match", "\"tag\""}}).status, 304);
+}
+
+TEST_F(RoutesTest, KindsOfEventsThatThereAreNotAreRefused) {
+  expect_problem(send(M::kGet, "/v1/events?kind=worker&kind=weather"), 400, "'weather'");
+}
+
+TEST_F(RoutesTest, WorkerThatNobodyKnowsIsNotFound) {
+  expect_problem(send(M::kGet, "/v1/workers/w9"), 404, "there is no worker 'w9'");
+}
+
 TEST_F(RoutesTest, AddressOfOthersNeedsInsecure) {
   ManagerOptions options;
   options.http.listen = "0.0.0.0:0";

@@ -6,7 +6,7 @@ import { after, test } from 'node:test';
 import { DESKTOP, go, Lab, open, SCREENSHOTS, until, wait } from './lab.mjs';
 
 const EVENTS_A_SECOND = 5_000; // a task makes three: enqueued, leased, done
-const SECONDS = 5;
+const SECONDS = 4;
 const BATCH = 250;
 
 // Batches at an even pace, until told to end.
@@ -53,7 +53,7 @@ export function loadTests(browser) {
     try {
       for (const hash of ['#/', '#/events?kind=task']) {
         await tab.evaluate((to) => (location.hash = to), hash);
-        await wait(1_500);
+        await wait(1_000);
         await tab.evaluate(() => (globalThis.longTasks.length = 0));
         const before = await manager.call('GET', '/v1/cluster');
         await wait(SECONDS * 1_000);

@@ -207,7 +207,9 @@ export function viewTests(browser) {
           await look.screenshot({ path: join(SCREENSHOTS, `${names[i]}_${size}_${colorScheme}.png`), fullPage: true });
           const overflow = await look.evaluate(() => document.documentElement.scrollWidth - innerWidth);
           assert.ok(overflow <= 0, `${hash} is ${overflow} px too wide for a ${size}`);
-          assert.deepEqual(await violations(look), [], `${hash}, ${colorScheme}, ${size}`);
+          // In the dark nothing but the colours differs, and on a phone nothing but the places.
+          const rules = colorScheme === 'dark' ? ['color-contrast'] : null;
+          if (size === 'desktop') assert.deepEqual(await violations(look, rules), [], `${hash}, ${colorScheme}`);
         }
         assert.deepEqual(look.troubles, []);
         await look.context().close();
@@ -231,14 +233,13 @@ export function viewTests(browser) {
   });
 }
 
-export async function violations(tab) {
+// All rules of axe, or those named.
+export async function violations(tab, rules = null) {
   await tab.evaluate(AXE);
-  const { violations: found } = await tab.evaluate(() => globalThis.axe.run(document, { resultTypes: ['violations'] }));
-  return found.map(
-    (each) =>
-      `${each.id}: ${each.help}: ${each.nodes
-        .map((node) => node.html)
-        .slice(0, 3)
-        .join(' | ')}`,
+  const { violations: found } = await tab.evaluate(
+    (only) => globalThis.axe.run(document, { resultTypes: ['violations'], ...(only ? { runOnly: only } : {}) }),
+    rules,
   );
+  const places = (each) => each.nodes.slice(0, 3).map((node) => node.html);
+  return found.map((each) => `${each.id}: ${each.help}: ${places(each).join(' | ')}`);
 }

@@ -33,7 +33,9 @@ export function Overview() {
 function Figures({ state, cluster }: { state: State; cluster: Cluster }) {
   const { tasks, scaling, waits } = cluster;
   const target = scaling?.target_wait_ms ?? 0;
+  const isWaiting = target > 0 && tasks.queued > 0 && cluster.oldest_queued_ms > target;
   const isLate = target > 0 && (waits?.p95_ms ?? 0) > target;
+  const place = isLate ? 'over the objective of' : waits?.count ? 'within the objective of' : 'the objective is';
   const workers = [
     `${count(cluster.workers_active)} active`,
     cluster.workers_draining > 0 && `${count(cluster.workers_draining)} draining`,
@@ -45,6 +47,7 @@ function Figures({ state, cluster }: { state: State; cluster: Cluster }) {
       <Figure
         name="Waiting"
         value={count(tasks.queued)}
+        tone={isWaiting ? 'bad' : undefined}
         href="#/tasks?state=queued"
         note={
           tasks.queued > 0
@@ -78,7 +81,7 @@ function Figures({ state, cluster }: { state: State; cluster: Cluster }) {
         name="Wait, 95 %"
         value={waits?.count ? duration(waits.p95_ms) : '-'}
         tone={isLate ? 'bad' : undefined}
-        note={target > 0 ? `${isLate ? 'over' : 'within'} the objective of ${duration(target)}` : 'no objective'}
+        note={target > 0 ? `${place} ${duration(target)}` : 'no objective'}
       />
       <Figure
         name="Workers"

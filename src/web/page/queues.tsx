@@ -75,9 +75,12 @@ function Row({ queue, again }: { queue: Queue; again: () => void }) {
     await call('PATCH', `/v1/queues/${encodeURIComponent(queue.name)}`, { body: { paused } });
     again();
   };
-  const link = (name: string, value: number) => (
-    <a href={`#/tasks?state=${name}&queue=${encodeURIComponent(queue.name)}`}>{count(value)}</a>
-  );
+  const link = (name: string, value: number) =>
+    value > 0 ? (
+      <a href={`#/tasks?state=${name}&queue=${encodeURIComponent(queue.name)}`}>{count(value)}</a>
+    ) : (
+      <span class="quiet">0</span>
+    );
   const limits = [
     queue.max_depth > 0 && `${count(queue.max_depth)} deep`,
     queue.max_leased > 0 && `${count(queue.max_leased)} at once`,

@@ -94,12 +94,12 @@ function Decisions({ decisions, now }: { decisions: Decision[]; now: number }) {
           <tr>
             <th scope="col">When</th>
             <th scope="col">Action</th>
+            <th scope="col">Reason</th>
             {['Wanted', 'Running', 'Booting', 'Waiting', 'Backlog'].map((name) => (
               <th scope="col" class="number" key={name}>
                 {name}
               </th>
             ))}
-            <th scope="col">Reason</th>
           </tr>
         </thead>
         <tbody>
@@ -109,12 +109,12 @@ function Decisions({ decisions, now }: { decisions: Decision[]; now: number }) {
               <td>
                 <span class={`badge ${decision.action === 'hold' ? '' : 'on'}`}>{decision.action}</span>
               </td>
+              <td class="message">{decision.reason}</td>
               <td class="number">{count(decision.wanted)}</td>
               <td class="number">{count(decision.running)}</td>
               <td class="number">{count(decision.booting)}</td>
               <td class="number">{count(decision.queued)}</td>
               <td class="number">{seconds(decision.backlog_seconds)}</td>
-              <td class="message">{decision.reason}</td>
             </tr>
           ))}
         </tbody>

@@ -112,7 +112,7 @@ async function look(params: URLSearchParams, signal: AbortSignal): Promise<Omit<
 }
 
 function List({ query }: { query: URLSearchParams }) {
-  const { ask } = useWorld();
+  const { ask, state } = useWorld();
   const [found, setFound] = useState<Found | null>(null);
   const [round, setRound] = useState(0);
   const key = `${query}`;
@@ -129,6 +129,10 @@ function List({ query }: { query: URLSearchParams }) {
     );
     return () => end.abort();
   }, [key, round]);
+  // That there are none the manager knows without looking through them all.
+  const counts = state.cluster?.tasks as Record<string, number> | undefined;
+  if (key === `state=${query.get('state')}` && counts?.[query.get('state') ?? ''] === 0)
+    return <Empty>No task is like that.</Empty>;
   if (found === null || found.key !== key) return <Loading />;
   if (found.problem) return <Trouble problem={found.problem} again={() => setRound(round + 1)} />;
   const isFiltered = ['state', 'queue', 'tag'].some((name) => query.get(name));

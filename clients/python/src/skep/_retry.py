@@ -17,7 +17,7 @@ BACK_OFF_FIRST = 0.1
 BACK_OFF_MAX = 5.0
 RETRY_AFTER_MAX = 60.0  # a manager may not silence a client for longer than this
 
-RETRYABLE = frozenset({"exhausted", "unavailable", "fenced", "timeout", "unknown_outcome", "internal"})
+RETRYABLE = frozenset({"exhausted", "unavailable", "fenced", "timeout", "unknown_outcome"})
 # What a manager says of itself says nothing of the others; 'exhausted' is the answer of all.
 _ABOUT_THE_MANAGER = frozenset({"unavailable", "fenced", "timeout", "unknown_outcome"})
 

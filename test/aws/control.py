@@ -187,7 +187,9 @@ def _instance(world, ident, data):
         one.rebalance_at = world.now
     elif action == "vanish":
         one.vanishes_at = world.now
+    elif action == "hang" and world.machines:
+        world.machines.hang(ident)
     else:
-        raise ValueError(f"an instance can interrupt, rebalance or vanish, not '{action}'")
+        raise ValueError(f"an instance can interrupt, rebalance, vanish or (with machines) hang, not '{action}'")
     world.service(Instances).advance()
     return {"state": one.state}

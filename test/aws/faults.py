@@ -25,6 +25,7 @@ COMMON = {"kind", "probability", "count", "id"}
 # Seconds are the server's virtual ones. AWS promises none of these figures; they are what users report.
 SETTINGS = {
     "profile_seconds": 10.0,       # until an instance profile, or a role in it, is seen by EC2
+    "policy_seconds": 0.0,         # until a changed policy of a role counts
     "describe_seconds": 2.0,       # at most so long until a describe shows what was made, or a change of it
     "pending_seconds": 8.0,        # pending to running
     "boot_seconds": 20.0,          # running until the user data runs

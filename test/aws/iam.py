@@ -26,7 +26,20 @@ class Role:
         self.created = world.now
         self.tags = {tag["Key"]: tag["Value"] for tag in params.get("Tags", [])}
         self.policies = {}
+        self.before = {}  # the policies that still count, until `changed_at`
+        self.changed_at = world.now
         self.attached = {}
+
+    def change(self, world, name, document):
+        """Puts a policy in, or takes it away where there is no document. It counts a little later."""
+        self.before = dict(self.effective(world.now))
+        self.changed_at = world.later(world.faults.delay("policy_seconds"))
+        self.policies = {key: text for key, text in self.policies.items() if key != name}
+        if document is not None:
+            self.policies[name] = document
+
+    def effective(self, now):
+        return self.policies if now >= self.changed_at else self.before
 
 
 class Profile:
@@ -166,7 +179,7 @@ def _tags(thing, params, caller):
 
 @operation("iam", "PutRolePolicy")
 def put_policy(world, params, caller):
-    world.service(Iam).role(params["RoleName"]).policies[params["PolicyName"]] = _document(params["PolicyDocument"])
+    world.service(Iam).role(params["RoleName"]).change(world, params["PolicyName"], _document(params["PolicyDocument"]))
     return {}
 
 
@@ -176,7 +189,7 @@ def get_or_delete_policy(world, params, caller):
     if name not in role.policies:
         raise ServiceError("NoSuchEntity", f"The role policy with name {name} cannot be found.", 404)
     if caller.operation == "DeleteRolePolicy":
-        del role.policies[name]
+        role.change(world, name, None)
         return {}
     return {"RoleName": role.name, "PolicyName": name, "PolicyDocument": urllib.parse.quote(role.policies[name])}
 

@@ -25,6 +25,7 @@ from units import Unit
 PR_SET_PDEATHSIG, PR_SET_CHILD_SUBREAPER = 1, 36
 STOP_SECONDS = 20.0
 RESTARTS_MAX = 100
+KILL_PAUSE_SECONDS = 0.002
 
 
 class Service:
@@ -259,13 +260,17 @@ def children():
 
 def kill_all():
     """Kills the children, then those who come to this process by that, until there are none."""
-    while left := children():
-        for pid in left:
+    while True:
+        for pid in children():  # which may leave some out while others end
             try:
                 os.kill(pid, signal.SIGKILL)
-                os.waitpid(pid, 0)
-            except (ProcessLookupError, ChildProcessError):
+            except ProcessLookupError:
                 pass
+        try:
+            if os.waitpid(-1, os.WNOHANG)[0] == 0:
+                select.select([], [], [], KILL_PAUSE_SECONDS)
+        except ChildProcessError:
+            return
 
 
 def pull_the_plug(*_):

@@ -72,7 +72,7 @@ def check(world, role, caller, params):
     """Raises what the service would say unless the role may make this call on everything that it touches."""
     action = f"{caller.service}:{caller.operation}"
     for checked, resource, context in targets(world, caller, params):
-        if allows(role.policies.values(), checked, resource, context):
+        if allows(role.effective(world.now).values(), checked, resource, context):
             continue
         text = (f"User: {caller.credential.principal} is not authorized to perform: {checked} on resource: {resource} because no "
                 f"identity-based policy allows the {checked} action")

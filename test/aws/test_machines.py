@@ -150,12 +150,16 @@ class Skep(MachineTest):
         self.wait(lambda: self.state(ident) == "terminated", "the instance has shut itself down", ident)
         self.assertEqual(self.server.instance(ident)["reason"], "Client.InstanceInitiatedShutdown")
 
-    def test_a_service_that_is_killed_is_started_again_and_one_that_vanishes_is_not(self):
+    def test_a_service_is_started_again_when_killed_but_not_when_its_machine_hangs_or_vanishes(self):
         ident, address, http_client = self.manager()
         pids = self.pids("manager", address)
         os.kill(pids[0], signal.SIGKILL)
         self.wait(lambda: self.pids("manager", address) not in ([], pids) and self.answers(http_client, "/readyz"),
                   "it is started again", ident)
+        self.server.control("POST", "instances/" + ident, {"action": "hang"})
+        with self.assertRaises(NoAnswer):
+            http_client.get("/readyz", timeout=0.5)
+        self.assertEqual(self.state(ident), "running")
         self.server.control("POST", "instances/" + ident, {"action": "vanish"})
         self.wait(lambda: not self.pids("manager", address), "it is gone", ident)
         self.assertEqual(self.state(ident), "terminated")

@@ -264,6 +264,18 @@ class Limits(ServiceTest):
         self.refused("RequestExpired", ec2.describe_instances)
         self.refused("ExpiredToken", s3.get_object, Bucket="box", Key="in/a")
 
+    def test_a_changed_policy_counts_late_if_told_to(self):
+        self.server.profile("late")
+        made = self.sts.assume_role(RoleArn="arn:aws:iam::123456789012:role/late", RoleSessionName="session")["Credentials"]
+        ec2 = self.server.client("ec2", made["AccessKeyId"], made["SecretAccessKey"], made["SessionToken"])
+        self.server.control("POST", "settings", {"policy_seconds": 100})
+        self.addCleanup(self.server.control, "POST", "settings", {"policy_seconds": 0})
+        self.iam.put_role_policy(RoleName="late", PolicyName="all", PolicyDocument=json.dumps(
+            {"Statement": {"Effect": "Allow", "Action": "ec2:Describe*", "Resource": "*"}}))
+        self.refused("UnauthorizedOperation", ec2.describe_vpcs)
+        self.server.advance(101)
+        ec2.describe_vpcs()
+
     def test_a_clock_that_is_wrong_is_told(self):
         self.server.control("POST", "clock", {"skew_seconds": 3600})
         self.addCleanup(self.server.control, "POST", "clock", {"skew_seconds": 0})

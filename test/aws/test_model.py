@@ -50,6 +50,7 @@ class Forms(unittest.TestCase):
         self.refused("MissingParameter", "Action=CreateLaunchTemplate&LaunchTemplateName=ab&LaunchTemplateData.ImageId=ami-1")
         self.refused("InvalidParameterValue", "Action=RunInstances&MinCount=one&MaxCount=1")
         self.refused("InvalidParameterValue", "Action=DescribeInstances&DryRun=True")
+        self.refused("InvalidParameterValue", "Action=RunInstances&MinCount=01&MaxCount=1")  # one, but not written so
         self.refused("MissingParameter", "Action=RunInstances&MinCount=1&MaxCount=1&InstanceInitiatedShutdownBehavior=explode")
         self.refused("ValidationError", "Action=CreateRole&AssumeRolePolicyDocument=x&RoleName=" + "r" * 65, "iam")
         self.refused("InvalidAction", "Action=RunInstance")

@@ -245,7 +245,8 @@ class Limits(ServiceTest):
         self.server.profile("narrow", {"Statement": [
             {"Effect": "Allow", "Action": "ec2:TerminateInstances", "Resource": "*",
              "Condition": {"StringEquals": {"aws:ResourceTag/cluster": "mine"}}},
-            {"Effect": "Allow", "Action": ["s3:GetObject"], "Resource": "arn:aws:s3:::box/in/*"}]})
+            {"Effect": "Allow", "Action": ["s3:GetObject"], "Resource": "arn:aws:s3:::box/in/*"},
+            {"Effect": "Deny", "Action": "s3:*", "Resource": "arn:aws:s3:::box/in/secret"}]})
         made = self.sts.assume_role(RoleArn="arn:aws:iam::123456789012:role/narrow", RoleSessionName="session")["Credentials"]
         keys = {"key": made["AccessKeyId"], "secret": made["SecretAccessKey"], "token": made["SessionToken"]}
         ec2, s3 = self.server.client("ec2", **keys), self.server.client("s3", **keys)
@@ -258,6 +259,7 @@ class Limits(ServiceTest):
         self.s3.create_bucket(Bucket="box", CreateBucketConfiguration={"LocationConstraint": "eu-central-1"})
         self.s3.put_object(Bucket="box", Key="in/a", Body=b"1")
         self.assertEqual(s3.get_object(Bucket="box", Key="in/a")["Body"].read(), b"1")
+        self.refused("AccessDenied", s3.get_object, Bucket="box", Key="in/secret")
         self.refused("AccessDenied", s3.put_object, Bucket="box", Key="in/a", Body=b"2")
         self.assertEqual(self.server.control("GET", "denied")[-1]["action"], "s3:PutObject")
         self.server.control("POST", "expire", {})

@@ -369,7 +369,7 @@ def test_a_round_tries_each_manager_once_and_the_earliest_retry_after_counts():
 
 
 def test_what_can_not_be_mended_is_not_repeated():
-    for code in ("invalid", "not_found", "conflict", "stale_lease", "corrupt", "unauthenticated", "forbidden", "too_large"):
+    for code in ("invalid", "not_found", "conflict", "stale_lease", "corrupt", "internal", "unauthenticated", "forbidden", "too_large"):
         assert RetryPolicy(float("inf"), random.Random(1)).after(failure(code, True), 1, 0.0).is_over
     for code in ("exhausted", "unavailable", "fenced", "timeout", "unknown_outcome"):
         assert not RetryPolicy(float("inf"), random.Random(1)).after(failure(code, True), 1, 0.0).is_over

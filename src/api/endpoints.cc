@@ -189,6 +189,14 @@ constexpr std::array kEndpoints = {
                  {}},
     EndpointInfo{E::kScaling, "GET", "/v1/scaling", "The wanted size and the decisions with their reasons",
                  kNone, "", "ScalingReply", kScalingParams},
+    EndpointInfo{E::kShareFleet,
+                 "POST",
+                 "/v1/scaling:share",
+                 "For managers: the leader's share for another one's provisioner, and how things are there",
+                 kMessage,
+                 "ShareRequest",
+                 "ShareReply",
+                 {}},
     EndpointInfo{E::kLive,
                  "GET",
                  "/v1/live",
@@ -289,6 +297,7 @@ RoleSet allowed_roles(Endpoint endpoint) {
     case E::kSeedRegisterSibling:  // whoever is registered gets the tokens of those who come by
     case E::kDrainWorker:
     case E::kLoseWorker:
+    case E::kShareFleet:
     case E::kPatchQueue:
       return kManagers;
     case E::kListTokens:

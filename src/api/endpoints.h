@@ -50,6 +50,7 @@ enum class Endpoint : std::uint8_t {
   kListQueues,
   kPatchQueue,
   kScaling,
+  kShareFleet,
   kLive,
   kEvents,
   kListTokens,

@@ -82,7 +82,7 @@ TEST(Endpoints, AreForTheRolesOfThisTable) {
       {"cw", {"GET /get_managers"}},
       {"s",
        {"POST /register_sibling", "POST /v1/workers/{id}:drain", "POST /v1/workers/{id}:lose",
-        "PATCH /v1/queues/{name}"}},
+        "POST /v1/scaling:share", "PATCH /v1/queues/{name}"}},
       {"a", {"GET /v1/tokens", "POST /v1/tokens", "POST /v1/tokens/{id}:rotate", "DELETE /v1/tokens/{id}"}}};
   for (const auto& row : endpoints()) {
     const std::string name = std::string(row.method) + " " + std::string(row.path);

@@ -65,6 +65,7 @@ constexpr std::array kOperations = {
     Operation{E::kListQueues, "listQueues", "system", ""},
     Operation{E::kPatchQueue, "patchQueue", "system", ""},
     Operation{E::kScaling, "scaling", "system", ""},
+    Operation{E::kShareFleet, "shareFleet", "system", ""},
     Operation{E::kLive, "live", "system", "text/event-stream"},
     Operation{E::kEvents, "events", "system", "text/event-stream"},
     Operation{E::kListTokens, "listTokens", "tokens", ""},

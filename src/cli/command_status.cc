@@ -23,6 +23,19 @@ std::string describe_space(const v1::StoreStatus& store) {
   return store.free_bytes() > 0 ? used + ", " + describe_bytes(store.free_bytes()) + " free" : used;
 }
 
+// How many share the store, who sizes the fleet, and who did not answer.
+std::string describe_managers(const v1::ClusterReply& cluster) {
+  const auto& scaling = cluster.scaling();
+  const auto count = static_cast<std::uint64_t>(cluster.managers_size());
+  std::string text = with_thousands(count);
+  if (scaling.role() == "leads") text += ", of which " + scaling.leader() + " sizes the fleet";
+  if (count > 1 && scaling.role() != "leads" && !scaling.role().empty())
+    text += scaling.role() == "alone" ? ", each of which sizes its own part of the fleet"
+                                      : ", and who sizes the fleet did not say so";
+  for (const auto& silent : cluster.silent()) text += "; " + silent + " does not answer";
+  return text;
+}
+
 std::string describe_cluster(const v1::ClusterReply& cluster, const v1::QueuesReply& queues,
                              const v1::WorkersReply& workers) {
   const auto& tasks = cluster.tasks();
@@ -41,6 +54,7 @@ std::string describe_cluster(const v1::ClusterReply& cluster, const v1::QueuesRe
                       std::to_string(scaling.booting()) + " booting; " + std::to_string(scaling.wanted()) +
                       " wanted (" + std::to_string(scaling.min_workers()) + "-" +
                       std::to_string(scaling.max_workers()) + ", " + scaling.provisioner() + ")"},
+      {"managers", describe_managers(cluster)},
       {"since start", with_thousands(cluster.totals().enqueued()) + " enqueued, " +
                           with_thousands(cluster.totals().completed()) + " completed, " +
                           with_thousands(cluster.totals().delivered()) + " delivered, " +
@@ -51,6 +65,7 @@ std::string describe_cluster(const v1::ClusterReply& cluster, const v1::QueuesRe
                     with_thousands(tasks.dead()) + " dead, " + with_thousands(tasks.cancelled()) +
                     " cancelled"},
   });
+  for (const auto& warning : cluster.warnings()) text += "WARNING: " + warning + "\n";
   std::vector<std::vector<std::string>> rows{
       {"QUEUE", "QUEUED", "DELAYED", "LEASED", "DONE", "DEAD", "OLDEST", ""}};
   for (const auto& queue : queues.queues()) {
@@ -117,6 +132,20 @@ int explain_task(const Context& context, Remote& remote, const std::string& id) 
   return api::kExitOk;
 }
 
+std::string describe_parts(const v1::ScalingReply& scaling) {
+  std::vector<std::vector<std::string>> rows{
+      {"  MANAGER", "STARTS BY", "SHARE", "RUNNING", "BOOTING", "MOST", "QUEUED", ""}};
+  for (const auto& part : scaling.parts()) {
+    const auto silence = milliseconds(static_cast<std::int64_t>(part.silence_ms()));
+    rows.push_back({"  " + part.address(), part.provisioner(), std::to_string(part.share()),
+                    std::to_string(part.running()), std::to_string(part.booting()),
+                    part.can_launch() ? std::to_string(part.max_workers()) : "-",
+                    with_thousands(part.queued()),
+                    part.silence_ms() > 0 ? "silent for " + describe_duration(silence) : ""});
+  }
+  return table(rows);
+}
+
 int explain_scaling(const Context& context, Remote& remote, std::uint32_t limit) {
   auto scaling = remote.wait<v1::ScalingReply>([&](client::Client& client, auto done) {
     client.scaling(limit, remote.within(kCallTimeout), std::move(done));
@@ -127,6 +156,7 @@ int explain_scaling(const Context& context, Remote& remote, std::uint32_t limit)
     return api::kExitOk;
   }
   std::printf("%s\n", scaling.value().explanation().c_str());
+  if (scaling.value().parts_size() > 1) std::printf("%s", describe_parts(scaling.value()).c_str());
   for (const auto& decision : scaling.value().decisions()) {
     std::printf("  %s  %-9s wanted %u, running %u, booting %u, queued %llu: %s\n",
                 format_instant(from_unix_ms(decision.at_ms())).c_str(), decision.action().c_str(),

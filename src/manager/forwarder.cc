@@ -4,10 +4,14 @@
 
 #include <algorithm>
 
-#include "client/request.h"
+#include "manager/forwarder_ask.h"
 
 namespace skep::manager {
 namespace {
+
+bool is_denial(const http::Response& response) {
+  return response.status == 401 || response.status == 403;
+}
 
 constexpr Duration kLookAgain = milliseconds(250);  // when nothing was heard of a change
 // How long an owner may take for what does not wait by itself.
@@ -115,7 +119,11 @@ std::string Forwarder::home_of(const std::string& worker) const {
 void Forwarder::relay(const std::string& address, http::ClientRequest request, Reply<http::Response> answer) {
   calls_.send(address, std::move(request), kPassPatience,
               [alive = alive_, answer = std::move(answer)](Result<http::Response> response) mutable {
-                if (*alive) answer(std::move(response));
+                if (!*alive) return;
+                if (!response) return answer(error_of_sibling(response.error()));
+                if (is_denial(response.value()))
+                  return answer(error_of_sibling(client::check_status(response.value()).error()));
+                answer(std::move(response));
               });
 }
 
@@ -183,8 +191,13 @@ void Forwarder::go_again(const std::shared_ptr<Passing>& passing, Error why) {
 void Forwarder::on_answer(const std::shared_ptr<Passing>& passing, Result<http::Response> answer) {
   Passage& passage = passing->passage;
   ++passing->attempt;  // ends its watch
+  const std::string owner = "the owner of shard " + std::to_string(passage.shard);
+  if (answer && is_denial(answer.value())) {
+    Error error = error_of_sibling(client::check_status(answer.value()).error());
+    return passage.refuse(with_context(std::move(error), owner));
+  }
   if (!answer) {
-    Error error = with_context(answer.error(), "the owner of shard " + std::to_string(passage.shard));
+    Error error = with_context(error_of_sibling(answer.error()), owner);
     const bool is_unsure = error.code == Code::kUnknownOutcome;
     if (is_unsure && !passage.is_repeatable) return passage.refuse(std::move(error));
     return go_again(passing, std::move(error));

@@ -14,14 +14,25 @@
 
 namespace skep::manager {
 
+// The caller was let in here. That a sibling does not let this manager in, or is not trusted by it, is no
+// fault of the caller's.
+inline Error error_of_sibling(Error error) {
+  if (error.code != Code::kUnauthenticated && error.code != Code::kForbidden) return error;
+  return fail(Code::kUnavailable,
+              "this manager and the one asked do not take each other for siblings "
+              "(--sibling-token-file, --sibling-ca): " +
+                  error.message);
+}
+
 template <class Message>
 void Forwarder::ask(const std::string& address, http::ClientRequest request, Duration patience,
                     Reply<Message> reply) {
   calls_.send(address, std::move(request), patience,
               [alive = alive_, reply = std::move(reply)](Result<http::Response> answer) mutable {
                 if (!*alive) return;
-                if (!answer) return reply(answer.error());
-                if (auto status = client::check_status(answer.value()); !status) return reply(status.error());
+                if (!answer) return reply(error_of_sibling(answer.error()));
+                if (auto status = client::check_status(answer.value()); !status)
+                  return reply(error_of_sibling(status.error()));
                 Message message;
                 if (auto read = client::read_message(answer.value(), message); !read)
                   return reply(read.error());

@@ -371,7 +371,7 @@ void Forwarder::list_queues(Reply<v1::QueuesReply> reply) {
   });
 }
 
-// Store and scaling are as this manager sees them.
+// The store is as this manager sees it; scaling is as the leader of the fleet does.
 void Forwarder::cluster(Reply<v1::ClusterReply> reply) {
   service_.cluster([this, reply = std::move(reply)](Result<v1::ClusterReply> here) mutable {
     ask_all<v1::ClusterReply>(
@@ -391,6 +391,8 @@ void Forwarder::cluster(Reply<v1::ClusterReply> reply) {
             all.set_workers_draining(all.workers_draining() + part.workers_draining());
             all.set_slots(all.slots() + part.slots());
             all.set_oldest_queued_ms(std::max(all.oldest_queued_ms(), part.oldest_queued_ms()));
+            all.mutable_warnings()->MergeFrom(part.warnings());
+            if (part.scaling().role() == "leads") *all.mutable_scaling() = part.scaling();
           }
           std::sort(all.mutable_shards()->begin(), all.mutable_shards()->end(),
                     [](const auto& x, const auto& y) { return x.shard() < y.shard(); });

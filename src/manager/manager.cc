@@ -7,6 +7,7 @@
 #include "base/metrics.h"
 #include "base/runner.h"
 #include "http/client.h"
+#include "manager/cluster_fleet.h"
 #include "manager/forwarder.h"
 #include "manager/live.h"
 #include "manager/routes.h"
@@ -14,6 +15,11 @@
 
 namespace skep::manager {
 namespace {
+
+constexpr std::string_view kNoSiblingToken =
+    "there are tokens, and it was started without --sibling-token-file: other managers do not answer it, so "
+    "it "
+    "answers from its own shards alone";
 
 constexpr Duration kSettleMax = seconds(10);  // a store that hands out shards so slowly is not waited for
 
@@ -120,14 +126,15 @@ struct Manager::Impl {
     });
     calls = make_sibling_calls(runner, clock, options.sibling_access);
     forwarder = std::make_unique<Forwarder>(runner, *service, *calls, store.is_shared());
+    fleet = std::make_unique<ClusterFleet>(runner, *service, *forwarder, *calls, log);
     run_and_wait(runner, [&] {
       live = std::make_unique<Live>(runner, [this](Reply<api::v1::ClusterReply> reply) {
         if (forwarder->is_active()) return forwarder->cluster(std::move(reply));
         service->cluster(std::move(reply));
       });
     });
-    routes =
-        std::make_unique<Routes>(runner, clock, *service, *forwarder, *live, guard, metrics, options.page);
+    routes = std::make_unique<Routes>(runner, clock, *service, *forwarder, *fleet, *live, guard, metrics,
+                                      options.page);
   }
 
   ~Impl() {
@@ -137,8 +144,10 @@ struct Manager::Impl {
     // What has timers on the runner goes on the runner.
     run_and_wait(runner, [this] {
       service->attach(nullptr, "none");
+      fleet->attach(nullptr);
       scaler.reset();
       live.reset();
+      fleet.reset();
       forwarder.reset();
       service.reset();
     });
@@ -180,6 +189,7 @@ struct Manager::Impl {
     if (!started) return started;
     wait_until_settled();
     run_and_wait(runner, [this] { live->start(); });
+    warn_of_siblings();
     const bool is_tls = !options.http.tls.certificate_file.empty();
     provisioner =
         make_provisioner(runner, {(is_tls ? "https://" : "http://") + local, guard.own_workers_token()});
@@ -189,13 +199,27 @@ struct Manager::Impl {
     run_and_wait(runner, [&] {
       // Tokens of launches must differ between lives of this manager.
       const std::string prefix = "e" + service->life_name();
-      scaler = std::make_unique<scaler::Scaler>(runner, *service, *provisioner,
-                                                scaler::make_drain_time_policy(options.policy),
-                                                options.scaler, prefix, log);
+      options.scaler.address = service->options().address;
+      const bool is_shared = store.is_shared();
+      scaler::Fleet& seen = is_shared ? static_cast<scaler::Fleet&>(*fleet) : *service;
+      scaler = std::make_unique<scaler::Scaler>(
+          runner, seen, *provisioner, scaler::make_drain_time_policy(options.policy), options.scaler, prefix,
+          log, is_shared ? fleet.get() : nullptr);
       service->attach(scaler.get(), provisioner->name());
+      fleet->attach(scaler.get(), provisioner->is_cluster_wide());
+      if (is_shared) fleet->start();
       scaler->start();
     });
     return ok();
+  }
+
+  // Tokens may come later, so it is looked at again whenever the status is asked for.
+  void warn_of_siblings() {
+    if (!store.is_shared() || options.sibling_access.bearer) return;
+    if (guard.has_tokens()) log.warn(std::string(kNoSiblingToken));
+    run_and_wait(runner, [this] {
+      service->warn_with([this] { return guard.has_tokens() ? std::string(kNoSiblingToken) : ""; });
+    });
   }
 
   // Where managers share the store: what this one may have now it has, so that it does not begin with
@@ -213,7 +237,10 @@ struct Manager::Impl {
     });
     future.wait_for(kSettleMax);
     run_and_wait(runner, [this] {
-      service->on_shards_changed([this] { forwarder->on_shards_changed(); });
+      service->on_shards_changed([this] {
+        forwarder->on_shards_changed();
+        if (store.is_shared()) fleet->on_shards_changed();
+      });
       if (!store.is_shared()) return;
       service->on_worker_lost([this](const queue::LoseWorker& lost) { forwarder->lose_worker(lost); });
       forwarder->start();
@@ -264,6 +291,7 @@ struct Manager::Impl {
   std::unique_ptr<SiblingCalls> calls;
   std::unique_ptr<Forwarder> forwarder;
   std::unique_ptr<Live> live;
+  std::unique_ptr<ClusterFleet> fleet;
   std::unique_ptr<Routes> routes;
   std::unique_ptr<scaler::Provisioner> provisioner;
   std::unique_ptr<scaler::Scaler> scaler;

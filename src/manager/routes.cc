@@ -87,12 +87,13 @@ Labels labels_of(const api::EndpointInfo& endpoint, int status) {
 
 // ---- Binder ----
 
-Binder::Binder(Executor& on, const Clock& time, Service& serves, Forwarder& forwards, Live& shows,
-               TokenGuard& guards, Metrics& counts)
+Binder::Binder(Executor& on, const Clock& time, Service& serves, Forwarder& forwards, ClusterFleet& decides,
+               Live& shows, TokenGuard& guards, Metrics& counts)
     : executor(on),
       clock(time),
       service(serves),
       forwarder(forwards),
+      fleet(decides),
       live(shows),
       guard(guards),
       metrics(counts),
@@ -247,9 +248,9 @@ IsWanted wanted_while_connected(const CallPtr& call) {
 // ---- Routes ----
 
 struct Routes::Impl {
-  Impl(Executor& executor, const Clock& clock, Service& service, Forwarder& forwarder, Live& live,
-       TokenGuard& guard, Metrics& metrics, std::shared_ptr<const http::Document> page)
-      : binder(executor, clock, service, forwarder, live, guard, metrics) {
+  Impl(Executor& executor, const Clock& clock, Service& service, Forwarder& forwarder, ClusterFleet& fleet,
+       Live& live, TokenGuard& guard, Metrics& metrics, std::shared_ptr<const http::Document> page)
+      : binder(executor, clock, service, forwarder, fleet, live, guard, metrics) {
     for (const auto& row : api::endpoints()) {
       // A GET of the seed's takes a lease, and the events do not end.
       const bool is_plain = row.endpoint != api::Endpoint::kSeedGetWork &&
@@ -269,9 +270,10 @@ struct Routes::Impl {
   http::Router router;
 };
 
-Routes::Routes(Executor& executor, const Clock& clock, Service& service, Forwarder& forwarder, Live& live,
-               TokenGuard& guard, Metrics& metrics, std::shared_ptr<const http::Document> page)
-    : impl_(std::make_unique<Impl>(executor, clock, service, forwarder, live, guard, metrics,
+Routes::Routes(Executor& executor, const Clock& clock, Service& service, Forwarder& forwarder,
+               ClusterFleet& fleet, Live& live, TokenGuard& guard, Metrics& metrics,
+               std::shared_ptr<const http::Document> page)
+    : impl_(std::make_unique<Impl>(executor, clock, service, forwarder, fleet, live, guard, metrics,
                                    std::move(page))) {}
 
 Routes::~Routes() = default;

@@ -7,7 +7,8 @@
 //
 // Threads:   handle() from any thread; the service is touched only on the executor.
 // Errors:    each is answered as problem+json (api/errors.h).
-// Ownership: borrows executor, service, forwarder, live, guard and metrics, which must outlive every request.
+// Ownership: borrows executor, service, forwarder, fleet, live, guard and metrics, which must outlive every
+// request.
 #pragma once
 
 #include <functional>
@@ -21,6 +22,7 @@
 #include "base/metrics.h"
 #include "http/document.h"
 #include "http/server.h"
+#include "manager/cluster_fleet.h"
 #include "manager/forwarder.h"
 #include "manager/live.h"
 #include "manager/messages.h"
@@ -49,8 +51,8 @@ using CallPtr = std::shared_ptr<Call>;
 
 class Routes {
  public:
-  Routes(Executor& executor, const Clock& clock, Service& service, Forwarder& forwarder, Live& live,
-         TokenGuard& guard, Metrics& metrics, std::shared_ptr<const http::Document> page);
+  Routes(Executor& executor, const Clock& clock, Service& service, Forwarder& forwarder, ClusterFleet& fleet,
+         Live& live, TokenGuard& guard, Metrics& metrics, std::shared_ptr<const http::Document> page);
   ~Routes();
   Routes(const Routes&) = delete;
   Routes& operator=(const Routes&) = delete;
@@ -73,8 +75,8 @@ class Binder {
  public:
   using Handler = std::function<void(CallPtr)>;
 
-  Binder(Executor& on, const Clock& time, Service& serves, Forwarder& forwards, Live& shows,
-         TokenGuard& guards, Metrics& counts);
+  Binder(Executor& on, const Clock& time, Service& serves, Forwarder& forwards, ClusterFleet& decides,
+         Live& shows, TokenGuard& guards, Metrics& counts);
 
   void bind(api::Endpoint endpoint, Handler handler);
   const Handler& handler(api::Endpoint endpoint) const;
@@ -131,6 +133,7 @@ class Binder {
   const Clock& clock;
   Service& service;
   Forwarder& forwarder;
+  ClusterFleet& fleet;
   Live& live;
   TokenGuard& guard;
   Metrics& metrics;

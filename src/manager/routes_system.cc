@@ -49,7 +49,24 @@ void scaling(Binder& binder, CallPtr call) {
     return;
   }
   binder.run([&binder, call, limit = static_cast<std::uint32_t>(limit.value())] {
-    binder.service.scaling(limit, binder.replier<api::v1::ScalingReply>(call));
+    auto reply = binder.replier<api::v1::ScalingReply>(call);
+    if (binder.is_shared(*call)) return binder.fleet.scaling(limit, std::move(reply));
+    binder.service.scaling(limit, std::move(reply));
+  });
+}
+
+void share_fleet(Binder& binder, CallPtr call) {
+  if (!call->is_forwarded) {
+    binder.refuse(call, fail(Code::kInvalid, "only the manager that leads the fleet may share it out"));
+    return;
+  }
+  api::v1::ShareRequest request;
+  if (auto read = read_message(*call, request); !read) {
+    binder.refuse(call, read.error());
+    return;
+  }
+  binder.run([&binder, call, request = std::move(request)] {
+    binder.fleet.take_share(request, binder.replier<api::v1::ShareReply>(call));
   });
 }
 
@@ -199,6 +216,7 @@ void bind_system_routes(Binder& binder, std::shared_ptr<const http::Document> pa
   bind(Endpoint::kListQueues, list_queues);
   bind(Endpoint::kPatchQueue, patch_queue);
   bind(Endpoint::kScaling, scaling);
+  bind(Endpoint::kShareFleet, share_fleet);
   bind(Endpoint::kLive, live);
   bind(Endpoint::kEvents, events);
   bind(Endpoint::kMetrics, metrics);

@@ -247,8 +247,18 @@ bool Service::is_fit(const WorkerInfo& worker, std::uint32_t leases) const {
   const auto& shards = host_.shards();
   const auto waits = [](const auto& shard) { return shard->queued_work().tasks > 0; };
   const auto suits = [&](const auto& shard) { return shard->has_queued_for(worker.kinds, worker.programs); };
-  return std::none_of(shards.begin(), shards.end(), waits) ||
-         std::any_of(shards.begin(), shards.end(), suits);
+  const auto suits_elsewhere = [&](const auto& kind) {
+    return queue::Shard::is_for(kind, worker.kinds, worker.programs);
+  };
+  const bool is_idle = waiting_elsewhere_.empty() && std::none_of(shards.begin(), shards.end(), waits);
+  return is_idle || std::any_of(shards.begin(), shards.end(), suits) ||
+         std::any_of(waiting_elsewhere_.begin(), waiting_elsewhere_.end(), suits_elsewhere);
+}
+
+Service::WaitingKinds Service::waiting_here() const {
+  WaitingKinds kinds;
+  for (const auto& shard : host_.shards()) kinds.merge(shard->queued_classes());
+  return kinds;
 }
 
 scaler::Observation Service::observe() {

@@ -13,6 +13,7 @@
 #include <functional>
 #include <list>
 #include <memory>
+#include <set>
 #include <string>
 #include <unordered_map>
 #include <vector>
@@ -115,6 +116,12 @@ class Service final : private HostListener, public scaler::Fleet {
                           Reply<api::v1::HeartbeatReply> reply);
   void lose_for_sibling(std::string worker, const api::v1::LoseWorkerRequest& request,
                         Reply<api::v1::LoseWorkerReply> reply);
+  // Kinds of tasks that wait: here, and as the siblings say.
+  using WaitingKinds = std::set<queue::Shard::TaskClass>;
+  WaitingKinds waiting_here() const;
+  void note_waiting_elsewhere(WaitingKinds kinds) { waiting_elsewhere_ = std::move(kinds); }
+  // Asked with each cluster(): what an operator should mend, a sentence; "": nothing.
+  void warn_with(std::function<std::string()> warning) { warning_ = std::move(warning); }
   // Gives every shard to the others; still answers. `left` at once where there are none.
   void leave(UniqueFunction<void()> left);
   // No other life of a manager has it: "7", the epoch of shard 0, or "m3", the member.
@@ -289,6 +296,8 @@ class Service final : private HostListener, public scaler::Fleet {
   bool is_draining_ = false;
   scaler::Scaler* scaler_ = nullptr;
   std::string provisioner_ = "none";
+  WaitingKinds waiting_elsewhere_;
+  std::function<std::string()> warning_;
 
   std::unordered_map<TaskId, std::list<TaskWaiter>> task_waiters_;
   std::list<PullWaiter> pull_waiters_;

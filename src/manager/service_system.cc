@@ -3,6 +3,7 @@
 #include <algorithm>
 
 #include "api/convert.h"
+#include "manager/fleet_messages.h"
 #include "manager/service.h"
 
 namespace skep::manager {
@@ -36,22 +37,39 @@ void fill_totals(const queue::Totals& totals, api::v1::Totals& out) {
   out.set_checkpoints_refused(totals.checkpoints_refused);
 }
 
-void fill_state(const scaler::Scaler* scaler, const std::string& provisioner, api::v1::ScalingState& out) {
+std::string_view role_name(scaler::FleetRole role) {
+  switch (role) {
+    case scaler::FleetRole::kAlone:
+      return "alone";
+    case scaler::FleetRole::kLeads:
+      return "leads";
+    case scaler::FleetRole::kFollows:
+      return "follows";
+    case scaler::FleetRole::kWaits:
+      break;
+  }
+  return "waits";
+}
+
+void fill_state(const scaler::Scaler* scaler, const std::string& provisioner, const std::string& address,
+                api::v1::ScalingState& out) {
   out.set_provisioner(provisioner);
   if (scaler == nullptr) return;
-  const auto& bounds = scaler->bounds();
-  const auto counts = scaler->counts();
-  out.set_min_workers(bounds.workers_min);
-  out.set_max_workers(bounds.workers_max);
-  out.set_target_wait_ms(static_cast<std::uint64_t>(duration_cast<milliseconds>(bounds.target_wait).count()));
-  out.set_wanted(scaler->wanted());
-  out.set_running(counts.running);
-  out.set_booting(counts.booting);
-  out.set_draining(counts.draining);
-  out.set_started(counts.started);
-  out.set_stopped(counts.stopped);
-  out.set_boot_failures(counts.boot_failures);
-  out.set_crashed(counts.crashed);
+  const auto state = scaler->state();
+  out.set_min_workers(state.bounds.workers_min);
+  out.set_max_workers(state.bounds.workers_max);
+  out.set_target_wait_ms(
+      static_cast<std::uint64_t>(duration_cast<milliseconds>(state.bounds.target_wait).count()));
+  out.set_wanted(state.wanted);
+  out.set_running(state.counts.running);
+  out.set_booting(state.counts.booting);
+  out.set_draining(state.counts.draining);
+  out.set_started(state.counts.started);
+  out.set_stopped(state.counts.stopped);
+  out.set_boot_failures(state.counts.boot_failures);
+  out.set_crashed(state.counts.crashed);
+  out.set_role(std::string(role_name(state.role)));
+  out.set_leader(state.role == scaler::FleetRole::kLeads ? address : state.leader);
 }
 
 std::string_view action_name(scaler::ActionKind kind) {
@@ -134,8 +152,10 @@ void Service::cluster(Reply<api::v1::ClusterReply> reply) {
       message.set_slots(message.slots() + worker.slots);
     }
   }
-  fill_state(scaler_, provisioner_, *message.mutable_scaling());
+  fill_state(scaler_, provisioner_, options_.address, *message.mutable_scaling());
   for (const auto& manager : managers()) message.add_managers(manager);
+  if (auto warning = warning_ ? warning_() : ""; !warning.empty())
+    message.add_warnings(options_.address + ": " + warning);
   reply(std::move(message));
 }
 
@@ -180,13 +200,16 @@ void Service::patch_queue(std::string name, api::v1::PatchQueueRequest request, 
 
 void Service::scaling(std::uint32_t limit, Reply<api::v1::ScalingReply> reply) {
   api::v1::ScalingReply message;
-  fill_state(scaler_, provisioner_, *message.mutable_state());
+  fill_state(scaler_, provisioner_, options_.address, *message.mutable_state());
   if (scaler_ == nullptr) {
     message.set_explanation("Nothing scales: this manager was started without a provisioner.");
     reply(std::move(message));
     return;
   }
   message.set_explanation(scaler_->explain());
+  if (keeper_) {
+    for (const auto& part : scaler_->state().parts) to_message(part, executor_.now(), *message.add_parts());
+  }
   const auto& ledger = scaler_->ledger();
   for (auto entry = ledger.rbegin(); entry != ledger.rend(); ++entry) {
     if (static_cast<std::uint32_t>(message.decisions_size()) >= limit) break;

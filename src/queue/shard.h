@@ -102,6 +102,12 @@ class Shard {
   Instant oldest_queued_at() const;
   // Grows whenever a worker that got nothing might get something now, but for what time alone brings.
   std::uint64_t openings() const { return openings_; }
+  // Kind and, of a command, program. And whether a worker of these kinds and programs could take one such.
+  using TaskClass = std::pair<std::string, std::string>;
+  static bool is_for(const TaskClass& task_class, const std::vector<std::string>& kinds,
+                     const std::vector<std::string>& programs);
+  // Those of which something waits.
+  std::set<TaskClass> queued_classes() const;
   // Something waits that a worker of these kinds and programs could take, were its queue not paused.
   bool has_queued_for(const std::vector<std::string>& kinds, const std::vector<std::string>& programs) const;
   // Completion order of the oldest result a pull would get; nothing if there is none.
@@ -118,7 +124,7 @@ class Shard {
   using ReadyKey = std::pair<std::uint32_t, TaskId>;         // 9 - priority, id
   using DoneKey = std::tuple<Epoch, std::uint64_t, TaskId>;  // completion order
   using DeliveredKey = std::pair<Instant, TaskId>;
-  using ClassName = std::pair<std::string, std::string>;  // kind, program
+  using ClassName = TaskClass;
 
   // The tasks of one class that wait, by 9 - priority.
   struct ReadyClass {

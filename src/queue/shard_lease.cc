@@ -10,16 +10,16 @@ namespace {
 
 constexpr Duration kSuspectReservation = seconds(30);
 
-bool fits(const std::pair<std::string, std::string>& task_class, const std::vector<std::string>& kinds,
-          const std::vector<std::string>& programs) {
+}  // namespace
+
+bool Shard::is_for(const TaskClass& task_class, const std::vector<std::string>& kinds,
+                   const std::vector<std::string>& programs) {
   const auto has = [](const std::vector<std::string>& list, const std::string& name) {
     return std::find(list.begin(), list.end(), name) != list.end();
   };
   if (!has(kinds, task_class.first)) return false;
   return task_class.first != "command" || has(programs, task_class.second);
 }
-
-}  // namespace
 
 std::optional<TaskId> Shard::best_in(const Queue& queue, const Lease& command, Pick pick) const {
   if (queue.settings.is_paused) return std::nullopt;
@@ -31,11 +31,11 @@ std::optional<TaskId> Shard::best_in(const Queue& queue, const Lease& command, P
   };
   if (pick == Pick::kSuspects) {
     for (const auto& [task_class, keys] : queue.suspects) {
-      if (fits(task_class, command.kinds, command.programs)) consider(*keys.begin());
+      if (is_for(task_class, command.kinds, command.programs)) consider(*keys.begin());
     }
   } else {
     for (const auto& [task_class, ready] : queue.ready) {
-      if (!fits(task_class, command.kinds, command.programs)) continue;
+      if (!is_for(task_class, command.kinds, command.programs)) continue;
       const auto& [rank, line] = *ready.lines.begin();
       consider({rank, line.front()});
     }
@@ -221,12 +221,21 @@ void Shard::extend_all(Duration span) {
 
 bool Shard::has_queued_for(const std::vector<std::string>& kinds,
                            const std::vector<std::string>& programs) const {
-  const auto is_fit = [&](const auto& entry) { return fits(entry.first, kinds, programs); };
+  const auto is_fit = [&](const auto& entry) { return is_for(entry.first, kinds, programs); };
   return std::any_of(queues_.begin(), queues_.end(), [&](const auto& entry) {
     const Queue& queue = entry.second;
     return std::any_of(queue.ready.begin(), queue.ready.end(), is_fit) ||
            std::any_of(queue.suspects.begin(), queue.suspects.end(), is_fit);
   });
+}
+
+std::set<Shard::TaskClass> Shard::queued_classes() const {
+  std::set<TaskClass> classes;
+  for (const auto& [name, queue] : queues_) {
+    for (const auto& entry : queue.ready) classes.insert(entry.first);
+    for (const auto& entry : queue.suspects) classes.insert(entry.first);
+  }
+  return classes;
 }
 
 std::size_t Shard::lease_count(const std::string& worker) const {

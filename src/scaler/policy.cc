@@ -98,6 +98,7 @@ class DrainTimePolicy final : public Policy {
       : options_(options), caution_(caution_options(options)) {}
 
   Decision decide(const Observation& seen, const Bounds& bounds) override;
+  void forget() override { *this = DrainTimePolicy(options_); }
 
  private:
   static CautionOptions caution_options(const DrainTimeOptions& options) {

@@ -54,6 +54,8 @@ class Policy {
  public:
   virtual ~Policy() = default;
   virtual Decision decide(const Observation& seen, const Bounds& bounds) = 0;
+  // What was learned is of another fleet: the next decision is as the first one.
+  virtual void forget() {}
 };
 
 // Found by search on real arrivals (docs/scaling.md); each is a plain number that `skep simulate --tune`

@@ -46,6 +46,9 @@ class Provisioner {
   virtual std::string name() const = 0;  // "process", "ec2", "none"
   // False: it starts nothing, the wanted size is only published.
   virtual bool can_launch() const { return true; }
+  // True: what any manager of a cluster launched, each of them lists and can terminate. Then the leader alone
+  // uses it; it must be given to all. False: instances are of the machine of this manager.
+  virtual bool is_cluster_wide() const { return false; }
   virtual void list(ListDone done) = 0;
   // `token` is unique to this call for ever: a repeated call with the same token starts nothing twice.
   virtual void launch(std::uint32_t count, std::string token, LaunchDone done) = 0;

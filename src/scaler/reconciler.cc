@@ -97,11 +97,16 @@ void Reconciler::end() {
   totals_.running = others_running_;
   totals_.draining = others_draining_;
   totals_.booting = 0;
+  own_ = 0;
+  own_idle_ = 0;
   for (auto& [id, known] : instances_) {
     if (is_up(known)) {
       ++totals_.running;
+      ++own_;
+      if (known.seen->leases == 0) ++own_idle_;
     } else if (is_booting(known)) {
       ++totals_.booting;
+      ++own_;
     } else {
       ++totals_.draining;
     }
@@ -109,6 +114,7 @@ void Reconciler::end() {
   }
   for (const Pending& launch : launches_) {
     if (launch.answered_at == kNoInstant) totals_.booting += launch.count;
+    if (is_recent(launch)) own_ += launch.count;
   }
 }
 
@@ -491,13 +497,14 @@ std::uint32_t Reconciler::launchable(Instant now, std::uint32_t missing, std::ui
                     " because a worker went with work in its hands: " + crash_backoff_.why();
     return 0;
   }
-  const std::uint32_t there = existing() + others_running_ + others_draining_;
-  if (there >= workers_max) {
+  const std::uint32_t free = room(workers_max);
+  if (free == 0) {
+    const std::uint32_t there = existing() + others_running_ + others_draining_;
     held_because_ = number_of(there, "worker exists", "workers exist") +
                     " or may exist, and the maximum is " + std::to_string(workers_max);
     return 0;
   }
-  std::uint32_t count = std::min({missing, workers_max - there, options_.launches_at_once_max});
+  std::uint32_t count = std::min({missing, free, options_.launches_at_once_max});
   if (backoff_.in_a_row() >= kProbeAfter) {
     held_because_ = "one is tried at a time because " + failures;
     count = booting > 0 ? 0 : std::min(count, 1u);
@@ -506,6 +513,15 @@ std::uint32_t Reconciler::launchable(Instant now, std::uint32_t missing, std::ui
 }
 
 // ---- counting ----
+
+std::uint32_t Reconciler::room(std::uint32_t workers_max) const {
+  const std::uint32_t there = existing() + others_running_ + others_draining_;
+  return workers_max - std::min(workers_max, there);
+}
+
+bool Reconciler::is_failing(Instant now) const {
+  return now < backoff_.until() || now < crash_backoff_.until() || backoff_.in_a_row() >= kProbeAfter;
+}
 
 bool Reconciler::is_up(const Known& known) const {
   return known.phase == Phase::kUp && known.seen != nullptr && !known.seen->is_lost &&

@@ -121,6 +121,15 @@ class Reconciler {
   std::uint32_t existing() const;
   // Why fewer run than wanted and none is launched now; "" if that is not so.
   const std::string& held_because() const { return held_because_; }
+  // Of these counts, as of the last call: its own instances that run or boot, those of them that are idle,
+  // and workers of use that are of no instance of it.
+  std::uint32_t own() const { return own_; }
+  std::uint32_t own_idle() const { return own_idle_; }
+  std::uint32_t others() const { return others_running_ - others_unfit_; }
+  // How many more may be launched.
+  std::uint32_t room(std::uint32_t workers_max) const;
+  // Launches wait, or are tried one at a time, because boots failed.
+  bool is_failing(Instant now) const;
 
  private:
   enum class Phase : std::uint8_t { kBooting, kUp, kLeft };  // kLeft: its worker signed off
@@ -198,6 +207,8 @@ class Reconciler {
   Instant seen_at_ = kNoInstant;  // the last call
   BootTimes boots_;
   FleetCounts totals_;
+  std::uint32_t own_ = 0;
+  std::uint32_t own_idle_ = 0;
   std::uint32_t others_running_ = 0;  // workers of no instance that is known
   std::uint32_t others_unfit_ = 0;    // of these, the ones that are of no use now
   std::uint32_t others_draining_ = 0;

@@ -20,14 +20,18 @@ std::string verb(std::uint64_t count, const std::string& plural) {
 }  // namespace
 
 struct Scaler::Impl {
-  Impl(Executor& e, Fleet& f, Provisioner& p, std::unique_ptr<Policy> sizing, ScalerOptions o, Logger l)
+  Impl(Executor& e, Fleet& f, Provisioner& p, std::unique_ptr<Policy> sizing, ScalerOptions o, Logger l,
+       Leadership* lead)
       : executor(e),
         fleet(f),
         provisioner(p),
         policy(std::move(sizing)),
         options(std::move(o)),
         log(std::move(l)),
-        reconciler(options.reconciler) {}
+        leadership(lead),
+        reconciler(options.reconciler) {
+    fleet_state.bounds = options.bounds;
+  }
 
   void start();
   void stop(Instant deadline, UniqueFunction<void()> done);
@@ -37,6 +41,9 @@ struct Scaler::Impl {
   void round_by(Instant when);
   void round();
   void decide(Instant now);
+  FleetPart own_part(Instant now, bool may_act);
+  std::uint32_t size(Instant now, bool may_act);
+  bool may_act_as(FleetRole as) const;
   void wind_down(Instant now);
   void finish_stop();
   void act(const std::vector<Action>& actions);
@@ -60,6 +67,7 @@ struct Scaler::Impl {
   const std::unique_ptr<Policy> policy;
   const ScalerOptions options;
   const Logger log;
+  Leadership* const leadership;
   Reconciler reconciler;
 
   std::vector<Instance> listed;
@@ -77,6 +85,9 @@ struct Scaler::Impl {
   std::map<std::string, UnderWay> launches;  // by token
 
   Decision decision{0, "nothing was decided yet"};
+  FleetState fleet_state;
+  Observation decided_on;
+  Instant role_since = kNoInstant;
   std::deque<LedgerEntry> ledger;
 
   bool is_started = false;
@@ -183,18 +194,90 @@ void Scaler::Impl::round() {
   if (has_list && reconciler.wake_at() < kNever) round_by(reconciler.wake_at());
 }
 
+// A provisioner of the whole cluster is the leader's alone: what it lists is everybody's.
+bool Scaler::Impl::may_act_as(FleetRole as) const {
+  return !provisioner.is_cluster_wide() || leadership == nullptr || as == FleetRole::kLeads;
+}
+
+FleetPart Scaler::Impl::own_part(Instant now, bool may_act) {
+  FleetPart part;
+  part.address = options.address;
+  part.provisioner = provisioner.name();
+  part.can_launch = provisioner.can_launch() && may_act && !is_stopping && !is_stopped;
+  part.is_failing = reconciler.is_failing(now);
+  part.held_because = reconciler.held_because();
+  part.seen = fleet.observe();
+  part.seen.booting_ready_at = reconciler.booting_ready_at();
+  part.seen.boot = reconciler.learned_boot();
+  part.bounds = options.bounds;
+  part.counts = may_act ? reconciler.counts() : FleetCounts{};
+  part.own = may_act ? reconciler.own() : 0;
+  part.own_idle = may_act ? reconciler.own_idle() : 0;
+  part.others = may_act ? reconciler.others() : 0;
+  part.room = part.can_launch && has_list ? reconciler.room(options.bounds.workers_max) : 0;
+  part.share = fleet_state.parts.empty() ? 0 : fleet_state.parts.front().share;
+  return part;
+}
+
+// Decides, and says how many workers are to be there that this manager hears or starts.
+std::uint32_t Scaler::Impl::size(Instant now, bool may_act) {
+  std::vector<FleetPart> parts{own_part(now, may_act)};
+  FleetPart& own = parts.front();
+  const FleetRole role = leadership == nullptr ? FleetRole::kAlone : leadership->role();
+  const bool decides = role == FleetRole::kLeads || role == FleetRole::kAlone;
+  if (decides && role != fleet_state.role) policy->forget();
+  if (role != fleet_state.role) role_since = now;
+  fleet_state.role = role;
+  fleet_state.leader.clear();
+  std::uint32_t here = own.own + own.others;
+  if (role == FleetRole::kLeads) {
+    for (FleetPart& sibling : leadership->siblings()) parts.push_back(std::move(sibling));
+  }
+  fleet_state.bounds = whole_bounds(parts);
+  decided_on = parts.size() == 1 ? own.seen : whole_observation(now, parts);
+  if (decides) {
+    decision = policy->decide(decided_on, fleet_state.bounds);
+    if (role == FleetRole::kAlone && leadership != nullptr)
+      decision.reason = leadership->reason() + ", so the shards here count: " + decision.reason;
+    fleet_state.wanted = here = decision.wanted;
+  }
+  if (parts.size() > 1) {
+    const auto shares = share_out(decision.wanted, parts);
+    for (std::size_t i = 0; i < parts.size(); ++i) parts[i].share = shares[i];
+    leadership->give({shares.begin() + 1, shares.end()}, decision);
+    here = shares.front() + own.others;
+  } else if (role == FleetRole::kFollows) {
+    const FleetOrder order = leadership->order();
+    fleet_state.leader = order.leader;
+    fleet_state.wanted = order.wanted;
+    own.share = order.share;
+    here = order.share + own.others;
+    decision = {here, order.leader + " leads the fleet, wants " + std::to_string(order.wanted) +
+                          " in all and these here: " + order.reason};
+  } else if (role == FleetRole::kWaits) {
+    fleet_state.wanted = here;
+    decision = {here, "what is there is kept: " + leadership->reason()};
+  } else {
+    own.share = here - std::min(here, own.others);
+  }
+  fleet_state.parts = std::move(parts);
+  return here;
+}
+
 void Scaler::Impl::decide(Instant now) {
   const std::vector<WorkerSeen> workers = fleet.workers();
+  const bool may_act = leadership == nullptr || may_act_as(leadership->role());
   // What has come up must not count as booting beside the observation that counts it as running.
-  if (has_list) reconciler.absorb(now, listed, workers);
-  Observation seen = fleet.observe();
-  seen.booting_ready_at = reconciler.booting_ready_at();
-  seen.boot = reconciler.learned_boot();
-  decision = policy->decide(seen, options.bounds);
+  if (has_list && may_act) reconciler.absorb(now, listed, workers);
+  const std::uint32_t here = size(now, may_act);
+  // Of a cluster-wide provisioner, what a former leader started must be in the list.
+  const bool is_list_fit = has_list && (!provisioner.is_cluster_wide() || listed_at >= role_since);
   std::vector<Action> actions;
-  if (has_list)
-    actions = reconciler.reconcile(now, decision.wanted, options.bounds.workers_max, listed, workers);
-  record(now, seen, actions);
+  if (is_list_fit && may_act)
+    actions = reconciler.reconcile(now, here, options.bounds.workers_max, listed, workers);
+  if (may_act) fleet_state.parts.front().counts = reconciler.counts();
+  fleet_state.counts = whole_counts(fleet_state.parts);
+  record(now, decided_on, actions);
   act(actions);
 }
 
@@ -283,6 +366,10 @@ void Scaler::Impl::stop(Instant deadline, UniqueFunction<void()> done) {
   executor.post_at(stop_deadline, guarded([this] { round(); }));
   executor.post_at(add_saturated(stop_deadline, kStopGrace), guarded([this] { round(); }));
   if (std::exchange(is_stopping, true)) return;
+  if (provisioner.is_cluster_wide() && leadership != nullptr && leadership->has_siblings()) {
+    log.info("the fleet is left to the other managers");
+    return finish_stop();
+  }
   stop_asked_at = executor.now();
   must_list_again = true;
   ask_list();
@@ -294,6 +381,7 @@ void Scaler::Impl::wind_down(Instant now) {
     decision = {0, "the fleet is let go"};
     const std::vector<Action> actions =
         reconciler.wind_down(now, now >= stop_deadline, listed, fleet.workers());
+    fleet_state.counts = reconciler.counts();
     record(now, fleet.observe(), actions);
     act(actions);
   }
@@ -316,7 +404,7 @@ void Scaler::Impl::finish_stop() {
 // ---- the ledger ----
 
 void Scaler::Impl::record(Instant now, const Observation& seen, const std::vector<Action>& actions) {
-  const FleetCounts counts = reconciler.counts();
+  const FleetCounts counts = fleet_state.counts;
   if (!ledger.empty() && actions.empty()) {
     const LedgerEntry& last = ledger.back();
     if (last.decision.wanted == decision.wanted && last.counts.running == counts.running &&
@@ -328,15 +416,26 @@ void Scaler::Impl::record(Instant now, const Observation& seen, const std::vecto
 }
 
 std::string Scaler::Impl::explain() const {
-  const FleetCounts counts = reconciler.counts();
+  const FleetCounts& counts = fleet_state.counts;
   std::string text = std::to_string(decision.wanted) +
                      (decision.wanted == 1 ? " worker is wanted and " : " workers are wanted and ") +
                      verb(counts.running, "run");
   if (counts.booting > 0) text += ", " + verb(counts.booting, "boot");
   if (counts.draining > 0) text += ", " + verb(counts.draining, "drain");
   text += ", because " + decision.reason;
-  if (!provisioner.can_launch()) text += "; workers are started by something else";
+  const bool can_launch = std::any_of(fleet_state.parts.begin(), fleet_state.parts.end(),
+                                      [](const FleetPart& part) { return part.can_launch; });
+  if (!can_launch && !provisioner.can_launch()) text += "; workers are started by something else";
   if (!reconciler.held_because().empty()) text += "; " + reconciler.held_because();
+  for (std::size_t i = 1; i < fleet_state.parts.size(); ++i) {
+    const FleetPart& part = fleet_state.parts[i];
+    if (part.is_silent) {
+      text += "; " + part.address + " was silent for " + describe_duration(part.silence) +
+              " and counts as it last was";
+    } else if (!part.held_because.empty()) {
+      text += "; at " + part.address + ": " + part.held_because;
+    }
+  }
   if (!list_problem.empty()) text += "; the provisioner does not list its instances: " + list_problem;
   return text;
 }
@@ -344,11 +443,11 @@ std::string Scaler::Impl::explain() const {
 // ---- the outside ----
 
 Scaler::Scaler(Executor& executor, Fleet& fleet, Provisioner& provisioner, std::unique_ptr<Policy> policy,
-               ScalerOptions options, std::string launch_prefix, Logger log) {
+               ScalerOptions options, std::string launch_prefix, Logger log, Leadership* leadership) {
   options.reconciler.launch_prefix = std::move(launch_prefix);
   if (!provisioner.can_launch()) options.reconciler.launches_at_once_max = 0;
   impl_ = std::make_unique<Impl>(executor, fleet, provisioner, std::move(policy), std::move(options),
-                                 std::move(log));
+                                 std::move(log), leadership);
 }
 
 Scaler::~Scaler() = default;
@@ -375,6 +474,15 @@ FleetCounts Scaler::counts() const {
 
 std::uint32_t Scaler::wanted() const {
   return impl_->decision.wanted;
+}
+
+FleetState Scaler::state() const {
+  return impl_->fleet_state;
+}
+
+FleetPart Scaler::part() {
+  const bool may_act = impl_->may_act_as(impl_->fleet_state.role);
+  return impl_->own_part(impl_->executor.now(), may_act);
 }
 
 const std::deque<LedgerEntry>& Scaler::ledger() const {

@@ -4,6 +4,9 @@
 // A provisioner that answers late or never does not stop it: decisions go on with the last list, and a launch
 // whose outcome is not told counts as one that may have happened. Until the first list nothing is launched.
 //
+// Where managers share the work (scaler/leadership.h), the leader's decides for the whole and shares that
+// out; the others keep their share of it, each of its own provisioner.
+//
 // Threads:   everything on the one executor given; the provisioner replies there too.
 // Ownership: borrows executor, provisioner and fleet, which must outlive it. Replies that come after its end
 //            are ignored.
@@ -16,6 +19,7 @@
 
 #include "base/executor.h"
 #include "base/log.h"
+#include "scaler/leadership.h"
 #include "scaler/policy.h"
 #include "scaler/provisioner.h"
 #include "scaler/reconciler.h"
@@ -42,8 +46,19 @@ struct LedgerEntry {
   std::vector<Action> actions;  // empty: nothing had to be done
 };
 
+// What was last decided, and on what: of the whole fleet at the leader, of this manager's part elsewhere.
+struct FleetState {
+  FleetRole role = FleetRole::kAlone;
+  std::string leader;        // HOST:PORT where another leads; "" else
+  std::uint32_t wanted = 0;  // workers; where another leads: in all, as it said last
+  Bounds bounds;
+  FleetCounts counts;
+  std::vector<FleetPart> parts;  // the first is this manager's
+};
+
 struct ScalerOptions {
   Bounds bounds;
+  std::string address;  // of this manager, HOST:PORT
   ReconcilerOptions reconciler;
   Duration tick = milliseconds(500);
   Duration reply_timeout = seconds(30);  // of the provisioner
@@ -52,8 +67,9 @@ struct ScalerOptions {
 
 class Scaler {
  public:
+  // `leadership`, borrowed: null where this manager is alone.
   Scaler(Executor& executor, Fleet& fleet, Provisioner& provisioner, std::unique_ptr<Policy> policy,
-         ScalerOptions options, std::string launch_prefix, Logger log);
+         ScalerOptions options, std::string launch_prefix, Logger log, Leadership* leadership = nullptr);
   ~Scaler();
   Scaler(const Scaler&) = delete;
   Scaler& operator=(const Scaler&) = delete;
@@ -63,12 +79,16 @@ class Scaler {
   // tick. May be called at any rate.
   void poke();
   // No more launches; then drains every worker that the provisioner lists and terminates those that do not go
-  // by `deadline`. `done` runs once, when all are gone or a little after the deadline.
+  // by `deadline`. `done` runs once, when all are gone or a little after the deadline. Instances of a
+  // cluster-wide provisioner are left to the siblings, where there are any.
   void stop(Instant deadline, UniqueFunction<void()> done);
 
   const Bounds& bounds() const;
-  FleetCounts counts() const;
+  FleetCounts counts() const;  // of this manager's part
   std::uint32_t wanted() const;
+  FleetState state() const;
+  // This manager's part of the fleet, as it is now.
+  FleetPart part();
   // Newest last. Entries that only repeat the one before are folded into it.
   const std::deque<LedgerEntry>& ledger() const;
   // "2 workers are wanted and 2 run, because ...": the last decision in words.

@@ -27,6 +27,11 @@ THINK_SECONDS = 0.1
 RETRY_SECONDS = 60.0
 
 
+def is_unknown(answer):
+    """An answer that says that what was asked for may have happened."""
+    return answer.status in (500, 504) and answer.json().get("code") in ("unknown_outcome", "timeout")
+
+
 class Client(threading.Thread):
     """One client: asks one thing after the other, and repeats what it may repeat."""
 
@@ -34,7 +39,7 @@ class Client(threading.Thread):
         super().__init__(daemon=True)
         self.chaos = chaos
         self.random = random.Random(f"{chaos.seed}/{number}")
-        self.http = Http(chaos.address, timeout=20)
+        self.http = chaos.connection(number)
         self.number = number
         self.made = 0
         self.acknowledged = []
@@ -97,8 +102,9 @@ class Client(threading.Thread):
             return True
         if answer.status == 503:
             history.record("enqueue", FAILED)
+            self.chaos.wait_for_manager()
             return False
-        if answer.status == 500 and answer.json().get("code") == "unknown_outcome":
+        if is_unknown(answer):
             history.enqueue_unknown(task)
             return False
         history.surprise(f"enqueue: {answer}")
@@ -123,6 +129,9 @@ class Client(threading.Thread):
                 history.enqueued(task, item["id"])
         elif answer.status == 503:
             history.record("enqueue", FAILED)
+        elif is_unknown(answer):
+            for task in tasks:
+                history.enqueue_unknown(task)
         else:
             history.surprise(f"batch: {answer}")
 
@@ -140,6 +149,8 @@ class Client(threading.Thread):
             history.results_pulled([(item["id"], item["result"]) for item in answer.json()["items"]])
         elif answer.status == 503:
             history.record("pull", FAILED)
+        elif is_unknown(answer):
+            history.record("pull", UNKNOWN)
         else:
             history.surprise(f"pull: {answer}")
 
@@ -152,7 +163,7 @@ class Client(threading.Thread):
             answer = self.http.get(f"/v1/tasks/{task_id}")
         except NoAnswer:
             return
-        if answer.status not in (200, 503):
+        if answer.status not in (200, 503) and not is_unknown(answer):
             self.chaos.history.surprise(f"acknowledged task {task_id}: {answer}")
 
 
@@ -171,6 +182,10 @@ class Chaos:
         self.kills_while_starting = 0
         self.start_seconds = []
         self.clients = [Client(self, number) for number in range(clients)]
+
+    def connection(self, _number):
+        """That of a client."""
+        return Http(self.address, timeout=20)
 
     def start_manager(self):
         self.manager = self.lab.manager_not_ready(["--min-workers", "1", "--max-workers", "2", "--target-wait", "1s", *QUICK],

@@ -1,12 +1,16 @@
 # SPDX-License-Identifier: Apache-2.0
 """Three managers share the shards of one PostgreSQL: even shares, any answers anything, and one may die, stop or leave."""
+import http.client
+import json
+import os
 import signal
+import ssl
 import threading
 import time
 import unittest
 
 import postgres
-from harness import NoAnswer, NotSent, ProcessTest, Http, QUICK, reference, wait_until
+from harness import NoAnswer, NotSent, PATIENCE, ProcessTest, Http, QUICK, reference, wait_until
 
 SHARDS = 64
 
@@ -219,6 +223,83 @@ class Siblings(SharedStore):
 
 
 @unittest.skipIf(postgres.why_not(), postgres.why_not())
+class FleetOfSiblings(SharedStore):
+    """Exactly one manager sizes the fleet, for the tasks in the shards of all, whoever started the workers."""
+
+    def scaling(self, manager):
+        return manager.http().get("/v1/scaling?limit=1").json()
+
+    def leader(self, managers):
+        """Waits until all name the same one, which leads and has heard all; gives it."""
+
+        def agreed():
+            found = [self.scaling(manager) for manager in managers]
+            names = {scaling["state"].get("leader") for scaling in found}
+            is_whole = all(len(scaling.get("parts", [])) == len(managers) for scaling in found)
+            return len(names) == 1 and is_whole and names.pop()
+
+        address = wait_until(agreed, "all managers name one leader that has heard all", PATIENCE)
+        return next(manager for manager in managers if manager.address == address)
+
+    def finish_all(self, managers, count, iterations):
+        """So many tasks at each manager; each is done, and right. The ids by manager."""
+        bodies = {}
+        for turn, manager in enumerate(managers):
+            http = manager.http()
+            for number in range(count):
+                body = f"{turn} {number} {time.monotonic()}".encode()
+                bodies[self.enqueue(http, body, iterations)] = body
+        http = managers[0].http()
+        for task, body in bodies.items():
+            self.assertEqual(self.finished(http, task)["result"], reference(body, iterations))
+
+    def children(self, managers):
+        return [len(manager.children()) for manager in managers]
+
+    def test_tasks_of_managers_without_a_provisioner_are_done_by_workers_of_one_up(self):
+        managers = [self.lab.manager(QUICK), self.lab.manager(QUICK),
+                    self.lab.manager([*QUICK, "--max-workers", "2", "--idle-hold", "1s"], command="up")]
+        self.wait_for_shares(3, PATIENCE)
+        self.finish_all(managers, 5, 1000)
+        self.assertEqual(self.children(managers)[:2], [0, 0])
+        leader = self.leader(managers)
+        for manager in managers:
+            scaling = self.scaling(manager)
+            self.assertEqual((scaling["state"]["role"], scaling["state"]["leader"]), ("leads", leader.address))
+            self.assertEqual(scaling["state"]["max_workers"], 2)
+        told = self.lab.run("status", "--manager", managers[2].url).stdout.decode()
+        self.assertIn(f"3, of which {leader.address} sizes the fleet", told)
+        told = self.lab.run("explain", "scaling", "--manager", managers[1].url).stdout.decode()
+        for manager in managers:
+            self.assertIn(manager.address, told)
+        wait_until(lambda: self.children(managers) == [0, 0, 0], "the workers go when there is nothing left", 40)
+
+    def test_after_kill_9_of_the_leader_one_other_scales_and_all_tasks_are_done(self):
+        managers = [self.lab.manager(["--min-workers", "1", "--max-workers", "1"], command="up") for _ in range(3)]
+        self.wait_for_shares(3, PATIENCE)
+        leader = self.leader(managers)
+        # Something for every worker there may be, while the leader dies.
+        https = [manager.http() for manager in managers if manager is not leader]
+        bodies = {}
+        for number in range(24):
+            body = f"long {number}".encode()
+            bodies[self.enqueue(https[number % 2], body, 500_000)] = body
+        wait_until(lambda: self.children(managers) == [1, 1, 1], "each machine has its worker")
+        leader.kill()
+        left = [manager for manager in managers if manager is not leader]
+        self.leader(left)
+        self.assertEqual(self.scaling(left[0])["state"]["max_workers"], 2)
+        for task, body in bodies.items():
+            self.assertEqual(self.finished(https[0], task)["result"], reference(body, 500_000))
+        self.finish_all(left, 5, 100)
+        # What ran went on: nobody started a worker twice, or one more than it may.
+        for manager in left:
+            log = manager.log(1 << 20)
+            self.assertEqual(log.count("launched instance="), 1, log)
+        self.assertEqual(self.children(left), [1, 1])
+
+
+@unittest.skipIf(postgres.why_not(), postgres.why_not())
 class SiblingsWithTokens(SharedStore):
     """The same store with tokens: managers call each other with one of their role, and nobody else passes for one."""
 
@@ -256,7 +337,54 @@ class SiblingsWithTokens(SharedStore):
         client = {"Authorization": "Bearer " + self.token("client")}
         managers = self.start_with()
         tasks = self.enqueue(managers[0], client)
-        self.assertNotIn(200, self.ask_for_all(managers, tasks, client))
+        self.assertEqual(self.ask_for_all(managers, tasks, client), {503})
+        # They say so, at their start and to who asks.
+        self.assertIn("without --sibling-token-file", managers[0].log(1 << 20))
+        path = self.lab.path("client")
+        with open(path, "w", encoding="ascii") as file:
+            file.write(client["Authorization"].split()[1] + "\n")
+        told = self.lab.run("status", "--manager", managers[0].url, "--token-file", path).stdout.decode()
+        self.assertIn(f"WARNING: {managers[0].address}: there are tokens", told)
+
+
+@unittest.skipIf(postgres.why_not(), postgres.why_not())
+class SiblingsWithTls(SharedStore):
+    def ask(self, manager, method, path, body=None):
+        context = ssl.create_default_context(cafile=self.ca)
+        host, _, port = manager.address.rpartition(":")
+        connection = http.client.HTTPSConnection(host, int(port), timeout=20, context=context)
+        connection.request(method, path, body)
+        answer = connection.getresponse()
+        text = answer.read()
+        connection.close()
+        return answer.status, json.loads(text)
+
+    def start_with(self, *arguments):
+        managers = [self.lab.manager([*QUICK, "--tls", "auto", "--tls-dir", os.path.dirname(self.ca), *arguments])
+                    for _ in range(2)]
+        self.wait_for_shares(2, 12)
+        return managers
+
+    def setUp(self):
+        super().setUp()
+        self.ca = self.lab.path("tls", "ca.pem")
+        # Its first start makes the authority.
+        self.lab.manager([*QUICK, "--tls", "auto", "--tls-dir", os.path.dirname(self.ca)]).terminate()
+
+    def enqueue_five(self, manager):
+        answers = [self.ask(manager, "POST", "/v1/tasks?iterations=1", b"x") for _ in range(5)]
+        self.assertEqual({status for status, _ in answers}, {200})
+        return [task["id"] for _, task in answers]
+
+    def test_any_manager_answers_where_they_trust_each_other(self):
+        managers = self.start_with("--sibling-ca", self.ca)
+        for task in self.enqueue_five(managers[0]):
+            self.assertEqual(self.ask(managers[1], "GET", f"/v1/tasks/{task}")[0], 200)
+        self.assertEqual(len(self.ask(managers[1], "GET", "/v1/cluster")[1]["shards"]), SHARDS)
+
+    def test_one_that_is_not_trusted_is_not_believed(self):
+        managers = self.start_with()
+        self.assertEqual(self.ask(managers[1], "GET", "/v1/cluster")[1]["silent"], [managers[0].address])
 
 
 if __name__ == "__main__":

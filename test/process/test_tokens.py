@@ -44,6 +44,7 @@ TABLE = {
     "GET /v1/queues": "CSA",
     "PATCH /v1/queues/default": "SA",
     "GET /v1/scaling": "CSA",
+    "POST /v1/scaling:share": "SA",
     "GET /v1/live": "CSA",
     "GET /v1/events": "CSA",
     "GET /v1/tokens": "A",

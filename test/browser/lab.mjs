@@ -13,7 +13,8 @@ const { chromium } = require('playwright-core');
 export const AXE = require('axe-core').source;
 export const SCREENSHOTS = process.env.SKEP_SCREENSHOTS;
 const BIN = process.env.SKEP_BIN;
-const PATIENCE = 30_000;
+// Far more than anything needs on a busy machine: a test that meets it found a hang.
+const PATIENCE = 60_000;
 
 export function wait(ms) {
   return new Promise((done) => setTimeout(done, ms));

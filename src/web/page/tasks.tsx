@@ -52,14 +52,16 @@ function go(query: URLSearchParams, change: Record<string, string>) {
 }
 
 function Filters({ query, queues }: { query: URLSearchParams; queues: Queue[] }) {
-  const filter = (name: string) => (event: Event) =>
-    go(query, { [name]: (event.target as HTMLInputElement).value.trim(), cursor: '' });
-  const enter = (name: string) => (event: KeyboardEvent) => event.key === 'Enter' && filter(name)(event);
+  const filter = (name: string) => (value: string) => go(query, { [name]: value, cursor: '' });
   return (
     <form onSubmit={(event) => event.preventDefault()} aria-label="Filters">
       <label>
         State
-        <select aria-label="State" value={query.get('state') ?? ''} onChange={filter('state')}>
+        <select
+          aria-label="State"
+          value={query.get('state') ?? ''}
+          onChange={(event) => filter('state')(event.currentTarget.value)}
+        >
           <option value="">all</option>
           {STATES.map((state) => (
             <option key={state}>{state}</option>
@@ -68,14 +70,7 @@ function Filters({ query, queues }: { query: URLSearchParams; queues: Queue[] })
       </label>
       <label>
         Queue
-        <input
-          list="queues"
-          value={query.get('queue') ?? ''}
-          onChange={filter('queue')}
-          onKeyDown={enter('queue')}
-          size={12}
-          placeholder="all"
-        />
+        <Typed list="queues" value={query.get('queue') ?? ''} use={filter('queue')} size={12} placeholder="all" />
         <datalist id="queues">
           {queues.slice(0, 200).map((queue) => (
             <option key={queue.name} value={queue.name} />
@@ -84,9 +79,27 @@ function Filters({ query, queues }: { query: URLSearchParams; queues: Queue[] })
       </label>
       <label>
         Tag
-        <input value={query.get('tag') ?? ''} onChange={filter('tag')} onKeyDown={enter('tag')} size={10} placeholder="any" />
+        <Typed value={query.get('tag') ?? ''} use={filter('tag')} size={10} placeholder="any" />
       </label>
     </form>
+  );
+}
+
+// What is typed stays until it is used, however often the page is drawn meanwhile.
+function Typed(props: { value: string; use: (value: string) => void; size: number; placeholder: string; list?: string }) {
+  const { value, use, ...rest } = props;
+  const [typed, setTyped] = useState(value);
+  useEffect(() => setTyped(value), [value]);
+  const done = () => typed.trim() !== value && use(typed.trim());
+  return (
+    <input
+      type="text"
+      {...rest}
+      value={typed}
+      onInput={(event) => setTyped(event.currentTarget.value)}
+      onBlur={done}
+      onKeyDown={(event) => event.key === 'Enter' && done()}
+    />
   );
 }
 

@@ -17,7 +17,8 @@ set(SKEP_DEPS_sim manager worker scaler store queue api task base)
 set(SKEP_DEPS_simulate scaler base)
 set(SKEP_DEPS_web http base)
 set(SKEP_DEPS_aws base)
-set(SKEP_DEPS_cli web simulate provision scaler worker manager client compute store queue api http task base)
+set(SKEP_DEPS_deploy aws base)
+set(SKEP_DEPS_cli web deploy aws simulate provision scaler worker manager client compute store queue api http task base)
 
 # skep_layer(NAME [CORE files...] [SOURCES files...] [DEPS layers...] [CORE_DEPS layers...] [LIBS libraries...] [TESTS files...])
 #   CORE      files without sockets, threads or clocks, built as skep_NAME_core so that the simulator can link them

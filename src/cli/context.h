@@ -89,5 +89,6 @@ void add_verify_command(CLI::App& app, Context& context);    // verify
 void add_token_command(CLI::App& app, Context& context);     // token
 void add_simulate_command(CLI::App& app, Context& context);  // simulate
 void add_demo_command(CLI::App& app, Context& context);      // demo
+void add_aws_command(CLI::App& app, Context& context);       // aws
 
 }  // namespace skep::cli

@@ -44,6 +44,7 @@ void describe(CLI::App& app, Context& context) {
   add_simulate_command(app, context);
   add_token_command(app, context);
   add_demo_command(app, context);
+  add_aws_command(app, context);
   auto* version = app.add_subcommand("version", "Print the version");
   version->footer("Example: skep version");
   version->add_flag("--json", context.is_json, "Print JSON");

@@ -1,0 +1,45 @@
+// SPDX-License-Identifier: Apache-2.0
+// aws_session.h - a client of AWS as this machine's environment and two flags make it.
+//
+// Threads:   the main thread.
+// Errors:    of open(): kInvalid (no region), kNotFound (no such profile). Keys are looked for at the first
+// call. Ownership: owns all that its client is made of.
+#pragma once
+
+#include <memory>
+#include <string>
+
+#include "aws/client.h"
+#include "aws/credentials.h"
+#include "aws/transport_curl.h"
+#include "base/clock.h"
+
+namespace skep::cli {
+
+class AwsSession {
+ public:
+  // "" leaves region and profile to the environment.
+  static Result<std::unique_ptr<AwsSession>> open(const std::string& region, const std::string& profile);
+
+  aws::Client& client() { return *client_; }
+  // Where the keys in use came from.
+  const std::string& credentials_place() const { return credentials_->place(); }
+
+ private:
+  class Sleeping final : public aws::Pauses {
+   public:
+    void pause(Duration duration) override;
+  };
+
+  AwsSession() = default;
+  aws::FinderParts finder(const std::string& region, const std::string& profile);
+
+  SystemClock clock_;
+  Sleeping pauses_;
+  aws::CurlTransport transport_;
+  aws::Environment environment_ = aws::own_environment();
+  std::unique_ptr<aws::FoundCredentials> credentials_;
+  std::unique_ptr<aws::Client> client_;
+};
+
+}  // namespace skep::cli

@@ -11,6 +11,34 @@
 namespace skep::cli {
 namespace {
 
+// Not said it is the provisioner's, which only the start knows.
+void add_price(CLI::App& command, double& value) {
+  command
+      .add_option_function<double>(
+          "--worker-price", [&value](const double& said) { value = said; },
+          "What a worker costs an hour, in any money [0.05 for process, of November 2026; 0 for none]")
+      ->check(CLI::NonNegativeNumber);
+}
+
+void add_scaling_options(CLI::App& command, ServeOptions& options) {
+  command.add_option("--min-workers", options.workers_min, "Workers that always run");
+  command.add_option("--max-workers", options.workers_max, "Workers that run at most");
+  add_duration(command, "--target-wait", options.target_wait,
+               "How long a task may wait before more workers are wanted");
+  add_duration(command, "--idle-hold", options.idle_hold, "How long workers that are not needed are kept");
+  command.add_option("--launches-per-minute", options.launches_minute,
+                     "Workers that are started a minute at most; 0 is any number");
+  command.add_option("--budget-hour", options.budget_hour,
+                     "What the workers that run may cost an hour, as a hard limit; 0 is none");
+  command.add_option("--budget-month", options.budget_month,
+                     "What workers may cost in a calendar month (UTC), as a hard limit; 0 is none");
+  add_price(command, options.worker_price);
+  command.add_option("--scaler", options.scaler, "dry-run: decide and say so, and start and stop nothing")
+      ->check(CLI::IsMember({"live", "dry-run"}));
+  command.add_option("--policy", options.policy,
+                     "The scaling policy's settings, as skep simulate --tune prints them");
+}
+
 void add_options(CLI::App& command, ServeOptions& options) {
   options.store = default_store();
   options.workers_max = static_cast<std::uint32_t>(usable_cores());
@@ -49,8 +77,6 @@ void add_options(CLI::App& command, ServeOptions& options) {
       ->type_name("FILE");
   command.add_flag("--insecure", options.is_insecure,
                    "Allow an address that is not loopback without a token, where everybody can use it");
-  command.add_option("--min-workers", options.workers_min, "Workers that always run");
-  command.add_option("--max-workers", options.workers_max, "Workers that run at most");
   command
       .add_option("--slots", options.slots,
                   "Tasks that each worker computes at once; 0 is as many as a core has lanes")
@@ -58,11 +84,7 @@ void add_options(CLI::App& command, ServeOptions& options) {
   add_programs(command, options.commands);
   add_log_level(command, "--worker-log-level", options.worker_log_level,
                 "Log level of the workers that it starts");
-  add_duration(command, "--target-wait", options.target_wait,
-               "How long a task may wait before more workers are wanted");
-  add_duration(command, "--idle-hold", options.idle_hold, "How long workers that are not needed are kept");
-  command.add_option("--policy", options.policy,
-                     "The scaling policy's settings, as skep simulate --tune prints them");
+  add_scaling_options(command, options);
   add_duration(command, "--heartbeat", options.heartbeat, "How often workers say that they live");
   add_duration(command, "--worker-timeout", options.worker_timeout, "A worker silent for longer is lost");
   add_duration(command, "--lease", options.lease, "How long a lease lasts without a heartbeat");
@@ -82,7 +104,9 @@ int serve(const Context& context, const ServeOptions& options) {
   if (auto checked = check_open_address(options, *tokens.value()); !checked) return report(checked.error());
   auto store = open_store(options.store, log);
   if (!store) return report(store.error());
-  auto manager = start_manager(options, *store.value(), tokens.value().get(), clock, log,
+  auto fleet = open_fleet(options.store);
+  if (!fleet) return report(fleet.error());
+  auto manager = start_manager(options, *store.value(), tokens.value().get(), fleet.value().get(), clock, log,
                                open_files ? connections_for(open_files.value()) : kConnectionsMin);
   if (!manager) return report(manager.error());
   std::printf("listening on %s\n", manager.value()->address().c_str());

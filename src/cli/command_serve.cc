@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 // up and manager: the API over a store, with workers that it starts or that come by themselves.
+#include <charconv>
 #include <cstdio>
+#include <optional>
 
 #include "api/errors.h"
 #include "base/limits_os.h"
@@ -11,13 +13,30 @@
 namespace skep::cli {
 namespace {
 
-// Not said it is the provisioner's, which only the start knows.
-void add_price(CLI::App& command, double& value) {
+// A number that is not below 0; nothing for "auto". kInvalid: neither.
+Result<std::optional<double>> parse_price(const std::string& text) {
+  if (text == "auto") return std::optional<double>();
+  double price = 0;
+  const auto parsed = std::from_chars(text.data(), text.data() + text.size(), price);
+  if (parsed.ec != std::errc() || parsed.ptr != text.data() + text.size() || !(price >= 0 && price < 1e9))
+    return fail(Code::kInvalid, "'" + text + "' is no price: say what a worker costs an hour, or auto");
+  return std::optional(price);
+}
+
+void add_price(CLI::App& command, std::optional<double>& value) {
   command
-      .add_option_function<double>(
-          "--worker-price", [&value](const double& said) { value = said; },
-          "What a worker costs an hour, in any money [0.05 for process, of November 2026; 0 for none]")
-      ->check(CLI::NonNegativeNumber);
+      .add_option_function<std::string>(
+          "--worker-price",
+          [&value](const std::string& text) {
+            if (const auto price = parse_price(text)) value = price.value();
+          },
+          "What a worker costs an hour, in any money; auto: 0.05 for process (November 2026), 0 for none")
+      ->check([](const std::string& text) {
+        const auto price = parse_price(text);
+        return price ? std::string() : price.error().message;
+      })
+      ->type_name("PRICE")
+      ->default_str("auto");
 }
 
 void add_scaling_options(CLI::App& command, ServeOptions& options) {

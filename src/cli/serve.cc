@@ -171,8 +171,7 @@ manager::ManagerOptions manager_options(const ServeOptions& options) {
   bounds.launches_minute_max = options.launches_minute;
   bounds.cost_hour_max = options.budget_hour;
   bounds.cost_month_max = options.budget_month;
-  bounds.price_hour =
-      options.worker_price >= 0 ? options.worker_price : provision::price_hour(options.provisioner);
+  bounds.price_hour = options.worker_price.value_or(provision::price_hour(options.provisioner));
   manager.scaler.is_dry_run = options.scaler == "dry-run";
   manager.policy.idle_hold = options.idle_hold;
   if (const auto tuning = simulate::parse_tuning(options.policy)) manager.policy.tuning = tuning.value();

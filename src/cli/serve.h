@@ -5,6 +5,7 @@
 #pragma once
 
 #include <memory>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -40,9 +41,9 @@ struct ServeOptions {
   std::uint32_t launches_minute = 0;  // 0: any number
   double budget_hour = 0;             // 0: any
   double budget_month = 0;
-  double worker_price = -1;     // an hour; below 0: as provision/prices.h has it
-  std::string scaler = "live";  // or "dry-run"
-  std::string policy = "skep";  // with settings, as `skep simulate --tune` prints them
+  std::optional<double> worker_price;  // an hour; nothing: as provision/prices.h has it
+  std::string scaler = "live";         // or "dry-run"
+  std::string policy = "skep";         // with settings, as `skep simulate --tune` prints them
   Duration heartbeat = seconds(2);
   Duration worker_timeout = seconds(5);
   Duration lease = seconds(15);

@@ -103,7 +103,7 @@ class Fleet:
             time.sleep(0.1)
         raise SystemExit(f"the fleet did not do {count} tasks in {patience_s:.0f} s")
 
-    def wait_until_gone(self, patience_s=120):
+    def wait_until_gone(self, patience_s=700):
         deadline = time.monotonic() + patience_s
         while time.monotonic() < deadline:
             scaling = self.call("/v1/scaling")["state"]

@@ -204,8 +204,8 @@ def live(options):
     lines = scaling_live.lines_of(result)
     print("\n".join(lines))
     if options.write_docs:
-        report.renew(PAGE, lines, "scaling live")
         scaling_live.draw(result)
+        report.renew(PAGE, lines, "scaling live")
 
 
 def main():

@@ -248,7 +248,8 @@ def lines_of(result):
         f"each, target wait {TARGET_WAIT} s. Measured before: boots of {report.with_range([each['boot_s'] for each in rounds])} s, " \
         f"{report.with_range([each['task_s'] for each in rounds])} s from a task to the next; load average of the machine at the start " \
         f"{report.with_range([each['load'] for each in rounds])}. Predicted / real (how far off)."
-    return [*report.paragraph(setting), "", *report.table(head, rows), "", *report.paragraph(text), ""]
+    return [*report.paragraph(setting), "", *report.table(head, rows), "", *report.paragraph(text), "",
+            "![what was predicted and what the fleet did](scaling_live.svg)"]
 
 
 def draw(result):

@@ -205,6 +205,24 @@ constexpr std::array kEndpoints = {
                  "",
                  "",
                  {}},
+    EndpointInfo{E::kOrderFleet,
+                 "PUT",
+                 "/v1/scaling/order",
+                 "Order a size of the fleet, or a pause, for a while",
+                 kMessage,
+                 "OrderFleetRequest",
+                 "ScalingState",
+                 {}},
+    EndpointInfo{E::kEndFleetOrder,
+                 "DELETE",
+                 "/v1/scaling/order",
+                 "The policy sizes the fleet again",
+                 kNone,
+                 "",
+                 "ScalingState",
+                 {}},
+    EndpointInfo{
+        E::kCost, "GET", "/v1/cost", "What workers cost, by queue and tag", kNone, "", "CostReply", {}},
     EndpointInfo{E::kEvents, "GET", "/v1/events", "What happens, as server-sent events", kNone, "", "",
                  kEventsParams},
     EndpointInfo{E::kListTokens,
@@ -280,6 +298,7 @@ RoleSet allowed_roles(Endpoint endpoint) {
     case E::kListQueues:
     case E::kScaling:
     case E::kLive:
+    case E::kCost:
     case E::kEvents:
     case E::kMetrics:
       return kClients;
@@ -300,6 +319,8 @@ RoleSet allowed_roles(Endpoint endpoint) {
     case E::kShareFleet:
     case E::kPatchQueue:
       return kManagers;
+    case E::kOrderFleet:
+    case E::kEndFleetOrder:
     case E::kListTokens:
     case E::kCreateToken:
     case E::kRotateToken:

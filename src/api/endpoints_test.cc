@@ -83,7 +83,9 @@ TEST(Endpoints, AreForTheRolesOfThisTable) {
       {"s",
        {"POST /register_sibling", "POST /v1/workers/{id}:drain", "POST /v1/workers/{id}:lose",
         "POST /v1/scaling:share", "PATCH /v1/queues/{name}"}},
-      {"a", {"GET /v1/tokens", "POST /v1/tokens", "POST /v1/tokens/{id}:rotate", "DELETE /v1/tokens/{id}"}}};
+      {"a",
+       {"PUT /v1/scaling/order", "DELETE /v1/scaling/order", "GET /v1/tokens", "POST /v1/tokens",
+        "POST /v1/tokens/{id}:rotate", "DELETE /v1/tokens/{id}"}}};
   for (const auto& row : endpoints()) {
     const std::string name = std::string(row.method) + " " + std::string(row.path);
     std::string who = "c";

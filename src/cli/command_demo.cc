@@ -284,7 +284,7 @@ int demo(const DemoOptions& options) {
   const SystemClock clock;
   auto store = open_store(serve.store, log);
   if (!store) return report(store.error());
-  auto manager = start_manager(serve, *store.value(), nullptr, clock, log, kConnectionsMin);
+  auto manager = start_manager(serve, *store.value(), nullptr, nullptr, clock, log, kConnectionsMin);
   if (!manager) return report(manager.error());
   std::printf("a manager serves at %s, its store is %s; at most %u workers\n",
               manager.value()->address().c_str(), serve.store.c_str(), serve.workers_max);

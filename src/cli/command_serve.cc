@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 // up and manager: the API over a store, with workers that it starts or that come by themselves.
+#include <charconv>
 #include <cstdio>
+#include <optional>
 
 #include "api/errors.h"
 #include "base/limits_os.h"
@@ -10,6 +12,51 @@
 
 namespace skep::cli {
 namespace {
+
+// A number that is not below 0; nothing for "auto". kInvalid: neither.
+Result<std::optional<double>> parse_price(const std::string& text) {
+  if (text == "auto") return std::optional<double>();
+  double price = 0;
+  const auto parsed = std::from_chars(text.data(), text.data() + text.size(), price);
+  if (parsed.ec != std::errc() || parsed.ptr != text.data() + text.size() || !(price >= 0 && price < 1e9))
+    return fail(Code::kInvalid, "'" + text + "' is no price: say what a worker costs an hour, or auto");
+  return std::optional(price);
+}
+
+void add_price(CLI::App& command, std::optional<double>& value) {
+  command
+      .add_option_function<std::string>(
+          "--worker-price",
+          [&value](const std::string& text) {
+            if (const auto price = parse_price(text)) value = price.value();
+          },
+          "What a worker costs an hour, in any money; auto: 0.05 for process (November 2026), 0 for none")
+      ->check([](const std::string& text) {
+        const auto price = parse_price(text);
+        return price ? std::string() : price.error().message;
+      })
+      ->type_name("PRICE")
+      ->default_str("auto");
+}
+
+void add_scaling_options(CLI::App& command, ServeOptions& options) {
+  command.add_option("--min-workers", options.workers_min, "Workers that always run");
+  command.add_option("--max-workers", options.workers_max, "Workers that run at most");
+  add_duration(command, "--target-wait", options.target_wait,
+               "How long a task may wait before more workers are wanted");
+  add_duration(command, "--idle-hold", options.idle_hold, "How long workers that are not needed are kept");
+  command.add_option("--launches-per-minute", options.launches_minute,
+                     "Workers that are started a minute at most; 0 is any number");
+  command.add_option("--budget-hour", options.budget_hour,
+                     "What the workers that run may cost an hour, as a hard limit; 0 is none");
+  command.add_option("--budget-month", options.budget_month,
+                     "What workers may cost in a calendar month (UTC), as a hard limit; 0 is none");
+  add_price(command, options.worker_price);
+  command.add_option("--scaler", options.scaler, "dry-run: decide and say so, and start and stop nothing")
+      ->check(CLI::IsMember({"live", "dry-run"}));
+  command.add_option("--policy", options.policy,
+                     "The scaling policy's settings, as skep simulate --tune prints them");
+}
 
 void add_options(CLI::App& command, ServeOptions& options) {
   options.store = default_store();
@@ -49,8 +96,6 @@ void add_options(CLI::App& command, ServeOptions& options) {
       ->type_name("FILE");
   command.add_flag("--insecure", options.is_insecure,
                    "Allow an address that is not loopback without a token, where everybody can use it");
-  command.add_option("--min-workers", options.workers_min, "Workers that always run");
-  command.add_option("--max-workers", options.workers_max, "Workers that run at most");
   command
       .add_option("--slots", options.slots,
                   "Tasks that each worker computes at once; 0 is as many as a core has lanes")
@@ -58,11 +103,7 @@ void add_options(CLI::App& command, ServeOptions& options) {
   add_programs(command, options.commands);
   add_log_level(command, "--worker-log-level", options.worker_log_level,
                 "Log level of the workers that it starts");
-  add_duration(command, "--target-wait", options.target_wait,
-               "How long a task may wait before more workers are wanted");
-  add_duration(command, "--idle-hold", options.idle_hold, "How long workers that are not needed are kept");
-  command.add_option("--policy", options.policy,
-                     "The scaling policy's settings, as skep simulate --tune prints them");
+  add_scaling_options(command, options);
   add_duration(command, "--heartbeat", options.heartbeat, "How often workers say that they live");
   add_duration(command, "--worker-timeout", options.worker_timeout, "A worker silent for longer is lost");
   add_duration(command, "--lease", options.lease, "How long a lease lasts without a heartbeat");
@@ -82,7 +123,9 @@ int serve(const Context& context, const ServeOptions& options) {
   if (auto checked = check_open_address(options, *tokens.value()); !checked) return report(checked.error());
   auto store = open_store(options.store, log);
   if (!store) return report(store.error());
-  auto manager = start_manager(options, *store.value(), tokens.value().get(), clock, log,
+  auto fleet = open_fleet(options.store);
+  if (!fleet) return report(fleet.error());
+  auto manager = start_manager(options, *store.value(), tokens.value().get(), fleet.value().get(), clock, log,
                                open_files ? connections_for(open_files.value()) : kConnectionsMin);
   if (!manager) return report(manager.error());
   std::printf("listening on %s\n", manager.value()->address().c_str());

@@ -39,6 +39,7 @@ struct SimulateOptions {
   std::uint64_t seed = 1;
   std::uint32_t repeats = 1;
   std::string picture_file;
+  bool wants_series = false;
   std::string record_from;
   std::string output_file;
   bool is_tuning = false;
@@ -169,6 +170,18 @@ std::string to_json(const Row& row, const SimulateOptions& options) {
                       {"launches_refused", out.refused},
                       {"tasks_restarted", out.restarted},
                       {"finished", out.is_finished}};
+  if (options.wants_series) {
+    json::array series;
+    for (const simulate::Sample& sample : out.series) {
+      series.push_back(json::object{{"at_s", sample.at_s},
+                                    {"load", sample.load},
+                                    {"running", sample.running},
+                                    {"booting", sample.booting},
+                                    {"backlog_s", sample.backlog_s},
+                                    {"wait_p95_s", sample.wait_p95_s}});
+    }
+    object["series"] = std::move(series);
+  }
   return json::serialize(object) + "\n";
 }
 
@@ -229,7 +242,8 @@ Result<int> compare(const Context& context, const SimulateOptions& options, cons
     if (wants_bound) rows.push_back(bound_row(subject));
     for (const SizingChoice& choice : choices) {
       simulate::WorldOptions world = options.world;
-      world.wants_series = !options.picture_file.empty() && &subject == cases.data();
+      world.wants_series =
+          options.wants_series || (!options.picture_file.empty() && &subject == cases.data());
       Row row{&subject, choice.label(), simulate::run(subject, choice, world), 1};
       row.ratio = simulate::cost_ratio(row.outcome, subject.bound);
       if (context.is_json) std::fputs(to_json(row, options).c_str(), stdout);
@@ -322,6 +336,8 @@ void add_world_options(CLI::App& command, SimulateOptions& options) {
   command
       .add_option("--interruptions", world.interruptions_hour, "How often an hour each machine is taken away")
       ->check(CLI::Range(0.0, 60.0));
+  add_duration(command, "--tick", world.tick,
+               "Between decisions of skep, 500ms in a manager [5s, as the others are compared]");
   add_duration(command, "--notice", world.notice, "Before a machine is taken away");
   command
       .add_option("--launches-per-minute", world.launches_minute_max, "The provider allows; 0 is any number")
@@ -368,6 +384,8 @@ void add_simulate_command(CLI::App& app, Context& context) {
   add_trace_options(*command, *options);
   add_world_options(*command, *options);
   command->add_flag("--json", context.is_json, "Print one JSON object a line");
+  command->add_flag("--series", options->wants_series,
+                    "With --json: load, fleet, backlog and waits over time in each object");
   command->add_option("--svg", options->picture_file, "Draw the first trace into this file");
   command->add_flag("--tune", options->is_tuning, "Search each policy's settings for the least cost");
   command->add_option("--trials", options->tune.trials, "Settings tried by --tune")

@@ -9,6 +9,7 @@
 #include "base/signals.h"
 #include "cli/context.h"
 #include "cli/output.h"
+#include "scaler/cost_ledger.h"
 
 namespace skep::cli {
 namespace {
@@ -41,7 +42,7 @@ std::string describe_cluster(const v1::ClusterReply& cluster, const v1::QueuesRe
   const auto& tasks = cluster.tasks();
   const auto& scaling = cluster.scaling();
   const auto& store = cluster.store();
-  std::string text = table({
+  std::vector<std::vector<std::string>> head{
       {"manager", cluster.address() + ", skep " + cluster.version() + ", up " +
                       describe_duration(milliseconds(cluster.now_ms() - cluster.started_at_ms())) +
                       (cluster.draining() ? ", draining" : "")},
@@ -55,6 +56,7 @@ std::string describe_cluster(const v1::ClusterReply& cluster, const v1::QueuesRe
                       " wanted (" + std::to_string(scaling.min_workers()) + "-" +
                       std::to_string(scaling.max_workers()) + ", " + scaling.provisioner() + ")"},
       {"managers", describe_managers(cluster)},
+      {"scaling", describe_scaling(scaling, from_unix_ms(cluster.now_ms()))},
       {"since start", with_thousands(cluster.totals().enqueued()) + " enqueued, " +
                           with_thousands(cluster.totals().completed()) + " completed, " +
                           with_thousands(cluster.totals().delivered()) + " delivered, " +
@@ -64,7 +66,9 @@ std::string describe_cluster(const v1::ClusterReply& cluster, const v1::QueuesRe
                     " done (" + with_thousands(tasks.undelivered()) + " not pulled), " +
                     with_thousands(tasks.dead()) + " dead, " + with_thousands(tasks.cancelled()) +
                     " cancelled"},
-  });
+  };
+  if (const std::string cost = describe_cost(scaling); !cost.empty()) head.push_back({"cost", cost});
+  std::string text = table(head);
   for (const auto& warning : cluster.warnings()) text += "WARNING: " + warning + "\n";
   std::vector<std::vector<std::string>> rows{
       {"QUEUE", "QUEUED", "DELAYED", "LEASED", "DONE", "DEAD", "OLDEST", ""}};
@@ -166,6 +170,39 @@ int explain_scaling(const Context& context, Remote& remote, std::uint32_t limit)
   return api::kExitOk;
 }
 
+void print_lines(const std::string& title, const google::protobuf::RepeatedPtrField<v1::CostLine>& lines) {
+  if (lines.empty()) return;
+  std::vector<std::vector<std::string>> rows{{title, "ATTEMPTS", "SLOT TIME", "COST", "OF IT BOOT AND IDLE"}};
+  for (const auto& line : lines) {
+    rows.push_back({line.name(), with_thousands(line.attempts()),
+                    describe_duration(milliseconds(static_cast<std::int64_t>(line.seconds() * 1e3))),
+                    scaler::describe_money(line.used() + line.overhead()),
+                    scaler::describe_money(line.overhead())});
+  }
+  std::printf("\n%s", table(rows).c_str());
+}
+
+int explain_cost(const Context& context, Remote& remote) {
+  auto cost = remote.wait<v1::CostReply>(
+      [&](client::Client& client, auto done) { client.cost(remote.within(kCallTimeout), std::move(done)); });
+  if (!cost) return report(cost.error());
+  const auto& reply = cost.value();
+  if (context.is_json) {
+    std::printf("%s\n", api::to_json(reply).c_str());
+    return api::kExitOk;
+  }
+  using scaler::describe_money;
+  std::printf(
+      "Workers cost %s since %s at %s an hour each: %s while they ran tasks, %s of boot and idle that tasks "
+      "took with it, and %s that no task has taken.\n",
+      describe_money(reply.cost()).c_str(), format_instant(from_unix_ms(reply.since_ms())).c_str(),
+      describe_money(reply.price_hour()).c_str(), describe_money(reply.tasks().used()).c_str(),
+      describe_money(reply.tasks().overhead()).c_str(), describe_money(reply.idle()).c_str());
+  print_lines("QUEUE", reply.queues());
+  print_lines("TAG", reply.tags());
+  return api::kExitOk;
+}
+
 int explain_worker(const Context& context, Remote& remote, const std::string& id) {
   auto workers = remote.wait<v1::WorkersReply>([&](client::Client& client, auto done) {
     client.workers(remote.within(kCallTimeout), std::move(done));
@@ -201,17 +238,18 @@ void add_explain(CLI::App& app, Context& context) {
   auto what = std::make_shared<std::string>();
   auto id = std::make_shared<std::string>();
   auto limit = std::make_shared<std::uint32_t>(20);
-  command->add_option("WHAT", *what, "task, scaling or worker")
+  command->add_option("WHAT", *what, "task, scaling, cost or worker")
       ->required()
-      ->check(CLI::IsMember({"task", "scaling", "worker"}));
+      ->check(CLI::IsMember({"task", "scaling", "cost", "worker"}));
   command->add_option("ID", *id, "Id of the task or worker");
   command->add_option("--limit", *limit, "Decisions to show")->check(CLI::Range(1, 1000));
   add_client_options(*command, context);
   context.actions[command] = [&context, what, id, limit] {
-    if (*what != "scaling" && id->empty())
+    if (*what != "scaling" && *what != "cost" && id->empty())
       return report(fail(Code::kInvalid, "skep explain " + *what + " wants an ID"));
     const auto remote = Remote::connect(context);
     if (!remote) return report(remote.error());
+    if (*what == "cost") return explain_cost(context, *remote.value());
     if (*what == "scaling") return explain_scaling(context, *remote.value(), *limit);
     return *what == "task" ? explain_task(context, *remote.value(), *id)
                            : explain_worker(context, *remote.value(), *id);

@@ -85,6 +85,7 @@ void add_serve_commands(CLI::App& app, Context& context);    // up, manager
 void add_worker_command(CLI::App& app, Context& context);    // worker
 void add_task_commands(CLI::App& app, Context& context);     // enqueue, pull, get, cancel, retry
 void add_status_commands(CLI::App& app, Context& context);   // status, explain
+void add_scale_command(CLI::App& app, Context& context);     // scale
 void add_verify_command(CLI::App& app, Context& context);    // verify
 void add_token_command(CLI::App& app, Context& context);     // token
 void add_simulate_command(CLI::App& app, Context& context);  // simulate

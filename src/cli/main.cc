@@ -40,6 +40,7 @@ void describe(CLI::App& app, Context& context) {
   add_worker_command(app, context);
   add_task_commands(app, context);
   add_status_commands(app, context);
+  add_scale_command(app, context);
   add_verify_command(app, context);
   add_simulate_command(app, context);
   add_token_command(app, context);

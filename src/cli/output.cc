@@ -5,6 +5,7 @@
 #include <cctype>
 
 #include "base/time.h"
+#include "scaler/cost_ledger.h"
 #include "task/limits.h"
 
 namespace skep::cli {
@@ -24,6 +25,33 @@ std::string table(const std::vector<std::vector<std::string>>& rows) {
     text += line + "\n";
   }
   return text;
+}
+
+std::string describe_scaling(const api::v1::ScalingState& state, Instant now) {
+  std::string text = "by policy";
+  const std::string until =
+      " until " + format_instant(from_unix_ms(state.order_until_ms())) + " (skep scale auto ends it)";
+  if (state.mode().empty()) return "nothing scales";
+  if (state.mode() == "paused") text = "PAUSED" + until;
+  if (state.mode() == "ordered") text = std::to_string(state.ordered_workers()) + " ORDERED" + until;
+  if (state.dry_run()) text += ", DRY RUN: nothing is started or stopped";
+  if (!state.problem().empty()) {
+    const Duration since = std::max(Duration::zero(), now - from_unix_ms(state.problem_since_ms()));
+    text += "; CAN NOT ACT for " + describe_duration(since) + ": " + state.problem();
+  }
+  return text;
+}
+
+std::string describe_cost(const api::v1::ScalingState& state) {
+  using scaler::describe_money;
+  if (state.price_hour() <= 0) return {};
+  return describe_money(state.cost()) + " since start (tasks " + describe_money(state.cost_used()) +
+         ", their share of boot and idle " + describe_money(state.cost_overhead()) + ", idle " +
+         describe_money(state.cost_idle()) + "); " + describe_money(state.spent_month()) + " in " +
+         state.month() +
+         (state.budget_month() > 0 ? " of " + describe_money(state.budget_month()) : std::string()) + "; " +
+         describe_money(state.price_hour()) + " an hour a worker" +
+         (state.budget_hour() > 0 ? ", at most " + describe_money(state.budget_hour()) + " in all" : "");
 }
 
 std::string show_result(const std::string& id, const std::string& result, std::uint64_t bytes) {

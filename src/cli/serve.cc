@@ -12,6 +12,7 @@
 #include "compute/engine.h"
 #include "http/client.h"
 #include "provision/none.h"
+#include "provision/prices.h"
 #include "provision/process.h"
 #include "simulate/sizing.h"
 #include "store/log_store.h"
@@ -165,7 +166,13 @@ manager::ManagerOptions manager_options(const ServeOptions& options) {
   manager.advertise = options.advertise;
   manager.siblings = options.siblings;
   manager.is_insecure = options.is_insecure;
-  manager.scaler.bounds = {options.workers_min, options.workers_max, options.target_wait};
+  auto& bounds = manager.scaler.bounds;
+  bounds = {options.workers_min, options.workers_max, options.target_wait};
+  bounds.launches_minute_max = options.launches_minute;
+  bounds.cost_hour_max = options.budget_hour;
+  bounds.cost_month_max = options.budget_month;
+  bounds.price_hour = options.worker_price.value_or(provision::price_hour(options.provisioner));
+  manager.scaler.is_dry_run = options.scaler == "dry-run";
   manager.policy.idle_hold = options.idle_hold;
   if (const auto tuning = simulate::parse_tuning(options.policy)) manager.policy.tuning = tuning.value();
   manager.heartbeat = options.heartbeat;
@@ -210,6 +217,13 @@ Result<std::unique_ptr<store::TokenStore>> open_tokens(const std::string& spec) 
   return store::open_directory_tokens(spec.substr(spec.find(':') + 1));
 }
 
+Result<std::unique_ptr<store::FleetStore>> open_fleet(const std::string& spec) {
+  SKEP_TRY(check_store(spec));
+  if (spec == kMemory) return store::make_memory_fleet();
+  if (is_postgres(spec)) return store::open_postgres_fleet(spec);
+  return store::open_directory_fleet(spec.substr(spec.find(':') + 1));
+}
+
 std::string default_store() {
   if (const char* data = std::getenv("XDG_DATA_HOME"); data != nullptr && *data == '/')
     return "rocksdb:" + std::string(data) + "/skep";
@@ -240,10 +254,12 @@ std::size_t connections_for(std::uint64_t open_files_max) {
 }
 
 Result<std::unique_ptr<manager::Manager>> start_manager(const ServeOptions& options, store::Store& store,
-                                                        store::TokenStore* tokens, const Clock& clock,
-                                                        const Logger& log, std::size_t connections_max) {
+                                                        store::TokenStore* tokens, store::FleetStore* fleet,
+                                                        const Clock& clock, const Logger& log,
+                                                        std::size_t connections_max) {
   manager::ManagerOptions manager = manager_options(options);
   manager.tokens = tokens;
+  manager.fleet = fleet;
   SKEP_TRY(manager.seed_clients, parse_networks(options.seed_clients));
   SKEP_TRY(const Tls tls, prepare_tls(options, log));
   manager.http.tls = tls.server;

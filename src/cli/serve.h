@@ -5,6 +5,7 @@
 #pragma once
 
 #include <memory>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -12,6 +13,7 @@
 #include "base/log.h"
 #include "cli/access.h"
 #include "manager/manager.h"
+#include "store/fleet_store.h"
 #include "store/store.h"
 #include "store/token_store.h"
 
@@ -36,7 +38,12 @@ struct ServeOptions {
   std::uint32_t slots = 0;  // of each worker; 0: the lanes of a core
   Duration target_wait = seconds(30);
   Duration idle_hold = seconds(20);
-  std::string policy = "skep";  // with settings, as `skep simulate --tune` prints them
+  std::uint32_t launches_minute = 0;  // 0: any number
+  double budget_hour = 0;             // 0: any
+  double budget_month = 0;
+  std::optional<double> worker_price;  // an hour; nothing: as provision/prices.h has it
+  std::string scaler = "live";         // or "dry-run"
+  std::string policy = "skep";         // with settings, as `skep simulate --tune` prints them
   Duration heartbeat = seconds(2);
   Duration worker_timeout = seconds(5);
   Duration lease = seconds(15);
@@ -55,13 +62,17 @@ Result<void> validate(const ServeOptions& options);
 Result<std::unique_ptr<store::Store>> open_store(const std::string& spec, const Logger& log);
 // The tokens of the same place, whether a store is open there, or is there at all, or not.
 Result<std::unique_ptr<store::TokenStore>> open_tokens(const std::string& spec);
+// What is kept of the fleet in the same place.
+Result<std::unique_ptr<store::FleetStore>> open_fleet(const std::string& spec);
 // kInvalid: others reach the address, there is no token, and nobody said --insecure.
 Result<void> check_open_address(const ServeOptions& options, store::TokenStore& tokens);
 
-// `tokens`: null is none. `connections_max`: of clients and workers at once; one more is answered 503.
+// `tokens`, `fleet`: null is none. `connections_max`: of clients and workers at once; one more is answered
+// 503.
 Result<std::unique_ptr<manager::Manager>> start_manager(const ServeOptions& options, store::Store& store,
-                                                        store::TokenStore* tokens, const Clock& clock,
-                                                        const Logger& log, std::size_t connections_max);
+                                                        store::TokenStore* tokens, store::FleetStore* fleet,
+                                                        const Clock& clock, const Logger& log,
+                                                        std::size_t connections_max);
 
 // How many connections a process that may open so many files serves: a worker holds two.
 inline constexpr std::size_t kConnectionsMin = 500;

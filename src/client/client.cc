@@ -257,6 +257,18 @@ void Client::scaling(std::uint32_t limit, CallOptions call, Done<v1::ScalingRepl
   impl_->call(Endpoint::kScaling, {"", {{"limit", std::to_string(limit)}}}, call, std::move(done));
 }
 
+void Client::order_fleet(v1::OrderFleetRequest request, CallOptions call, Done<v1::ScalingState> done) {
+  impl_->send(Endpoint::kOrderFleet, {}, request, call, std::move(done));
+}
+
+void Client::cost(CallOptions call, Done<v1::CostReply> done) {
+  impl_->call(Endpoint::kCost, {}, call, std::move(done));
+}
+
+void Client::end_fleet_order(CallOptions call, Done<v1::ScalingState> done) {
+  impl_->call(Endpoint::kEndFleetOrder, {}, call, std::move(done));
+}
+
 // ---- tokens ----
 
 void Client::tokens(CallOptions call, Done<v1::TokensReply> done) {

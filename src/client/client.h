@@ -91,6 +91,9 @@ class Client {
   void patch_queue(std::string name, api::v1::PatchQueueRequest request, CallOptions call,
                    Done<api::v1::Queue> done);
   void scaling(std::uint32_t limit, CallOptions call, Done<api::v1::ScalingReply> done);
+  void order_fleet(api::v1::OrderFleetRequest request, CallOptions call, Done<api::v1::ScalingState> done);
+  void cost(CallOptions call, Done<api::v1::CostReply> done);
+  void end_fleet_order(CallOptions call, Done<api::v1::ScalingState> done);
 
   void tokens(CallOptions call, Done<api::v1::TokensReply> done);
   // Not repeated once they were sent: a token that nobody has is of no use.

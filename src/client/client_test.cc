@@ -160,6 +160,22 @@ TEST_F(ClientTest, EveryCallReachesItsEndpoint) {
                                      [&](auto d) { c.scaling(9, call, std::move(d)); });
 }
 
+TEST_F(ClientTest, CallsAboutTheFleetReachTheirEndpoints) {
+  FakeManager manager([](const http::Request&) { return http::Response::text(200, api::kProtobuf, ""); });
+  const auto client = make({manager.url()});
+  const auto call = in(seconds(10));
+  const auto seen = [&] {
+    const auto request = manager.requests().back();
+    return std::string(http::method_name(request.method)) + " " + request.path;
+  };
+  EXPECT_TRUE(wait_for<v1::ScalingState>([&](auto d) { client->order_fleet({}, call, std::move(d)); }));
+  EXPECT_EQ(seen(), "PUT /v1/scaling/order");
+  EXPECT_TRUE(wait_for<v1::ScalingState>([&](auto d) { client->end_fleet_order(call, std::move(d)); }));
+  EXPECT_EQ(seen(), "DELETE /v1/scaling/order");
+  EXPECT_TRUE(wait_for<v1::CostReply>([&](auto d) { client->cost(call, std::move(d)); }));
+  EXPECT_EQ(seen(), "GET /v1/cost");
+}
+
 TEST_F(ClientTest, SpeaksJsonWhenAsked) {
   FakeManager manager(
       [](const http::Request&) { return http::Response::text(200, api::kJson, R"({"acknowledged":2})"); });

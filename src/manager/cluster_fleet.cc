@@ -289,8 +289,8 @@ void ClusterFleet::take_share(const v1::ShareRequest& request, Reply<v1::ShareRe
   order_at_ = now;
   leads();  // no more, if it did
   const std::uint32_t before = order_ ? order_->share : scaler_->part().own;
-  order_ = scaler::FleetOrder{request.leader(), request.has_share() ? request.share() : before,
-                              request.wanted(), request.reason()};
+  order_ = scaler::LeaderOrder{request.leader(), request.has_share() ? request.share() : before,
+                               request.wanted(), request.reason()};
   elsewhere_.clear();
   for (const auto& worker : request.elsewhere()) elsewhere_.push_back(from_message(worker, now));
   service_.note_waiting_elsewhere(read_waiting(request.waiting()));
@@ -306,8 +306,8 @@ void ClusterFleet::take_share(const v1::ShareRequest& request, Reply<v1::ShareRe
   reply(std::move(message));
 }
 
-scaler::FleetOrder ClusterFleet::order() {
-  return order_.value_or(scaler::FleetOrder{});
+scaler::LeaderOrder ClusterFleet::order() {
+  return order_.value_or(scaler::LeaderOrder{});
 }
 
 void ClusterFleet::scaling(std::uint32_t limit, Reply<v1::ScalingReply> reply) {

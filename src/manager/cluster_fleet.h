@@ -68,7 +68,7 @@ class ClusterFleet final : public scaler::Fleet, public scaler::Leadership {
   bool has_siblings() override;
   std::vector<scaler::FleetPart> siblings() override;
   void give(const std::vector<std::uint32_t>& shares, const scaler::Decision& decision) override;
-  scaler::FleetOrder order() override;
+  scaler::LeaderOrder order() override;
 
  private:
   struct Sibling {
@@ -120,7 +120,7 @@ class ClusterFleet final : public scaler::Fleet, public scaler::Leadership {
   // Where another one does.
   Epoch order_epoch_ = 0;
   Instant order_at_ = kNoInstant;
-  std::optional<scaler::FleetOrder> order_;
+  std::optional<scaler::LeaderOrder> order_;
   std::vector<scaler::WorkerSeen> elsewhere_;
   std::shared_ptr<bool> alive_ = std::make_shared<bool>(true);
 };

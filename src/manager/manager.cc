@@ -8,6 +8,7 @@
 #include "base/runner.h"
 #include "http/client.h"
 #include "manager/cluster_fleet.h"
+#include "manager/fleet_keeper.h"
 #include "manager/forwarder.h"
 #include "manager/live.h"
 #include "manager/routes.h"
@@ -80,6 +81,12 @@ Result<void> validate(const ManagerOptions& options) {
                                     ") is more than max-workers (" + std::to_string(bounds.workers_max) +
                                     ")");
   }
+  if (std::min({bounds.cost_hour_max, bounds.cost_month_max, bounds.price_hour}) < 0) {
+    return fail(Code::kInvalid, "budget-hour, budget-month and worker-price are not below 0");
+  }
+  if (bounds.price_hour <= 0 && bounds.cost_hour_max + bounds.cost_month_max > 0) {
+    return fail(Code::kInvalid, "a budget needs worker-price: what a worker costs an hour");
+  }
   if (options.heartbeat <= Duration::zero() || options.worker_timeout <= options.heartbeat) {
     return fail(Code::kInvalid, "worker-timeout must be longer than heartbeat, and both longer than 0s");
   }
@@ -104,7 +111,10 @@ struct Manager::Impl {
         checker(c, "skep-checker"),
         matcher(checker, runner, options.begin_chain),
         store(s),
-        guard(options.tokens, c, {options.seed_clients}, l) {
+        guard(options.tokens, c, {options.seed_clients}, l),
+        keeper(
+            options.fleet, s.is_shared(), runner, c, [this](const FleetRecord& record) { take_up(record); },
+            l) {
     ServiceOptions service_options;
     service_options.heartbeat = options.heartbeat;
     service_options.worker_timeout = options.worker_timeout;
@@ -140,6 +150,7 @@ struct Manager::Impl {
   ~Impl() {
     drain(Duration::zero());
     guard.stop();
+    keeper.stop();
     checker.stop();  // its answers go to the service
     // What has timers on the runner goes on the runner.
     run_and_wait(runner, [this] {
@@ -190,6 +201,7 @@ struct Manager::Impl {
     wait_until_settled();
     run_and_wait(runner, [this] { live->start(); });
     warn_of_siblings();
+    keeper.start();
     const bool is_tls = !options.http.tls.certificate_file.empty();
     provisioner =
         make_provisioner(runner, {(is_tls ? "https://" : "http://") + local, guard.own_workers_token()});
@@ -208,6 +220,12 @@ struct Manager::Impl {
       service->attach(scaler.get(), provisioner->name());
       fleet->attach(scaler.get(), provisioner->is_cluster_wide());
       if (is_shared) fleet->start();
+      service->on_order(
+          [this](const FleetOrder& order, Reply<void> done) { keeper.set_order(order, std::move(done)); });
+      scaler->on_spending([this](std::string month, std::uint64_t micros, Reply<void> done) {
+        keeper.add_spending(std::move(month), micros, std::move(done));
+      });
+      scaler->know(kept);
       scaler->start();
     });
     return ok();
@@ -220,6 +238,11 @@ struct Manager::Impl {
     run_and_wait(runner, [this] {
       service->warn_with([this] { return guard.has_tokens() ? std::string(kNoSiblingToken) : ""; });
     });
+  }
+
+  void take_up(const FleetRecord& record) {
+    kept = record;
+    if (scaler != nullptr) scaler->know(record);
   }
 
   // Where managers share the store: what this one may have now it has, so that it does not begin with
@@ -287,6 +310,8 @@ struct Manager::Impl {
   DigestMatcher matcher;
   store::Store& store;
   TokenGuard guard;
+  FleetKeeper keeper;
+  FleetRecord kept;  // of the runner
   std::unique_ptr<Service> service;
   std::unique_ptr<SiblingCalls> calls;
   std::unique_ptr<Forwarder> forwarder;

@@ -24,6 +24,7 @@
 #include "scaler/policy.h"
 #include "scaler/provisioner.h"
 #include "scaler/scaler.h"
+#include "store/fleet_store.h"
 #include "store/store.h"
 #include "store/token_store.h"
 
@@ -34,6 +35,7 @@ struct ManagerOptions {
   std::string advertise;                // HOST:PORT that others reach it by; "" is the bound address
   std::vector<std::string> siblings;    // HOST:PORT
   store::TokenStore* tokens = nullptr;  // borrowed; null: nobody needs a token
+  store::FleetStore* fleet = nullptr;   // borrowed; null: orders to the fleet end with the process
   std::vector<Network> seed_clients;    // need none for the seed's calls
   bool is_insecure = false;             // an address that is not loopback wants tokens, or this
   scaler::ScalerOptions scaler;

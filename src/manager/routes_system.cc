@@ -89,6 +89,23 @@ void live(Binder& binder, CallPtr call) {
   });
 }
 
+void order_fleet(Binder& binder, CallPtr call) {
+  api::v1::OrderFleetRequest request;
+  if (auto read = read_message(*call, request); !read) return binder.refuse(call, read.error());
+  binder.run([&binder, call, request = std::move(request)] {
+    binder.service.order_fleet(request, binder.replier<api::v1::ScalingState>(call));
+  });
+}
+
+void cost(Binder& binder, CallPtr call) {
+  binder.run([&binder, call] { binder.service.cost(binder.replier<api::v1::CostReply>(call)); });
+}
+
+void end_fleet_order(Binder& binder, CallPtr call) {
+  binder.run(
+      [&binder, call] { binder.service.end_fleet_order(binder.replier<api::v1::ScalingState>(call)); });
+}
+
 void events(Binder& binder, CallPtr call) {
   // A reader that comes back says what it saw last.
   std::uint64_t after = 0;
@@ -120,6 +137,38 @@ void events(Binder& binder, CallPtr call) {
   });
 }
 
+// A counter that somebody else keeps: brought up to its value.
+void bring_up(Metrics& metrics, std::string_view name, std::string_view help, std::uint64_t value) {
+  const auto counter = metrics.counter(name, help);
+  const double behind = static_cast<double>(value) - counter.value();
+  if (behind > 0) counter.add(behind);
+}
+
+void set_scaling(Metrics& metrics, const api::v1::ScalingState& scaling) {
+  metrics.gauge("skep_workers_wanted", "Workers that the scaling policy wants").set(scaling.wanted());
+  metrics.gauge("skep_workers_booting", "Workers started and not yet heard from").set(scaling.booting());
+  metrics.gauge("skep_scaler_able", "1 while the scaler can do what it wants")
+      .set(scaling.problem().empty() ? 1 : 0);
+  metrics.gauge("skep_scaler_by_order", "1 while an order of a person sizes the fleet, or holds it")
+      .set(scaling.mode() == "ordered" || scaling.mode() == "paused" ? 1 : 0);
+  bring_up(metrics, "skep_workers_started_total", "Workers that the provisioner started", scaling.started());
+  bring_up(metrics, "skep_workers_stopped_total", "Workers that ended as asked", scaling.stopped());
+  bring_up(metrics, "skep_workers_crashed_total", "Workers that ended unasked", scaling.crashed());
+  bring_up(metrics, "skep_boot_failures_total", "Workers that were not started, or never heard from",
+           scaling.boot_failures());
+}
+
+// In the unit of the price.
+void set_costs(Metrics& metrics, const api::v1::ScalingState& scaling) {
+  if (scaling.price_hour() <= 0) return;
+  const auto cost = metrics.gauges("skep_cost", "Cost of workers since the start: used, overhead, idle");
+  cost.with({{"line", "used"}}).set(scaling.cost_used());
+  cost.with({{"line", "overhead"}}).set(scaling.cost_overhead());
+  cost.with({{"line", "idle"}}).set(scaling.cost_idle());
+  metrics.gauge("skep_cost_month", "Cost of workers in this month, of all managers of the store")
+      .set(scaling.spent_month());
+}
+
 // What is a state, not a history, is read when somebody asks.
 void set_gauges(Metrics& metrics, const api::v1::ClusterReply& cluster) {
   const auto tasks = metrics.gauges("skep_tasks", "Tasks kept, by state");
@@ -135,18 +184,15 @@ void set_gauges(Metrics& metrics, const api::v1::ClusterReply& cluster) {
   workers.with({{"state", "active"}}).set(cluster.workers_active());
   workers.with({{"state", "draining"}}).set(cluster.workers_draining());
   metrics.gauge("skep_worker_slots", "Slots of the active workers").set(cluster.slots());
-  metrics.gauge("skep_workers_wanted", "Workers that the scaling policy wants")
-      .set(cluster.scaling().wanted());
+  set_scaling(metrics, cluster.scaling());
+  set_costs(metrics, cluster.scaling());
   metrics.gauge("skep_store_available", "1 while the store serves").set(cluster.store().available() ? 1 : 0);
   metrics.gauge("skep_store_disk_bytes", "Disk space that the store uses")
       .set(static_cast<double>(cluster.store().disk_bytes()));
   metrics.gauge("skep_store_free_bytes", "Disk space left where the store is")
       .set(static_cast<double>(cluster.store().free_bytes()));
   const auto since_start = [&](std::string_view name, std::string_view help, std::uint64_t value) {
-    // A counter that somebody else keeps: brought up to its value.
-    const auto counter = metrics.counter(name, help);
-    const double behind = static_cast<double>(value) - counter.value();
-    if (behind > 0) counter.add(behind);
+    bring_up(metrics, name, help, value);
   };
   const auto& totals = cluster.totals();
   since_start("skep_tasks_enqueued_total", "Tasks accepted", totals.enqueued());
@@ -218,6 +264,9 @@ void bind_system_routes(Binder& binder, std::shared_ptr<const http::Document> pa
   bind(Endpoint::kScaling, scaling);
   bind(Endpoint::kShareFleet, share_fleet);
   bind(Endpoint::kLive, live);
+  bind(Endpoint::kOrderFleet, order_fleet);
+  bind(Endpoint::kEndFleetOrder, end_fleet_order);
+  bind(Endpoint::kCost, cost);
   bind(Endpoint::kEvents, events);
   bind(Endpoint::kMetrics, metrics);
   bind(Endpoint::kReady, ready);

@@ -300,7 +300,7 @@ std::vector<scaler::WorkerSeen> Service::workers() {
     const std::uint32_t leases = leases_of(id);
     update_idle(worker, leases, executor_.now());
     seen.push_back({id, worker.instance, worker.is_draining, worker.is_lost, leases, worker.heard_at,
-                    worker.idle_since, is_fit(worker, leases)});
+                    worker.idle_since, is_fit(worker, leases), worker.slots});
   }
   return seen;
 }

@@ -85,6 +85,9 @@ class Service final : private HostListener, public scaler::Fleet {
   void set_address(std::string address) { options_.address = std::move(address); }
   Result<void> start();  // claims and loads the shards, or joins those that share the store; blocks
   void attach(scaler::Scaler* scaler, std::string provisioner);  // null detaches
+  // Where orders to the fleet are kept. It makes the scaler obey before it replies.
+  using KeepOrder = std::function<void(const FleetOrder& order, Reply<void> done)>;
+  void on_order(KeepOrder keep) { keep_order_ = std::move(keep); }
   // Every wait is answered, what is under way is committed, then `stopped`. Later calls get kUnavailable.
   void begin_drain();  // answers the long-polls; new requests are still taken
   void stop(UniqueFunction<void()> stopped);
@@ -179,6 +182,10 @@ class Service final : private HostListener, public scaler::Fleet {
   void list_queues(Reply<api::v1::QueuesReply> reply);
   void patch_queue(std::string name, api::v1::PatchQueueRequest request, Reply<api::v1::Queue> reply);
   void scaling(std::uint32_t limit, Reply<api::v1::ScalingReply> reply);
+  // kInvalid: not one of a size and a pause, or without an end. kConflict: nothing here scales.
+  void order_fleet(const api::v1::OrderFleetRequest& request, Reply<api::v1::ScalingState> reply);
+  void end_fleet_order(Reply<api::v1::ScalingState> reply);
+  void cost(Reply<api::v1::CostReply> reply);
   void subscribe(std::uint64_t after, EventLog::Kinds kinds, EventLog::Subscriber subscriber);
   Result<void> readiness() const;
 
@@ -275,6 +282,9 @@ class Service final : private HostListener, public scaler::Fleet {
   bool is_fit(const WorkerInfo& worker, std::uint32_t leases) const;
   void note_waits(const std::vector<GrantedLease>& granted);
   void learn(std::uint64_t run_us, const queue::Completed& completed);
+  // What the attempt cost is the task's.
+  void charge(const std::string& worker, const queue::Shard& shard, const LeaseToken& token,
+              std::uint64_t run_us);
   SettledOutcome settle(Turn& turn, const std::string& worker, Outcome& outcome);
   // What a worker holds. A name that is none goes into `reply` as lost.
   static std::vector<queue::Extend::Held> read_held(const api::v1::HeartbeatRequest& request,
@@ -282,6 +292,7 @@ class Service final : private HostListener, public scaler::Fleet {
   void extend(Turn& turn, const std::string& worker, std::vector<queue::Extend::Held>& held,
               api::v1::HeartbeatReply& reply);
   void note_refused(const std::string& worker, const LeaseToken& token, const std::string& why);
+  void give_order(const FleetOrder& order, const std::string& what, Reply<api::v1::ScalingState> reply);
 
   Executor& executor_;
   ServiceOptions options_;  // constant after start
@@ -316,6 +327,7 @@ class Service final : private HostListener, public scaler::Fleet {
   double others_per_second_ = 0;
 
   store::Store& store_;
+  KeepOrder keep_order_;
   std::function<void()> shards_changed_;
   std::function<void(const queue::LoseWorker&)> worker_lost_;
   ShardHost host_;  // its end comes early, while the rest still stands

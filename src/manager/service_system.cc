@@ -51,10 +51,59 @@ std::string_view role_name(scaler::FleetRole role) {
   return "waits";
 }
 
+void fill_order(const scaler::Scaler& scaler, Instant now, api::v1::ScalingState& out) {
+  const FleetOrder& order = scaler.order();
+  out.set_mode("policy");
+  if (!order.holds_at(now)) return;
+  out.set_mode(order.kind == FleetOrderKind::kPause ? "paused" : "ordered");
+  out.set_ordered_workers(order.workers);
+  out.set_order_given_ms(to_unix_ms(order.given_at));
+  out.set_order_until_ms(to_unix_ms(order.until));
+}
+
+void fill_costs(const scaler::Scaler& scaler, api::v1::ScalingState& out) {
+  const auto& bounds = scaler.bounds();
+  out.set_launches_minute(bounds.launches_minute_max);
+  out.set_budget_hour(bounds.cost_hour_max);
+  out.set_budget_month(bounds.cost_month_max);
+  out.set_price_hour(bounds.price_hour);
+  out.set_month(scaler.month());
+  out.set_spent_month(scaler.spent_month());
+  const scaler::CostLedger& costs = scaler.costs();
+  out.set_cost(scaler::in_money(costs.total()));
+  out.set_cost_used(scaler::in_money(costs.tasks().used));
+  out.set_cost_overhead(scaler::in_money(costs.tasks().overhead));
+  out.set_cost_idle(scaler::in_money(costs.idle()));
+}
+
+void fill_line(const std::string& name, const scaler::CostSum& sum, api::v1::CostLine& out) {
+  out.set_name(name);
+  out.set_attempts(sum.attempts);
+  out.set_seconds(sum.seconds);
+  out.set_used(scaler::in_money(sum.used));
+  out.set_overhead(scaler::in_money(sum.overhead));
+}
+
+void fill_lines(const std::map<std::string, scaler::CostSum>& sums,
+                google::protobuf::RepeatedPtrField<api::v1::CostLine>& out) {
+  std::vector<const std::pair<const std::string, scaler::CostSum>*> order;
+  for (const auto& sum : sums) order.push_back(&sum);
+  std::stable_sort(order.begin(), order.end(),
+                   [](const auto* a, const auto* b) { return a->second.all() > b->second.all(); });
+  for (const auto* sum : order) fill_line(sum->first, sum->second, *out.Add());
+}
+
 void fill_state(const scaler::Scaler* scaler, const std::string& provisioner, const std::string& address,
-                api::v1::ScalingState& out) {
+                Instant now, api::v1::ScalingState& out) {
   out.set_provisioner(provisioner);
   if (scaler == nullptr) return;
+  fill_order(*scaler, now, out);
+  out.set_dry_run(scaler->is_dry_run());
+  fill_costs(*scaler, out);
+  if (!scaler->problem().empty()) {
+    out.set_problem(scaler->problem());
+    out.set_problem_since_ms(to_unix_ms(scaler->problem_since()));
+  }
   const auto state = scaler->state();
   out.set_min_workers(state.bounds.workers_min);
   out.set_max_workers(state.bounds.workers_max);
@@ -152,7 +201,7 @@ void Service::cluster(Reply<api::v1::ClusterReply> reply) {
       message.set_slots(message.slots() + worker.slots);
     }
   }
-  fill_state(scaler_, provisioner_, options_.address, *message.mutable_scaling());
+  fill_state(scaler_, provisioner_, options_.address, executor_.now(), *message.mutable_scaling());
   for (const auto& manager : managers()) message.add_managers(manager);
   if (auto warning = warning_ ? warning_() : ""; !warning.empty())
     message.add_warnings(options_.address + ": " + warning);
@@ -200,7 +249,7 @@ void Service::patch_queue(std::string name, api::v1::PatchQueueRequest request, 
 
 void Service::scaling(std::uint32_t limit, Reply<api::v1::ScalingReply> reply) {
   api::v1::ScalingReply message;
-  fill_state(scaler_, provisioner_, options_.address, *message.mutable_state());
+  fill_state(scaler_, provisioner_, options_.address, executor_.now(), *message.mutable_state());
   if (scaler_ == nullptr) {
     message.set_explanation("Nothing scales: this manager was started without a provisioner.");
     reply(std::move(message));
@@ -217,6 +266,65 @@ void Service::scaling(std::uint32_t limit, Reply<api::v1::ScalingReply> reply) {
     for (const auto& action : entry->actions) fill_decision(*entry, &action, *message.add_decisions());
   }
   reply(std::move(message));
+}
+
+void Service::cost(Reply<api::v1::CostReply> reply) {
+  api::v1::CostReply message;
+  message.set_since_ms(to_unix_ms(started_at_));
+  message.mutable_tasks();
+  if (scaler_ != nullptr) {
+    const scaler::CostLedger& costs = scaler_->costs();
+    message.set_price_hour(costs.price_hour());
+    message.set_cost(scaler::in_money(costs.total()));
+    fill_line("", costs.tasks(), *message.mutable_tasks());
+    message.set_idle(scaler::in_money(costs.idle()));
+    fill_lines(costs.queues(), *message.mutable_queues());
+    fill_lines(costs.tags(), *message.mutable_tags());
+    message.set_month(scaler_->month());
+    message.set_spent_month(scaler_->spent_month());
+  }
+  reply(std::move(message));
+}
+
+void Service::order_fleet(const api::v1::OrderFleetRequest& request, Reply<api::v1::ScalingState> reply) {
+  if (request.has_workers() == request.pause()) {
+    return reply(fail(Code::kInvalid, "an order is either 'workers', how many shall run, or 'pause'"));
+  }
+  const auto most = static_cast<std::uint64_t>(kFleetOrderMax / milliseconds(1));
+  if (request.for_ms() == 0 || request.for_ms() > most) {
+    return reply(fail(Code::kInvalid, "'for_ms' is " + std::to_string(request.for_ms()) +
+                                          "; an order ends after 1 ms to 30 days (" + std::to_string(most) +
+                                          " ms)"));
+  }
+  if (request.workers() > kFleetOrderWorkersMax) {
+    return reply(fail(Code::kInvalid, "'workers' is " + std::to_string(request.workers()) +
+                                          "; it is at most " + std::to_string(kFleetOrderWorkersMax)));
+  }
+  FleetOrder order;
+  order.kind = request.pause() ? FleetOrderKind::kPause : FleetOrderKind::kSize;
+  order.workers = request.workers();
+  order.given_at = from_unix_ms(to_unix_ms(executor_.now()));
+  order.until = order.given_at + milliseconds(static_cast<std::int64_t>(request.for_ms()));
+  give_order(order, request.pause() ? "paused" : "ordered", std::move(reply));
+}
+
+void Service::end_fleet_order(Reply<api::v1::ScalingState> reply) {
+  give_order({}, "by policy", std::move(reply));
+}
+
+void Service::give_order(const FleetOrder& order, const std::string& what,
+                         Reply<api::v1::ScalingState> reply) {
+  if (scaler_ == nullptr || !keep_order_) {
+    return reply(fail(Code::kConflict, "nothing scales: this manager was started without a provisioner"));
+  }
+  keep_order_(order, [this, order, what, reply = std::move(reply)](Result<void> kept) mutable {
+    if (!kept) return reply(kept.error());
+    events_.add(executor_.now(), "scaling", "fleet", what,
+                order.kind == FleetOrderKind::kNone ? "" : "until " + format_instant(order.until));
+    api::v1::ScalingState state;
+    fill_state(scaler_, provisioner_, options_.address, executor_.now(), state);
+    reply(std::move(state));
+  });
 }
 
 void Service::subscribe(std::uint64_t after, EventLog::Kinds kinds, EventLog::Subscriber subscriber) {

@@ -151,6 +151,12 @@ void Service::fill_task(const TaskRecord& record, const queue::Shard& shard, api
   }
   if (scaler_ != nullptr) input.scaling = scaler_->explain();
   out.set_explanation(explain_task(input));
+  const auto cost = scaler_ != nullptr ? scaler_->costs().of_task(record.id) : std::nullopt;
+  if (!cost || cost->all() == 0) return;
+  out.set_cost(scaler::in_money(cost->all()));
+  out.set_cost_overhead(scaler::in_money(cost->overhead));
+  out.set_explanation(out.explanation() + " It cost " + scaler::describe_money(out.cost()) + ", of which " +
+                      scaler::describe_money(out.cost_overhead()) + " is its share of boot and idle.");
 }
 
 void Service::answer_task(TaskId id, Reply<api::v1::Task> reply) {

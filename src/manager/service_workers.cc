@@ -280,6 +280,16 @@ void Service::learn(std::uint64_t run_us, const queue::Completed& completed) {
   }
 }
 
+void Service::charge(const std::string& id, const queue::Shard& shard, const LeaseToken& token,
+                     std::uint64_t run_us) {
+  if (scaler_ == nullptr || scaler_->costs().price_hour() <= 0) return;
+  const WorkerInfo* worker = registry_.find(id);
+  if (worker == nullptr || worker->instance.empty()) return;
+  const auto spec = shard.spec_of(token.task);
+  if (spec == nullptr) return;
+  scaler_->attempt_ended(worker->instance, token.task, *spec, static_cast<double>(run_us) * 1e-6);
+}
+
 SettledOutcome Service::settle(Turn& turn, const std::string& worker, Outcome& outcome) {
   SettledOutcome settled{std::move(outcome.lease), "ok", {}};
   const auto refuse = [&](std::string_view status, std::string detail) {
@@ -294,6 +304,7 @@ SettledOutcome Service::settle(Turn& turn, const std::string& worker, Outcome& o
     const auto failed = turn.apply(
         *shard, queue::Fail{worker, *outcome.token, outcome.error, outcome.is_permanent, outcome.is_timeout});
     if (!failed) return refuse(code_name(failed.error().code), failed.error().message);
+    charge(worker, *shard, *outcome.token, outcome.run_us);
     return settled;
   }
   if (outcome.result->size() > limits::kResultBytesMax)
@@ -301,6 +312,7 @@ SettledOutcome Service::settle(Turn& turn, const std::string& worker, Outcome& o
   const auto completed = turn.apply(*shard, queue::Complete{worker, *outcome.token, outcome.result});
   if (!completed) return refuse(code_name(completed.error().code), completed.error().message);
   learn(outcome.run_us, completed.value());
+  charge(worker, *shard, *outcome.token, outcome.run_us);
   return settled;
 }
 

@@ -88,6 +88,7 @@ class Shard {
   // Queries.
   std::optional<TaskRecord> find(const TaskId& id) const { return tasks_.get(id); }
   std::optional<TaskState> state_of(const TaskId& id) const { return tasks_.state_of(id); }
+  std::shared_ptr<const TaskSpec> spec_of(const TaskId& id) const { return tasks_.spec_of(id); }
   ListReply list(const ListTasks& query) const;
   std::vector<QueueStatus> queues() const;
   const QueueRecord* find_queue(const std::string& name) const;

@@ -159,6 +159,11 @@ Instant TaskTable::queued_at(const TaskId& id) const {
   return slot->queued_at;
 }
 
+std::shared_ptr<const TaskSpec> TaskTable::spec_of(const TaskId& id) const {
+  const Slot* slot = find(id);
+  return slot == nullptr ? nullptr : slot->spec;
+}
+
 std::uint32_t TaskTable::workers_lost(const TaskId& id) const {
   const Slot* slot = find(id);
   SKEP_CHECK(slot != nullptr, "task " + id.to_string() + " is in the table");

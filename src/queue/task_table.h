@@ -67,8 +67,10 @@ class TaskTable {
   // Of one task, without making a record of it.
   std::optional<TaskState> state_of(const TaskId& id) const;  // nothing if there is no such task
   Instant queued_at(const TaskId& id) const;                  // precondition: it is here
-  std::uint32_t workers_lost(const TaskId& id) const;         // the same
-  bool is_undelivered(const TaskId& id) const;                // done, and nobody has its result for good
+  // As it was enqueued, without the iterations; null if there is no such task.
+  std::shared_ptr<const TaskSpec> spec_of(const TaskId& id) const;
+  std::uint32_t workers_lost(const TaskId& id) const;  // the same
+  bool is_undelivered(const TaskId& id) const;         // done, and nobody has its result for good
   bool is_queued(const TaskId& id, std::uint32_t workers_lost_below) const;  // it, having lost fewer
   // Queued since it was enqueued: never leased, delayed or given up.
   static bool is_fresh(const TaskRecord& record) {

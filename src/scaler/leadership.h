@@ -21,7 +21,7 @@ enum class FleetRole : std::uint8_t {
 };
 
 // What the leader said last.
-struct FleetOrder {
+struct LeaderOrder {
   std::string leader;        // HOST:PORT
   std::uint32_t share = 0;   // of this manager's own instances
   std::uint32_t wanted = 0;  // workers in all
@@ -41,7 +41,7 @@ class Leadership {
   // Of kLeads: what came of them, in the order of siblings().
   virtual void give(const std::vector<std::uint32_t>& shares, const Decision& decision) = 0;
   // Of kFollows.
-  virtual FleetOrder order() = 0;
+  virtual LeaderOrder order() = 0;
 };
 
 }  // namespace skep::scaler

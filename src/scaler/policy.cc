@@ -10,6 +10,7 @@
 
 #include "scaler/arrivals.h"
 #include "scaler/caution.h"
+#include "scaler/cost_ledger.h"
 #include "scaler/pace.h"
 
 namespace skep::scaler {
@@ -25,6 +26,8 @@ constexpr double kReaction = 5;        // seconds until a decision has its effec
 constexpr double kRoundUpFrom = 0.01;  // a worker is not started for less of its work
 constexpr double kWorkersMax = 1e6;    // these two keep numbers within their types
 constexpr double kSecondsMax = 1e9;
+// A month's budget has to last for so long when it is about to end: what drains costs too.
+constexpr double kMonthAheadHours = 5.0 / 60;
 
 double in_seconds(Duration duration) {
   return std::chrono::duration<double>(duration).count();
@@ -112,8 +115,8 @@ class DrainTimePolicy final : public Policy {
   void size_by_forecast(const Observation& seen, const Bounds& bounds, Demand& demand) const;
   bool is_stalled(const Observation& seen, Duration patience);
   void learn(const Observation& seen, const Bounds& bounds);
-  std::string cap(const Observation& seen, const Bounds& bounds, std::uint32_t desired,
-                  std::uint32_t& wanted);
+  std::string cap(const Observation& seen, const Bounds& bounds, std::uint32_t desired, Decision& decision);
+  std::string pace_launches(const Observation& seen, const Bounds& bounds, std::uint32_t& wanted);
   std::string words(const Observation& seen, const Demand& demand, std::uint32_t need, std::uint32_t desired,
                     Duration hold) const;
   Duration boot_of(const Observation& seen) const {
@@ -133,6 +136,23 @@ class DrainTimePolicy final : public Policy {
   Instant head_ = kNoInstant;         // when the oldest queued task was queued
   Instant passed_over_ = kNoInstant;  // since when idle workers leave it there
 };
+
+// What is wanted in the place of `desired`, where a person ordered something.
+std::uint32_t under_order(const Observation& seen, std::uint32_t desired) {
+  if (!seen.order.holds_at(seen.now)) return desired;
+  if (seen.order.kind == FleetOrderKind::kSize) return seen.order.workers;
+  return static_cast<std::uint32_t>(seen.running + seen.booting_ready_at.size());
+}
+
+// What comes before the policy's own words then.
+std::string order_in_words(const FleetOrder& order, Instant now, std::uint32_t fleet, std::uint32_t desired) {
+  if (!order.holds_at(now)) return {};
+  const std::string until = " until " + format_instant(order.until) + ", by itself it would be " +
+                            std::to_string(desired) + " because ";
+  if (order.kind == FleetOrderKind::kPause)
+    return "scaling is paused at " + number_of(fleet, "worker") + until;
+  return number_of(order.workers, "worker") + (order.workers == 1 ? " is ordered" : " are ordered") + until;
+}
 
 // Sizes that only count: what is here fills slots, each task at most one.
 void size_to_keep(const Observation& seen, Demand& demand) {
@@ -335,43 +355,62 @@ Decision DrainTimePolicy::decide(const Observation& seen, const Bounds& bounds) 
 
   Decision decision;
   decision.reason = words(seen, demand, need, desired, hold);
-  decision.reason += cap(seen, bounds, desired, decision.wanted);
+  decision.reason = order_in_words(seen.order, seen.now, fleet, desired) + decision.reason;
+  decision.reason += cap(seen, bounds, under_order(seen, desired), decision);
   wanted_ = decision.wanted;
   return decision;
 }
 
+// How many workers `money` pays for `hours`.
+std::uint32_t paid_for(double money, double price_hour, double hours) {
+  return static_cast<std::uint32_t>(
+      std::clamp(std::floor(money / (price_hour * hours) + 1e-9), 0.0, kWorkersMax));
+}
+
 // The limits that people set, last: the tightest is named.
 std::string DrainTimePolicy::cap(const Observation& seen, const Bounds& bounds, std::uint32_t desired,
-                                 std::uint32_t& wanted) {
+                                 Decision& decision) {
   std::string text;
-  wanted = std::max(desired, bounds.workers_min);
-  if (desired < bounds.workers_min && bounds.workers_min <= bounds.workers_max)
-    text = "; the minimum is " + std::to_string(bounds.workers_min);
-  if (wanted > bounds.workers_max) {
-    wanted = bounds.workers_max;
-    text = "; the maximum is " + std::to_string(bounds.workers_max);
-  }
+  std::uint32_t& wanted = decision.wanted;
+  // An order may go below the minimum: who gives it says how many.
+  const std::uint32_t least = seen.order.holds_at(seen.now) ? 0 : bounds.workers_min;
+  wanted = std::max(desired, least);
+  if (desired < least && least <= bounds.workers_max) text = "; the minimum is " + std::to_string(least);
+  decision.most = bounds.workers_max;
+  if (wanted > bounds.workers_max) text = "; the maximum is " + std::to_string(bounds.workers_max);
   if (bounds.cost_hour_max > 0 && bounds.price_hour > 0) {
-    const double paid = std::floor(bounds.cost_hour_max / bounds.price_hour + 1e-9);
-    if (wanted > paid) {
-      wanted = static_cast<std::uint32_t>(paid);
-      text = "; the budget an hour pays for " + std::to_string(wanted);
-    }
+    const std::uint32_t paid = paid_for(bounds.cost_hour_max, bounds.price_hour, 1);
+    if (wanted > paid && paid < decision.most) text = "; the budget an hour pays for " + std::to_string(paid);
+    decision.most = std::min(decision.most, paid);
   }
+  if (bounds.cost_month_max > 0 && bounds.price_hour > 0) {
+    const double left = std::max(0.0, bounds.cost_month_max - seen.spent_month);
+    const std::uint32_t paid = paid_for(left, bounds.price_hour, kMonthAheadHours);
+    if (wanted > paid && paid < decision.most) {
+      text = "; the budget of the month, " + describe_money(bounds.cost_month_max) + ", has " +
+             describe_money(left) + " left, which pays for " + std::to_string(paid);
+    }
+    decision.most = std::min(decision.most, paid);
+  }
+  wanted = std::min(wanted, decision.most);
+  return text + pace_launches(seen, bounds, wanted);
+}
+
+std::string DrainTimePolicy::pace_launches(const Observation& seen, const Bounds& bounds,
+                                           std::uint32_t& wanted) {
   const auto fleet = static_cast<std::uint32_t>(seen.running + seen.booting_ready_at.size());
   const std::uint32_t there = std::max(fleet, wanted_);
   while (!launches_.empty() && launches_.front().first <= seen.now - minutes(1)) launches_.pop_front();
-  if (wanted <= there) return text;
-  if (bounds.launches_minute_max > 0) {
-    std::uint32_t made = 0;
-    for (const auto& [at, count] : launches_) made += count;
-    const std::uint32_t more = bounds.launches_minute_max - std::min(made, bounds.launches_minute_max);
-    if (wanted > there + more) {
-      wanted = there + more;
-      text = "; no more than " + std::to_string(bounds.launches_minute_max) + " are launched a minute";
-    }
-    if (wanted > there) launches_.emplace_back(seen.now, wanted - there);
+  if (wanted <= there || bounds.launches_minute_max == 0) return {};
+  std::string text;
+  std::uint32_t made = 0;
+  for (const auto& [at, count] : launches_) made += count;
+  const std::uint32_t more = bounds.launches_minute_max - std::min(made, bounds.launches_minute_max);
+  if (wanted > there + more) {
+    wanted = there + more;
+    text = "; no more than " + std::to_string(bounds.launches_minute_max) + " are launched a minute";
   }
+  if (wanted > there) launches_.emplace_back(seen.now, wanted - there);
   return text;
 }
 

@@ -9,11 +9,13 @@
 #pragma once
 
 #include <cstdint>
+#include <limits>
 #include <memory>
 #include <string>
 #include <vector>
 
 #include "base/time.h"
+#include "task/fleet_order.h"
 
 namespace skep::scaler {
 
@@ -25,6 +27,7 @@ struct Bounds {
   std::uint32_t launches_minute_max = 0;  // 0: any number
   double cost_hour_max = 0;               // 0: any
   double price_hour = 0;                  // of a worker, in the same money
+  double cost_month_max = 0;              // in a calendar month (UTC); 0: any
 };
 
 // What the policy may know. Nothing else enters a decision.
@@ -43,11 +46,15 @@ struct Observation {
   std::uint32_t draining = 0;
   std::vector<Instant> booting_ready_at;  // of each worker not yet heard from: when it is expected
   Duration boot{};                        // what workers took to come up; zero: none came up yet
+  double spent_month = 0;                 // in this month, in the money of the bounds
+  FleetOrder order;                       // what a person ordered; holds against all but the limits
 };
 
 struct Decision {
   std::uint32_t wanted = 0;  // running + booting, within the bounds
   std::string reason;        // one sentence with the figures it rests on
+  // That the bounds allow now: beyond it also workers go that are busy.
+  std::uint32_t most = std::numeric_limits<std::uint32_t>::max();
 };
 
 class Policy {

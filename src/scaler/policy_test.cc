@@ -331,6 +331,43 @@ TEST_F(DrainTime, TheBudgetOfAnHourIsAppliedLastAndTold) {
   EXPECT_TRUE(decision.reason.ends_with("; the budget an hour pays for 5")) << decision.reason;
 }
 
+TEST_F(DrainTime, TheBudgetOfAMonthIsAHardLimitThatOutweighsTheMinimum) {
+  bounds.workers_min = 2;
+  bounds.cost_month_max = 100;
+  bounds.price_hour = 1.2;  // five minutes of a worker are 0.1
+  queue(300, 1.0);
+  seen.spent_month = 99.65;
+  const Decision decision = decide();
+  EXPECT_EQ(decision.wanted, 3u);
+  EXPECT_EQ(decision.most, 3u);
+  EXPECT_TRUE(decision.reason.ends_with("; the budget of the month, 100.00, has 0.35 left, which pays for 3"))
+      << decision.reason;
+  seen.spent_month = 100.5;
+  EXPECT_EQ(decide().wanted, 0u);
+  EXPECT_EQ(decide().most, 0u);
+}
+
+TEST_F(DrainTime, TheTightestLimitIsTheOneThatIsNamed) {
+  bounds.workers_max = 4;
+  bounds.cost_hour_max = 0.5;
+  bounds.price_hour = 0.1;
+  queue(300, 1.0);
+  EXPECT_TRUE(decide().reason.ends_with("; the maximum is 4")) << decide().reason;
+  bounds.cost_hour_max = 0.3;
+  EXPECT_TRUE(decide().reason.ends_with("; the budget an hour pays for 3")) << decide().reason;
+  EXPECT_EQ(decide().most, 3u);
+}
+
+TEST_F(DrainTime, AnOrderIsKeptWithinTheBudget) {
+  bounds.cost_hour_max = 0.5;
+  bounds.price_hour = 0.1;
+  seen.order = {FleetOrderKind::kSize, 9, kStart, kStart + hours(1)};
+  const Decision decision = decide();
+  EXPECT_EQ(decision.wanted, 5u);
+  EXPECT_TRUE(says(decision, "9 workers are ordered until")) << decision.reason;
+  EXPECT_TRUE(decision.reason.ends_with("; the budget an hour pays for 5")) << decision.reason;
+}
+
 TEST_F(DrainTime, LaunchesAMinuteAreLimitedAndTold) {
   bounds.launches_minute_max = 4;
   queue(3000, 1.0);

@@ -49,6 +49,17 @@ std::vector<Action> Reconciler::reconcile(Instant now, std::uint32_t wanted, std
   return std::exchange(actions_, {});
 }
 
+std::vector<Action> Reconciler::tend(Instant now, const std::vector<Instance>& listed,
+                                     const std::vector<WorkerSeen>& workers) {
+  begin(now, listed, workers);
+  end_lost(now, workers);
+  end_overdue(now);
+  terminate_again(now);
+  surplus_since_ = kNoInstant;
+  end();
+  return std::exchange(actions_, {});
+}
+
 std::vector<Action> Reconciler::wind_down(Instant now, bool is_overdue, const std::vector<Instance>& listed,
                                           const std::vector<WorkerSeen>& workers) {
   begin(now, listed, workers);
@@ -484,8 +495,7 @@ void Reconciler::launch_missing(Instant now, std::uint32_t wanted, std::uint32_t
 
 std::uint32_t Reconciler::launchable(Instant now, std::uint32_t missing, std::uint32_t booting,
                                      std::uint32_t workers_max) {
-  const std::string failures =
-      number_of(backoff_.in_a_row(), "boot failed", "boots failed in a row") + ", last: " + backoff_.why();
+  const std::string failures = failing_because();
   if (now < backoff_.until()) {
     wake_by(backoff_.until());
     held_because_ = "launches wait until " + format_instant(backoff_.until()) + " because " + failures;
@@ -510,6 +520,11 @@ std::uint32_t Reconciler::launchable(Instant now, std::uint32_t missing, std::ui
     count = booting > 0 ? 0 : std::min(count, 1u);
   }
   return count;
+}
+
+std::string Reconciler::failing_because() const {
+  if (backoff_.in_a_row() == 0) return {};
+  return number_of(backoff_.in_a_row(), "boot failed", "boots failed in a row") + ", last: " + backoff_.why();
 }
 
 // ---- counting ----

@@ -40,6 +40,7 @@ struct WorkerSeen {
   Instant heard_at{};
   Instant idle_since{};  // kNoInstant while it has leases
   bool is_fit = true;    // false: it could take nothing of what waits, and holds nothing
+  std::uint32_t slots = 1;
 };
 
 struct ReconcilerOptions {
@@ -96,6 +97,11 @@ class Reconciler {
   std::vector<Action> reconcile(Instant now, std::uint32_t wanted, std::uint32_t workers_max,
                                 const std::vector<Instance>& listed, const std::vector<WorkerSeen>& workers);
 
+  // The same where nothing is to be started and nothing let go: what is lost, overdue or was to go is still
+  // seen to.
+  std::vector<Action> tend(Instant now, const std::vector<Instance>& listed,
+                           const std::vector<WorkerSeen>& workers);
+
   // The same at the end: nothing is launched, what runs is drained, what boots is terminated; with
   // `is_overdue` all is terminated.
   std::vector<Action> wind_down(Instant now, bool is_overdue, const std::vector<Instance>& listed,
@@ -130,6 +136,8 @@ class Reconciler {
   std::uint32_t room(std::uint32_t workers_max) const;
   // Launches wait, or are tried one at a time, because boots failed.
   bool is_failing(Instant now) const;
+  // What went wrong with the last launches, if nothing has come up since; "" if nothing did.
+  std::string failing_because() const;
 
  private:
   enum class Phase : std::uint8_t { kBooting, kUp, kLeft };  // kLeft: its worker signed off

@@ -1,9 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "scaler/scaler.h"
 
-#include <algorithm>
-#include <map>
-#include <utility>
+#include "scaler/internal_scaler.h"
 
 namespace skep::scaler {
 namespace {
@@ -11,105 +9,17 @@ namespace {
 constexpr Duration kRoundGap = milliseconds(50);  // between rounds, however often it is poked
 // With ten thousand workers a round takes milliseconds: it is to take no more than one part in so many.
 constexpr int kRoundShare = 50;
+constexpr Duration kListAgainFirst = seconds(1);  // after a list that failed, and doubled each time up to
+constexpr Duration kListAgainMax = seconds(15);
 constexpr Duration kStopGrace = seconds(10);  // after the deadline, for what was terminated to go
 
-std::string verb(std::uint64_t count, const std::string& plural) {
-  return std::to_string(count) + " " + plural + (count == 1 ? "s" : "");
-}
-
 }  // namespace
-
-struct Scaler::Impl {
-  Impl(Executor& e, Fleet& f, Provisioner& p, std::unique_ptr<Policy> sizing, ScalerOptions o, Logger l,
-       Leadership* lead)
-      : executor(e),
-        fleet(f),
-        provisioner(p),
-        policy(std::move(sizing)),
-        options(std::move(o)),
-        log(std::move(l)),
-        leadership(lead),
-        reconciler(options.reconciler) {
-    fleet_state.bounds = options.bounds;
-  }
-
-  void start();
-  void stop(Instant deadline, UniqueFunction<void()> done);
-  void tick();
-  void ask_list();
-  void on_list(std::uint64_t number, Instant asked_at, Result<std::vector<Instance>> reply);
-  void round_by(Instant when);
-  void round();
-  void decide(Instant now);
-  FleetPart own_part(Instant now, bool may_act);
-  std::uint32_t size(Instant now, bool may_act);
-  bool may_act_as(FleetRole as) const;
-  void wind_down(Instant now);
-  void finish_stop();
-  void act(const std::vector<Action>& actions);
-  void launch(const Action& action);
-  void on_launched(const std::string& token, const LaunchReply& reply);
-  void terminate(std::vector<std::string> ids);
-  void record(Instant now, const Observation& seen, const std::vector<Action>& actions);
-  std::string explain() const;
-
-  // A callback that does nothing once this is gone.
-  template <class F>
-  auto guarded(F work) {
-    return [alive = std::weak_ptr<char>(life), work = std::move(work)](auto&&... args) mutable {
-      if (!alive.expired()) work(std::forward<decltype(args)>(args)...);
-    };
-  }
-
-  Executor& executor;
-  Fleet& fleet;
-  Provisioner& provisioner;
-  const std::unique_ptr<Policy> policy;
-  const ScalerOptions options;
-  const Logger log;
-  Leadership* const leadership;
-  Reconciler reconciler;
-
-  std::vector<Instance> listed;
-  bool has_list = false;
-  Instant listed_at = kNoInstant;  // when the list at hand was asked for
-  std::uint64_t list_number = 0;
-  Instant list_deadline = kNoInstant;  // of the one under way
-  bool must_list_again = false;
-  std::string list_problem;
-
-  struct UnderWay {
-    std::uint32_t count = 0;
-    TimerId timer = 0;
-  };
-  std::map<std::string, UnderWay> launches;  // by token
-
-  Decision decision{0, "nothing was decided yet"};
-  FleetState fleet_state;
-  Observation decided_on;
-  Instant role_since = kNoInstant;
-  std::deque<LedgerEntry> ledger;
-
-  bool is_started = false;
-  bool is_in_round = false;
-  Instant round_at = kNoInstant;  // the last one
-  Duration round_took{};
-  Instant next_round_at = kNever;
-  TimerId round_timer = 0;
-
-  bool is_stopping = false;
-  bool is_stopped = false;
-  Instant stop_asked_at = kNoInstant;
-  Instant stop_deadline = kNever;
-  std::vector<UniqueFunction<void()>> stop_done;
-
-  const std::shared_ptr<char> life = std::make_shared<char>();
-};
 
 // ---- the loop ----
 
 void Scaler::Impl::start() {
   if (std::exchange(is_started, true)) return;
+  counts_from = executor.now();
   provisioner.on_change(guarded([this] {
     must_list_again = true;
     ask_list();
@@ -121,25 +31,26 @@ void Scaler::Impl::tick() {
   if (is_stopped) return;
   executor.post_at(executor.now() + options.tick, guarded([this] { tick(); }));
   const bool is_list_slow = list_deadline != kNoInstant;
-  ask_list();
-  if (is_list_slow) round();
+  const bool is_asked = ask_list();
+  if (is_list_slow || !is_asked) round();
 }
 
 // One list at a time. One that is not answered in time is given up, and its answer ignored should it come.
-void Scaler::Impl::ask_list() {
-  if (is_stopped) return;
+// False: none was asked for now.
+bool Scaler::Impl::ask_list() {
+  if (is_stopped) return false;
   const Instant now = executor.now();
-  if (list_deadline != kNoInstant && now < list_deadline) return;
+  if (list_deadline != kNoInstant && now < list_deadline) return false;
+  if (list_deadline == kNoInstant && now < list_again_at && !is_stopping) return false;
   if (list_deadline != kNoInstant) {
     list_problem = "it did not answer for " + describe_duration(options.reply_timeout);
-    log.warn("the provisioner does not list its instances",
-             {{"provisioner", provisioner.name()}, {"problem", list_problem}});
   }
   must_list_again = false;
   list_deadline = now + options.reply_timeout;
   const std::uint64_t number = ++list_number;
   provisioner.list(guarded(
       [this, number, now](Result<std::vector<Instance>> reply) { on_list(number, now, std::move(reply)); }));
+  return true;
 }
 
 void Scaler::Impl::on_list(std::uint64_t number, Instant asked_at, Result<std::vector<Instance>> reply) {
@@ -151,12 +62,12 @@ void Scaler::Impl::on_list(std::uint64_t number, Instant asked_at, Result<std::v
     listed_at = asked_at;
     reconciler.on_listed(asked_at);
     list_problem.clear();
+    list_pause = Duration::zero();
+    list_again_at = kNoInstant;
   } else {
-    if (list_problem.empty()) {
-      log.warn("the provisioner does not list its instances",
-               {{"provisioner", provisioner.name()}, {"problem", reply.error().message}});
-    }
     list_problem = reply.error().message;
+    list_pause = std::clamp<Duration>(2 * list_pause, kListAgainFirst, kListAgainMax);
+    list_again_at = executor.now() + list_pause;
   }
   round();
   if (must_list_again) ask_list();
@@ -203,7 +114,9 @@ FleetPart Scaler::Impl::own_part(Instant now, bool may_act) {
   FleetPart part;
   part.address = options.address;
   part.provisioner = provisioner.name();
-  part.can_launch = provisioner.can_launch() && may_act && !is_stopping && !is_stopped;
+  // What a dry run would launch no other manager waits for.
+  const bool is_idle = is_stopping || is_stopped || (options.is_dry_run && leadership != nullptr);
+  part.can_launch = provisioner.can_launch() && may_act && !is_idle;
   part.is_failing = reconciler.is_failing(now);
   part.held_because = reconciler.held_because();
   part.seen = fleet.observe();
@@ -235,6 +148,8 @@ std::uint32_t Scaler::Impl::size(Instant now, bool may_act) {
   }
   fleet_state.bounds = whole_bounds(parts);
   decided_on = parts.size() == 1 ? own.seen : whole_observation(now, parts);
+  decided_on.order = order;
+  decided_on.spent_month = static_cast<double>(spending.spent_micros()) * 1e-6;
   if (decides) {
     decision = policy->decide(decided_on, fleet_state.bounds);
     if (role == FleetRole::kAlone && leadership != nullptr)
@@ -247,13 +162,13 @@ std::uint32_t Scaler::Impl::size(Instant now, bool may_act) {
     leadership->give({shares.begin() + 1, shares.end()}, decision);
     here = shares.front() + own.others;
   } else if (role == FleetRole::kFollows) {
-    const FleetOrder order = leadership->order();
-    fleet_state.leader = order.leader;
-    fleet_state.wanted = order.wanted;
-    own.share = order.share;
-    here = order.share + own.others;
-    decision = {here, order.leader + " leads the fleet, wants " + std::to_string(order.wanted) +
-                          " in all and these here: " + order.reason};
+    const LeaderOrder given = leadership->order();
+    fleet_state.leader = given.leader;
+    fleet_state.wanted = given.wanted;
+    own.share = given.share;
+    here = given.share + own.others;
+    decision = {here, given.leader + " leads the fleet, wants " + std::to_string(given.wanted) +
+                          " in all and these here: " + given.reason};
   } else if (role == FleetRole::kWaits) {
     fleet_state.wanted = here;
     decision = {here, "what is there is kept: " + leadership->reason()};
@@ -264,21 +179,41 @@ std::uint32_t Scaler::Impl::size(Instant now, bool may_act) {
   return here;
 }
 
+// A limit lets workers go during a pause, too.
+bool Scaler::Impl::is_held(Instant now, std::uint32_t here) const {
+  if (options.is_dry_run) return true;
+  const FleetPart& own = fleet_state.parts.front();
+  return order.is_pause_at(now) && here >= own.own + own.others;
+}
+
 void Scaler::Impl::decide(Instant now) {
   const std::vector<WorkerSeen> workers = fleet.workers();
   const bool may_act = leadership == nullptr || may_act_as(leadership->role());
   // What has come up must not count as booting beside the observation that counts it as running.
   if (has_list && may_act) reconciler.absorb(now, listed, workers);
+  if (may_act) count_costs(now, workers);
+  keep_spending(now, false);
+  if (order.kind != FleetOrderKind::kNone && !order.holds_at(now)) {
+    log.info("the order to the fleet has ended: the policy sizes it again");
+    order = {};
+  }
   const std::uint32_t here = size(now, may_act);
   // Of a cluster-wide provisioner, what a former leader started must be in the list.
   const bool is_list_fit = has_list && (!provisioner.is_cluster_wide() || listed_at >= role_since);
+  if (options.is_dry_run) decision.reason += "; nothing is done about it: this is a dry run";
   std::vector<Action> actions;
-  if (is_list_fit && may_act)
-    actions = reconciler.reconcile(now, here, options.bounds.workers_max, listed, workers);
+  if (is_list_fit && may_act && is_held(now, here)) {
+    actions = reconciler.tend(now, listed, workers);
+  } else if (is_list_fit && may_act) {
+    // What the limits allow is known of the whole: where there are siblings, busy workers here stay.
+    const std::uint32_t most = fleet_state.parts.size() == 1 ? decision.most : options.bounds.workers_max;
+    actions = reconciler.reconcile(now, here, std::min(options.bounds.workers_max, most), listed, workers);
+  }
   if (may_act) fleet_state.parts.front().counts = reconciler.counts();
   fleet_state.counts = whole_counts(fleet_state.parts);
   record(now, decided_on, actions);
   act(actions);
+  tell_problem(now);
 }
 
 // ---- acting ----
@@ -297,6 +232,7 @@ void Scaler::Impl::act(const std::vector<Action>& actions) {
         fleet.drain_worker(action.worker);
         break;
       case ActionKind::kTerminate:
+        if (options.is_dry_run) break;
         log.info("terminating an instance", {{"instance", action.instance}, {"reason", action.reason}});
         terminated.push_back(action.instance);
         break;
@@ -335,6 +271,7 @@ void Scaler::Impl::on_launched(const std::string& token, const LaunchReply& repl
   for (const Instance& instance : reply.started) {
     log.info("launched", {{"instance", instance.id}, {"detail", instance.detail}});
   }
+  launch_problem = reply.errors.empty() ? "" : reply.errors.back().message;
   if (!reply.errors.empty()) {
     log.warn("a launch failed", {{"token", token},
                                  {"instances", reply.errors.size()},
@@ -347,6 +284,7 @@ void Scaler::Impl::on_launched(const std::string& token, const LaunchReply& repl
 
 void Scaler::Impl::terminate(std::vector<std::string> ids) {
   provisioner.terminate(std::move(ids), guarded([this](const Result<void>& reply) {
+                          terminate_problem = reply ? "" : reply.error().message;
                           if (reply) return;
                           // The reconciler asks again while they are listed.
                           log.warn("terminating failed", {{"problem", reply.error().message}});
@@ -356,7 +294,7 @@ void Scaler::Impl::terminate(std::vector<std::string> ids) {
 // ---- the end ----
 
 void Scaler::Impl::stop(Instant deadline, UniqueFunction<void()> done) {
-  if (!is_started || is_stopped) {
+  if (!is_started || is_stopped || options.is_dry_run) {
     is_stopped = true;
     executor.post(std::move(done));
     return;
@@ -379,8 +317,9 @@ void Scaler::Impl::stop(Instant deadline, UniqueFunction<void()> done) {
 void Scaler::Impl::wind_down(Instant now) {
   if (has_list) {
     decision = {0, "the fleet is let go"};
-    const std::vector<Action> actions =
-        reconciler.wind_down(now, now >= stop_deadline, listed, fleet.workers());
+    const std::vector<WorkerSeen> workers = fleet.workers();
+    count_costs(now, workers);
+    const std::vector<Action> actions = reconciler.wind_down(now, now >= stop_deadline, listed, workers);
     fleet_state.counts = reconciler.counts();
     record(now, fleet.observe(), actions);
     act(actions);
@@ -397,6 +336,7 @@ void Scaler::Impl::wind_down(Instant now) {
 }
 
 void Scaler::Impl::finish_stop() {
+  keep_spending(executor.now(), true);
   is_stopped = true;
   for (auto& done : std::exchange(stop_done, {})) executor.post(std::move(done));
 }
@@ -411,33 +351,13 @@ void Scaler::Impl::record(Instant now, const Observation& seen, const std::vecto
         last.counts.booting == counts.booting && last.counts.draining == counts.draining)
       return;
   }
+  if (options.is_dry_run && decision.wanted != counts.running + counts.booting) {
+    log.info(
+        "dry run: the fleet would be sized",
+        {{"to", decision.wanted}, {"from", counts.running + counts.booting}, {"reason", decision.reason}});
+  }
   ledger.push_back({now, seen, decision, counts, actions});
   while (ledger.size() > std::max<std::size_t>(1, options.ledger_max)) ledger.pop_front();
-}
-
-std::string Scaler::Impl::explain() const {
-  const FleetCounts& counts = fleet_state.counts;
-  std::string text = std::to_string(decision.wanted) +
-                     (decision.wanted == 1 ? " worker is wanted and " : " workers are wanted and ") +
-                     verb(counts.running, "run");
-  if (counts.booting > 0) text += ", " + verb(counts.booting, "boot");
-  if (counts.draining > 0) text += ", " + verb(counts.draining, "drain");
-  text += ", because " + decision.reason;
-  const bool can_launch = std::any_of(fleet_state.parts.begin(), fleet_state.parts.end(),
-                                      [](const FleetPart& part) { return part.can_launch; });
-  if (!can_launch && !provisioner.can_launch()) text += "; workers are started by something else";
-  if (!reconciler.held_because().empty()) text += "; " + reconciler.held_because();
-  for (std::size_t i = 1; i < fleet_state.parts.size(); ++i) {
-    const FleetPart& part = fleet_state.parts[i];
-    if (part.is_silent) {
-      text += "; " + part.address + " was silent for " + describe_duration(part.silence) +
-              " and counts as it last was";
-    } else if (!part.held_because.empty()) {
-      text += "; at " + part.address + ": " + part.held_because;
-    }
-  }
-  if (!list_problem.empty()) text += "; the provisioner does not list its instances: " + list_problem;
-  return text;
 }
 
 // ---- the outside ----
@@ -462,6 +382,47 @@ void Scaler::poke() {
 
 void Scaler::stop(Instant deadline, UniqueFunction<void()> done) {
   impl_->stop(deadline, std::move(done));
+}
+
+void Scaler::know(const FleetRecord& record) {
+  impl_->spending.know(record.month, record.spent_micros);
+  impl_->obey(record.order);
+}
+
+void Scaler::on_spending(KeepSpending keep) {
+  impl_->keep = std::move(keep);
+}
+
+void Scaler::attempt_ended(const std::string& instance, const TaskId& id, const TaskSpec& spec, double run) {
+  impl_->costs.attempt_ended(impl_->executor.now(), instance, id, spec, run);
+}
+
+const CostLedger& Scaler::costs() const {
+  return impl_->costs;
+}
+
+double Scaler::spent_month() const {
+  return static_cast<double>(impl_->spending.spent_micros()) * 1e-6;
+}
+
+const std::string& Scaler::month() const {
+  return impl_->spending.month();
+}
+
+bool Scaler::is_dry_run() const {
+  return impl_->options.is_dry_run;
+}
+
+const FleetOrder& Scaler::order() const {
+  return impl_->order;
+}
+
+const std::string& Scaler::problem() const {
+  return impl_->trouble.problem();
+}
+
+Instant Scaler::problem_since() const {
+  return impl_->trouble.since();
 }
 
 const Bounds& Scaler::bounds() const {

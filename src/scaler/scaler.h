@@ -3,6 +3,8 @@
 //
 // A provisioner that answers late or never does not stop it: decisions go on with the last list, and a launch
 // whose outcome is not told counts as one that may have happened. Until the first list nothing is launched.
+// What keeps it from acting is tried again with growing pauses, for ever, and said: in problem(), and in the
+// log when it begins, every five minutes, and when it ends.
 //
 // Where managers share the work (scaler/leadership.h), the leader's decides for the whole and shares that
 // out; the others keep their share of it, each of its own provisioner.
@@ -13,12 +15,14 @@
 #pragma once
 
 #include <deque>
+#include <functional>
 #include <memory>
 #include <string>
 #include <vector>
 
 #include "base/executor.h"
 #include "base/log.h"
+#include "scaler/cost_ledger.h"
 #include "scaler/leadership.h"
 #include "scaler/policy.h"
 #include "scaler/provisioner.h"
@@ -63,6 +67,7 @@ struct ScalerOptions {
   Duration tick = milliseconds(500);
   Duration reply_timeout = seconds(30);  // of the provisioner
   std::size_t ledger_max = 1'000;
+  bool is_dry_run = false;  // it decides and says so, and does nothing; leases of lost workers still go back
 };
 
 class Scaler {
@@ -83,8 +88,26 @@ class Scaler {
   // cluster-wide provisioner are left to the siblings, where there are any.
   void stop(Instant deadline, UniqueFunction<void()> done);
 
+  // What the store has: a person's order, until it ends or another one comes, and what was spent this month.
+  void know(const FleetRecord& record);
+  // Where spending is added to what the store has, about each minute; before start. `done` after know() was
+  // told the new sum.
+  using KeepSpending =
+      std::function<void(std::string month, std::uint64_t micros, UniqueFunction<void(Result<void>)> done)>;
+  void on_spending(KeepSpending keep);
+  // A worker on that instance (WorkerSeen.instance) has ended an attempt, after `run` seconds of a slot.
+  void attempt_ended(const std::string& instance, const TaskId& id, const TaskSpec& spec, double run);
+  const CostLedger& costs() const;
+  double spent_month() const;
+  const std::string& month() const;  // "2026-11"; "" before the first decision
+
   const Bounds& bounds() const;
-  FleetCounts counts() const;  // of this manager's part
+  bool is_dry_run() const;
+  const FleetOrder& order() const;
+  // Why it can not do what it wants, one sentence; "" if it can.
+  const std::string& problem() const;
+  Instant problem_since() const;  // of the present or the last one
+  FleetCounts counts() const;     // of this manager's part
   std::uint32_t wanted() const;
   FleetState state() const;
   // This manager's part of the fleet, as it is now.

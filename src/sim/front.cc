@@ -60,18 +60,28 @@ void Front::note_task(const Result<v1::Task>& task) {
   world_.tell([&](Checker& checker) { checker.on_seen(task.value()); });
 }
 
+// Whoever is gone is owed no more waiting.
+Front::Watched Front::watch(IsWanted is_wanted) {
+  auto is_gone = std::make_shared<bool>(false);
+  return {is_gone, [is_wanted = std::move(is_wanted), is_gone]() mutable {
+            *is_gone = is_wanted && !is_wanted();
+            return !*is_gone;
+          }};
+}
+
 void Front::get(const TaskId& id, Duration wait, IsWanted is_wanted, Reply<v1::Task> reply) {
-  service_.get_task(
-      id, until(world_, wait), std::move(is_wanted),
-      [this, wait, arrived = world_.now(), reply = std::move(reply)](Result<v1::Task> task) mutable {
-        if (is_silent()) return;
-        note_task(task);
-        if (task && !is_draining_) {
-          const Waited waited{arrived, wait, &task.value(), nullptr, {}};
-          world_.tell([&](Checker& checker) { checker.on_waited(waited); });
-        }
-        reply(std::move(task));
-      });
+  Watched watched = watch(std::move(is_wanted));
+  service_.get_task(id, until(world_, wait), std::move(watched.is_wanted),
+                    [this, wait, arrived = world_.now(), is_gone = watched.is_gone,
+                     reply = std::move(reply)](Result<v1::Task> task) mutable {
+                      if (is_silent()) return;
+                      note_task(task);
+                      if (task && !is_draining_ && !*is_gone) {
+                        const Waited waited{arrived, wait, &task.value(), nullptr, {}};
+                        world_.tell([&](Checker& checker) { checker.on_waited(waited); });
+                      }
+                      reply(std::move(task));
+                    });
 }
 
 void Front::result(const TaskId& id, Reply<store::Blob> reply) {
@@ -117,15 +127,10 @@ void Front::retry(const TaskId& id, Reply<v1::Task> reply) {
 void Front::pull(const queue::Pull& command, manager::Service::Delivery delivery, Duration wait,
                  IsWanted is_wanted, Reply<v1::PullReply> reply) {
   const Instant arrived = world_.now();
-  // Whoever is gone is owed no more waiting.
-  auto is_gone = std::make_shared<bool>(false);
-  IsWanted watched = [is_wanted = std::move(is_wanted), is_gone]() mutable {
-    *is_gone = is_wanted && !is_wanted();
-    return !*is_gone;
-  };
+  Watched watched = watch(std::move(is_wanted));
   service_.pull(
-      command, delivery, until(world_, wait), std::move(watched),
-      [this, arrived, wait, is_gone, delivery, queue = command.queue,
+      command, delivery, until(world_, wait), std::move(watched.is_wanted),
+      [this, arrived, wait, is_gone = watched.is_gone, delivery, queue = command.queue,
        reply = std::move(reply)](Result<v1::PullReply> answer) mutable {
         if (is_silent()) return;
         world_.step();

@@ -75,6 +75,11 @@ class Front {
                         Reply<void> reply);
 
  private:
+  struct Watched {
+    std::shared_ptr<bool> is_gone;
+    IsWanted is_wanted;
+  };
+  static Watched watch(IsWanted is_wanted);
   void note_task(const Result<api::v1::Task>& task);
   void spoil(api::v1::HeartbeatRequest& request);
   void note_told(Instant arrived, const api::v1::HeartbeatReply& answer);

@@ -364,7 +364,8 @@ Machine* World::machine_of(const std::string& id) {
 
 void World::tick() {
   if (next_decision_s_ <= now_s_) {
-    next_decision_s_ = now_s_ + in_seconds(sizing_.period());
+    const bool has_tick = options_.tick > Duration::zero() && sizing_.explains();
+    next_decision_s_ = now_s_ + in_seconds(has_tick ? options_.tick : sizing_.period());
     const Sight sight = observe();
     const scaler::Bounds& bounds = options_.bounds;
     scaler::Decision decision = sizing_.decide(sight, bounds);

@@ -39,6 +39,7 @@ struct WorldOptions {
   double estimate_noise = 0.2;    // standard deviation of the logarithm of estimate by truth
   double estimate_bias = 1;       // all estimates are so many times the truth
   bool wants_series = false;      // for the picture
+  Duration tick{};                // between skep's own decisions; zero: as it is compared with others
 };
 
 // One bin of the picture.

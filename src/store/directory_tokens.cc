@@ -1,39 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0
 // The tokens of an embedded engine, in a file of its directory; and those of the engine without one.
-#include <fcntl.h>
-#include <sys/stat.h>
-#include <unistd.h>
-
-#include <cerrno>
-
+#include "store/change_lock.h"
 #include "store/store_directory.h"
 #include "store/store_pool.h"
 #include "store/token_list.h"
 
 namespace skep::store {
 namespace {
-
-// Held by who changes the file, for as long as that takes. Who reads needs none: the file is replaced whole.
-class ChangeLock {
- public:
-  ~ChangeLock() {
-    if (fd_ >= 0) ::close(fd_);
-  }
-  Result<void> take(const std::string& path) {
-    fd_ = ::open(path.c_str(), O_RDWR | O_CREAT | O_CLOEXEC, 0666);
-    if (fd_ < 0) return os_error(errno, "open " + path);
-    struct flock lock {};
-    lock.l_type = F_WRLCK;
-    lock.l_whence = SEEK_SET;
-    while (::fcntl(fd_, F_OFD_SETLKW, &lock) != 0) {
-      if (errno != EINTR) return os_error(errno, "lock " + path);
-    }
-    return ok();
-  }
-
- private:
-  int fd_ = -1;
-};
 
 class DirectoryTokens final : public TokenStore {
  public:

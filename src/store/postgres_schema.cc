@@ -57,6 +57,16 @@ Result<PgSchema> migrate(PgConnection& connection, ShardId shard_count) {
   return PgSchema{static_cast<ShardId>(found), has_store == 0};
 }
 
+Result<void> make_table(PgConnection& connection, std::string_view exists, std::string_view schema) {
+  SKEP_TRY(const auto is_there, ask(connection, exists));
+  if (is_there != 0) return ok();
+  SKEP_TRY(connection.script(kBegin));
+  auto made = connection.script(std::string(schema));
+  if (made) return connection.script("COMMIT");
+  if (connection.is_connected()) (void)connection.script("ROLLBACK");
+  return made;
+}
+
 }  // namespace
 
 Result<PgSchema> migrate_postgres(PgConnection& connection, ShardId shard_count) {
@@ -73,13 +83,11 @@ Result<PgSchema> migrate_postgres(PgConnection& connection, ShardId shard_count)
 }
 
 Result<void> make_tokens_table(PgConnection& connection) {
-  SKEP_TRY(const auto is_there, ask(connection, sql::tokens_exist));
-  if (is_there != 0) return ok();
-  SKEP_TRY(connection.script(kBegin));
-  auto made = connection.script(std::string(sql::tokens_schema));
-  if (made) return connection.script("COMMIT");
-  if (connection.is_connected()) (void)connection.script("ROLLBACK");
-  return made;
+  return make_table(connection, sql::tokens_exist, sql::tokens_schema);
+}
+
+Result<void> make_fleet_table(PgConnection& connection) {
+  return make_table(connection, sql::fleet_exists, sql::fleet_schema);
 }
 
 }  // namespace skep::store

@@ -23,5 +23,7 @@ Result<PgSchema> migrate_postgres(PgConnection& connection, ShardId shard_count)
 
 // Makes the table of tokens where it is missing, whether or not there is a store. The connection stands.
 Result<void> make_tokens_table(PgConnection& connection);
+// The same for the fleet's row.
+Result<void> make_fleet_table(PgConnection& connection);
 
 }  // namespace skep::store

@@ -146,8 +146,8 @@ std::uint32_t newest_format(std::string_view engine) {
 bool is_as_good_as_empty(const std::string& directory, std::error_code& error) {
   for (fs::directory_iterator at(directory, error), end; !error && at != end; at.increment(error)) {
     const std::string name = at->path().filename();
-    const bool is_ours =
-        name == std::string(kStoreFileName) + ".new" || name == "tls" || name.starts_with(kTokensFileName);
+    const bool is_ours = name == std::string(kStoreFileName) + ".new" || name == "tls" ||
+                         name.starts_with(kTokensFileName) || name.starts_with(kFleetFileName);
     if (name != "lost+found" && !is_ours) return false;
   }
   return true;

@@ -5,6 +5,7 @@
 //               after.
 //   skep.pid    the process that has the store open, for people; the lock is that of the file LOCK.
 //   skep.tokens  store/token_store.h.
+//   skep.fleet   store/fleet_store.h.
 //   skep.seal   written by a clean close: every file with its size, the small ones with a checksum. Gone
 //               while the store is open, so one that is there must match.
 //
@@ -26,6 +27,7 @@ namespace skep::store {
 inline constexpr std::string_view kRocksdbEngine = "rocksdb";
 inline constexpr std::string_view kLogEngine = "log";
 inline constexpr std::string_view kTokensFileName = "skep.tokens";
+inline constexpr std::string_view kFleetFileName = "skep.fleet";
 
 struct StoreFile {
   std::uint32_t format = 0;

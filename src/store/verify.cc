@@ -5,6 +5,7 @@
 
 #include <cerrno>
 
+#include "store/fleet_store.h"
 #include "store/segment_disk.h"
 #include "store/store_directory.h"
 #include "store/token_store.h"
@@ -40,6 +41,9 @@ Result<VerifyReport> verify_store(const VerifyOptions& options) {
                                       : verify_rocksdb(options, file->secret, report));
   if (const auto tokens = open_directory_tokens(options.directory)->list(); !tokens) {
     ContentsCheck(options, report).find(tokens.error());
+  }
+  if (const auto fleet = open_directory_fleet(options.directory)->read(); !fleet) {
+    ContentsCheck(options, report).find(fleet.error());
   }
   return report;
 }

@@ -3,10 +3,13 @@
 """scaling.py - skep's scaling beside other policies on real traces, in several worlds.
 
     scaling.py [--short] [--traces DIR] [--trials 60] [--tune-each] [--json FILE] [--from-json FILE] [--write-docs]
+    scaling.py --live [--rounds 3] [--span 300] [--json FILE] [--from-json FILE] [--write-docs]
 
 `./dev bench scaling` runs it. Every policy's settings are searched with the same number of trials on seeds 1 and 2 of each
 trace in the first world, and then measured in all worlds on seeds 11 to 15, which the search has not seen. --traces: others
 than those of test/traces.
+
+--live: what the simulator says beside what a fleet of this machine does (scaling_live.py); some 20 minutes, on a quiet machine.
 """
 import argparse
 import json
@@ -17,6 +20,7 @@ import sys
 
 import machine
 import report
+import scaling_live
 
 SKEP = os.environ.get("SKEP_BIN", "build/skep")
 POLICIES = ("skep", "keda", "asg", "hyperqueue", "dask", "autoscale", "seed", "fixed")
@@ -42,6 +46,9 @@ def parse(arguments):
     parser.add_argument("--json", help="keep the figures in this file")
     parser.add_argument("--from-json", help="take the figures of this file and measure nothing")
     parser.add_argument("--write-docs", action="store_true")
+    parser.add_argument("--live", action="store_true", help="the simulator beside a fleet")
+    parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--span", type=int, default=300, help="seconds that an hour of arrivals is pressed into")
     options = parser.parse_args(arguments)
     options.trials = 3 if options.short else options.trials
     options.seeds = 1 if options.short else 5
@@ -185,8 +192,27 @@ def draw(options):
         subprocess.run(command, check=True, stdout=subprocess.DEVNULL)
 
 
+def live(options):
+    if options.from_json:
+        with open(options.from_json, encoding="utf-8") as file:
+            result = json.load(file)
+    else:
+        result = scaling_live.measure(options.rounds, options.span)
+    if options.json:
+        with open(options.json, "w", encoding="utf-8") as file:
+            json.dump(result, file)
+    lines = scaling_live.lines_of(result)
+    print("\n".join(lines))
+    if options.write_docs:
+        scaling_live.draw(result)
+        report.renew(PAGE, lines, "scaling live")
+
+
 def main():
     options = parse(sys.argv[1:])
+    if options.live:
+        live(options)
+        return
     if options.from_json:
         with open(options.from_json, encoding="utf-8") as file:
             result = json.load(file)

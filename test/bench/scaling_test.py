@@ -7,6 +7,7 @@ Method: made-up figures; nothing is simulated.
 import unittest
 
 import scaling
+import scaling_live
 
 
 def row(name, trace, seed, late, cost):
@@ -52,6 +53,36 @@ class Summary(unittest.TestCase):
     def test_nobody_as_often_is_said(self):
         text = " ".join(scaling.world_lines(world(row("skep", "a", 1, 0.04, 2), row("keda", "a", 1, 0.4, 1))))
         self.assertIn("No other policy holds the objective as often as skep (1 of 1).", text)
+
+
+class Live(unittest.TestCase):
+    @staticmethod
+    def round(predicted, real):
+        both = {"wait_p50_s": 1.0, "late_share": 0.0}
+        return {"load": 0.5, "boot_s": 0.2, "task_s": 1.0,
+                "predicted": {**both, "wait_p95_s": predicted[0], "worker_seconds": predicted[1],
+                              "series": [{"at_s": 1, "running": 2, "wait_p95_s": 0.5}]},
+                "real": {**both, "wait_p95_s": real[0], "worker_seconds": real[1], "launches": 3,
+                         "samples": [{"at_s": 1, "running": 2, "queued": 0}], "starts": [[1, 0.5]]}}
+
+    def test_arrivals_are_pressed_into_the_span_and_thinned_to_the_load(self):
+        times = scaling_live.arrivals(300, 1.0, 4)
+        self.assertEqual(times, sorted(times))
+        self.assertLessEqual(times[-1], 300)
+        in_parts = [sum(5 * part <= at < 5 * part + 5 for at in times) / 5 for part in range(60)]
+        self.assertLess(sorted(in_parts)[56], 4.6)
+        self.assertGreater(max(in_parts), 3.5)
+
+    def test_what_is_off_is_said(self):
+        rounds = [self.round((2, 100), (2.2, 99)), self.round((2, 100), (2.5, 101))]
+        text = " ".join(scaling_live.lines_of({"commit": "c", "tasks": 9, "span_s": 60, "rounds": rounds}))
+        self.assertIn("3 are within 15 % of what was predicted; the farthest is 25 % off", text)
+        self.assertIn("| 2.00 / 2.50 (+25 %) |", text)
+
+    def test_the_picture_has_both(self):
+        svg = scaling_live.picture(self.round((2, 100), (2, 100)), 60, 10)
+        self.assertEqual(svg.count("<path"), 4)
+        self.assertIn("Predicted by skep simulate", svg)
 
 
 if __name__ == "__main__":

@@ -78,6 +78,23 @@ class Simulate(unittest.TestCase):
         self.assertEqual(skep("simulate", "--trace", HOUR, "--policy", "skep,keda", "--svg", path).returncode, 0)
         self.assertTrue(xml.etree.ElementTree.parse(path).getroot().tag.endswith("svg"))
 
+    def test_what_happened_over_time_comes_with_series(self):
+        row, = lines("--trace", HOUR, "--policy", "skep", "--series")
+        self.assertGreater(len(row["series"]), 100)
+        self.assertEqual(set(row["series"][0]), {"at_s", "load", "running", "booting", "backlog_s", "wait_p95_s"})
+        self.assertEqual([each["at_s"] for each in row["series"]], sorted(each["at_s"] for each in row["series"]))
+        self.assertGreater(max(each["running"] for each in row["series"]), 0)
+        self.assertNotIn("series", lines("--trace", HOUR, "--policy", "skep")[0])
+
+    def test_who_decides_more_often_starts_a_first_task_sooner(self):
+        at = ("--trace", self.file("one.csv", "t_seconds,service_seconds\n0,1\n32,1\n63,1\n"), "--load", "recorded", "--min", "0",
+              "--boot", "100ms", "--policy", "skep,fixed:factor=1")
+        slow, fixed = lines(*at)
+        quick, same = lines(*at, "--tick", "500ms")
+        self.assertGreater(slow["wait_p99_s"], 2)
+        self.assertLess(quick["wait_p99_s"], 1)
+        self.assertEqual(fixed, same)
+
     def test_what_the_search_prints_is_a_configuration(self):
         found = skep("simulate", "--trace", HOUR, "--tune", "--trials", "6")
         self.assertEqual(found.returncode, 0, found.stderr)

@@ -27,6 +27,7 @@ class MemoryEngine final : public Engine {
     return std::unique_ptr<store::Store>(std::make_unique<store::MemoryStore>(disk_));
   }
   Result<std::unique_ptr<store::TokenStore>> open_tokens() override { return store::make_memory_tokens(); }
+  Result<std::unique_ptr<store::FleetStore>> open_fleet() override { return store::make_memory_fleet(); }
   void power_off() override {}
   void power_on(Random& random) override { disk_->crash(random.below(disk_->soft_commits() + 1)); }
 
@@ -50,6 +51,9 @@ class RocksdbEngine final : public Engine {
   }
   Result<std::unique_ptr<store::TokenStore>> open_tokens() override {
     return store::open_directory_tokens(directory_.path() + "/store");
+  }
+  Result<std::unique_ptr<store::FleetStore>> open_fleet() override {
+    return store::open_directory_fleet(directory_.path() + "/store");
   }
   void power_off() override { disk_->power_off(); }
   void power_on(Random& random) override { disk_->lose_unsynced(random); }
@@ -75,6 +79,9 @@ class LogEngine final : public Engine {
   Result<std::unique_ptr<store::TokenStore>> open_tokens() override {
     return store::open_directory_tokens(directory_.path() + "/store");
   }
+  Result<std::unique_ptr<store::FleetStore>> open_fleet() override {
+    return store::open_directory_fleet(directory_.path() + "/store");
+  }
   void power_off() override { disk_->power_off(); }
   void power_on(Random& random) override { disk_->lose_unsynced(random); }
 
@@ -94,6 +101,10 @@ class PostgresEngine final : public Engine {
   Result<std::unique_ptr<store::TokenStore>> open_tokens() override {
     if (conninfo_.empty()) conninfo_ = PostgresServer::shared().make_database();
     return store::open_postgres_tokens(conninfo_);
+  }
+  Result<std::unique_ptr<store::FleetStore>> open_fleet() override {
+    if (conninfo_.empty()) conninfo_ = PostgresServer::shared().make_database();
+    return store::open_postgres_fleet(conninfo_);
   }
   void power_off() override { PostgresServer::shared().kill(); }
   void power_on(Random&) override { PostgresServer::shared().start(); }

@@ -12,6 +12,7 @@
 #include <vector>
 
 #include "base/random.h"
+#include "store/fleet_store.h"
 #include "store/store.h"
 #include "store/token_store.h"
 
@@ -26,6 +27,8 @@ class Engine {
   virtual Result<std::unique_ptr<store::Store>> open(ShardId shard_count) = 0;
   // The tokens of the same place, whether a store is open there or not.
   virtual Result<std::unique_ptr<store::TokenStore>> open_tokens() = 0;
+  // The same for what is kept of the fleet.
+  virtual Result<std::unique_ptr<store::FleetStore>> open_fleet() = 0;
   // From now on nothing reaches the disk. The store is still there, and is destroyed next.
   virtual void power_off() = 0;
   // The store is gone; what was not synced may be lost.

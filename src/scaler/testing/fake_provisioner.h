@@ -90,6 +90,7 @@ class FakeProvisioner final : public Provisioner {
   // The most that ever existed at one time.
   std::uint32_t peak() const { return peak_; }
   std::uint64_t launch_calls() const { return launch_calls_; }
+  std::uint64_t list_calls() const { return list_calls_; }
   std::uint64_t started() const { return started_; }
   std::vector<std::string> existing_ids() const {
     std::vector<std::string> ids;
@@ -105,6 +106,7 @@ class FakeProvisioner final : public Provisioner {
 
   void list(ListDone done) override {
     drop_old();
+    ++list_calls_;
     if (random_.chance(script.no_reply)) return;
     if (random_.chance(script.list_error)) {
       reply([done = std::move(done)]() mutable {
@@ -229,6 +231,7 @@ class FakeProvisioner final : public Provisioner {
   Changed changed_;
   std::uint32_t peak_ = 0;
   std::uint64_t launch_calls_ = 0;
+  std::uint64_t list_calls_ = 0;
   std::uint64_t started_ = 0;
   std::shared_ptr<char> life_ = std::make_shared<char>();
 };

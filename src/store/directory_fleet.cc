@@ -1,0 +1,123 @@
+// SPDX-License-Identifier: Apache-2.0
+// The fleet's record of an embedded engine, in a file of its directory; and that of the engine without one.
+#include <sstream>
+
+#include "store/change_lock.h"
+#include "store/fleet_store.h"
+#include "store/store_directory.h"
+
+namespace skep::store {
+namespace {
+
+constexpr std::string_view kFirstLine = "skep fleet 1";
+
+void add_to(FleetRecord& record, const std::string& month, std::uint64_t micros) {
+  if (month < record.month) return;
+  if (month > record.month) record.spent_micros = 0;
+  record.month = month;
+  record.spent_micros += micros;
+}
+
+std::string format_fleet(const FleetRecord& record) {
+  const FleetOrder& order = record.order;
+  return std::string(kFirstLine) + "\norder " + std::to_string(static_cast<int>(order.kind)) + " " +
+         std::to_string(order.workers) + " " + std::to_string(to_unix_ms(order.given_at)) + " " +
+         std::to_string(to_unix_ms(order.until)) + "\nspent " + std::to_string(record.spent_micros) +
+         (record.month.empty() ? "" : " " + record.month) + "\n";
+}
+
+Result<FleetRecord> parse_fleet(const std::string& text) {
+  std::istringstream lines(text);
+  std::string line, word;
+  std::getline(lines, line);
+  if (line != kFirstLine) {
+    return line.starts_with("skep fleet ")
+               ? fail(Code::kInvalid, "it is of a newer skep: use that one")
+               : fail(Code::kCorrupt, "it does not begin with '" + std::string(kFirstLine) + "'");
+  }
+  FleetRecord record;
+  int kind = 0;
+  std::int64_t given_ms = 0, until_ms = 0;
+  std::getline(lines, line);
+  std::istringstream order(line);
+  order >> word >> kind >> record.order.workers >> given_ms >> until_ms;
+  std::getline(lines, line);
+  std::istringstream spent(line);
+  std::string spent_word;
+  spent >> spent_word >> record.spent_micros;
+  const bool is_whole = !order.fail() && !spent.fail() && word == "order" && spent_word == "spent";
+  if (!is_whole || kind < 0 || kind > static_cast<int>(FleetOrderKind::kPause))
+    return fail(Code::kCorrupt, "its lines are not those of an order and of a sum");
+  spent >> record.month;
+  record.order.kind = static_cast<FleetOrderKind>(kind);
+  record.order.given_at = from_unix_ms(given_ms);
+  record.order.until = from_unix_ms(until_ms);
+  return record;
+}
+
+class DirectoryFleet final : public FleetStore {
+ public:
+  explicit DirectoryFleet(std::string directory)
+      : directory_(std::move(directory)), path_(directory_ + "/" + std::string(kFleetFileName)) {}
+
+  Result<FleetRecord> read() override {
+    auto text = read_checked_file(path_);
+    if (!text && text.error().code == Code::kNotFound) return FleetRecord();
+    if (!text) return text.error();
+    auto record = parse_fleet(text.value());
+    if (!record) return with_context(record.error(), path_);
+    return record;
+  }
+
+  Result<FleetRecord> set_order(const FleetOrder& order) override {
+    return change([&](FleetRecord& record) { record.order = order; });
+  }
+
+  Result<FleetRecord> add_spending(const std::string& month, std::uint64_t micros) override {
+    return change([&](FleetRecord& record) { add_to(record, month, micros); });
+  }
+
+ private:
+  template <class Change>
+  Result<FleetRecord> change(Change change) {
+    SKEP_TRY(look_at_directory(directory_));
+    SKEP_TRY(make_directory(directory_));
+    ChangeLock lock;
+    SKEP_TRY(lock.take(path_ + ".lock"));
+    SKEP_TRY(auto record, read());
+    change(record);
+    SKEP_TRY(write_secret_file(directory_, kFleetFileName, format_fleet(record)));
+    return record;
+  }
+
+  const std::string directory_;
+  const std::string path_;
+};
+
+class MemoryFleet final : public FleetStore {
+ public:
+  Result<FleetRecord> read() override { return record_; }
+  Result<FleetRecord> set_order(const FleetOrder& order) override {
+    record_.order = order;
+    return record_;
+  }
+  Result<FleetRecord> add_spending(const std::string& month, std::uint64_t micros) override {
+    add_to(record_, month, micros);
+    return record_;
+  }
+
+ private:
+  FleetRecord record_;
+};
+
+}  // namespace
+
+std::unique_ptr<FleetStore> make_memory_fleet() {
+  return std::make_unique<MemoryFleet>();
+}
+
+std::unique_ptr<FleetStore> open_directory_fleet(std::string directory) {
+  return std::make_unique<DirectoryFleet>(std::move(directory));
+}
+
+}  // namespace skep::store

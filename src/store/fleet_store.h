@@ -1,0 +1,47 @@
+// SPDX-License-Identifier: Apache-2.0
+// fleet_store.h - where an order to the fleet and the month's spending lie: beside the shards, for all
+// managers of the store at once.
+//
+//   memory     gone with the process
+//   rocksdb    the file skep.fleet in the directory, replaced as a whole; skep.fleet.lock for who changes it
+//   log        the same
+//   postgres   the table skep.fleet
+//
+// Threads:   one caller at a time; calls block.
+// Errors:    kUnavailable: not now, nothing changed; kCorrupt: what is there is not what was written, and the
+//            message names the place; kInvalid: no permission, or of a newer skep.
+// Ownership: independent of a Store on the same place.
+#pragma once
+
+#include <memory>
+#include <string>
+
+#include "base/result.h"
+#include "task/fleet_order.h"
+
+namespace skep::store {
+
+class FleetStore {
+ public:
+  virtual ~FleetStore() = default;
+
+  // An empty record where nothing was written yet.
+  virtual Result<FleetRecord> read() = 0;
+
+  // In the place of the order before. Durable when it returns, as is the next; success: all there is then.
+  virtual Result<FleetRecord> set_order(const FleetOrder& order) = 0;
+
+  // Adds to what was spent in `month`. Of a month before the one that is kept: nothing is added; of a later
+  // one: the sum begins anew.
+  virtual Result<FleetRecord> add_spending(const std::string& month, std::uint64_t micros) = 0;
+};
+
+std::unique_ptr<FleetStore> make_memory_fleet();
+
+// In the directory of an embedded engine, made if it is missing and its parent exists. Touches nothing.
+std::unique_ptr<FleetStore> open_directory_fleet(std::string directory);
+
+// In the database, where its table is made if it is missing. kInvalid, kUnavailable.
+Result<std::unique_ptr<FleetStore>> open_postgres_fleet(const std::string& conninfo);
+
+}  // namespace skep::store

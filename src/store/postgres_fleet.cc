@@ -1,0 +1,73 @@
+// SPDX-License-Identifier: Apache-2.0
+// The fleet's record of a database: one row, one connection, one statement a call.
+#include "store/fleet_store.h"
+#include "store/postgres_connection.h"
+#include "store/postgres_schema.h"
+#include "store/postgres_values.h"
+#include "store/sql_statements.h"
+
+namespace skep::store {
+namespace {
+
+Result<FleetRecord> read_fleet(const PgRow& row) {
+  FleetRecord record;
+  SKEP_TRY(const auto kind, pg_read_number(row.bytes(0)));
+  SKEP_TRY(const auto workers, pg_read_number(row.bytes(1)));
+  SKEP_TRY(const auto given_ms, pg_read_number(row.bytes(2)));
+  SKEP_TRY(const auto until_ms, pg_read_number(row.bytes(3)));
+  record.month = row.bytes(4);
+  SKEP_TRY(const auto spent, pg_read_number(row.bytes(5)));
+  record.order.kind = static_cast<FleetOrderKind>(kind);
+  record.order.workers = static_cast<std::uint32_t>(workers);
+  record.order.given_at = from_unix_ms(given_ms);
+  record.order.until = from_unix_ms(until_ms);
+  record.spent_micros = static_cast<std::uint64_t>(spent);
+  return record;
+}
+
+class PostgresFleet final : public FleetStore {
+ public:
+  explicit PostgresFleet(const std::string& conninfo) : connection_(conninfo) {}
+
+  Result<void> open() {
+    SKEP_TRY(connection_.ensure());
+    return make_fleet_table(connection_);
+  }
+
+  Result<FleetRecord> read() override { return ask(sql::fleet_read, {}); }
+
+  Result<FleetRecord> set_order(const FleetOrder& order) override {
+    return ask(sql::fleet_order, {pg_bigint(static_cast<std::int64_t>(order.kind)), pg_bigint(order.workers),
+                                  pg_bigint(to_unix_ms(order.given_at)), pg_bigint(to_unix_ms(order.until))});
+  }
+
+  Result<FleetRecord> add_spending(const std::string& month, std::uint64_t micros) override {
+    return ask(sql::fleet_spend, {month, pg_bigint(static_cast<std::int64_t>(micros))});
+  }
+
+ private:
+  Result<FleetRecord> ask(std::string_view statement, const std::vector<std::string>& params) {
+    SKEP_TRY(connection_.ensure());
+    std::optional<FleetRecord> record;
+    SKEP_TRY(connection_.query(statement, params, [&](const PgRow& row) -> Result<void> {
+      SKEP_TRY(record, read_fleet(row));
+      return ok();
+    }));
+    if (!record)
+      return fail(Code::kCorrupt,
+                  "skep.fleet has lost its row: INSERT INTO skep.fleet DEFAULT VALUES gives it back");
+    return *record;
+  }
+
+  PgConnection connection_;
+};
+
+}  // namespace
+
+Result<std::unique_ptr<FleetStore>> open_postgres_fleet(const std::string& conninfo) {
+  auto fleet = std::make_unique<PostgresFleet>(conninfo);
+  SKEP_TRY(fleet->open());
+  return std::unique_ptr<FleetStore>(std::move(fleet));
+}
+
+}  // namespace skep::store

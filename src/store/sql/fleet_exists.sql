@@ -1,0 +1,1 @@
+SELECT (to_regclass('skep.fleet') IS NOT NULL)::integer

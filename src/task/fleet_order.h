@@ -1,0 +1,47 @@
+// SPDX-License-Identifier: Apache-2.0
+// fleet_order.h - what a person orders of the fleet for a while, against what the scaling policy wants.
+//
+// It has an end, so that what is forgotten does not stay. A later one takes the place of an earlier one.
+//
+// Threads:   value.
+// Units:     money in millionths of whatever unit the price of a worker is in.
+#pragma once
+
+#include <cstdint>
+#include <string>
+
+#include "base/time.h"
+
+namespace skep {
+
+// The numbers are stored and must not change.
+enum class FleetOrderKind : std::uint8_t {
+  kNone = 0,   // the policy decides
+  kSize = 1,   // `workers` shall run
+  kPause = 2,  // nothing is started and nothing let go; what fails is still cleared away
+};
+
+struct FleetOrder {
+  FleetOrderKind kind = FleetOrderKind::kNone;
+  std::uint32_t workers = 0;  // of kSize
+  Instant given_at{};
+  Instant until{};
+
+  bool holds_at(Instant now) const { return kind != FleetOrderKind::kNone && now < until; }
+  bool is_pause_at(Instant now) const { return kind == FleetOrderKind::kPause && holds_at(now); }
+  bool operator==(const FleetOrder&) const = default;
+};
+
+inline constexpr Duration kFleetOrderMax = hours(24 * 30);
+inline constexpr std::uint32_t kFleetOrderWorkersMax = 100'000;
+
+// What a store keeps of a fleet.
+struct FleetRecord {
+  FleetOrder order;
+  std::string month;               // "2026-11" (UTC), of what follows; "" where nothing was spent yet
+  std::uint64_t spent_micros = 0;  // in that month, by all managers of the store
+
+  bool operator==(const FleetRecord&) const = default;
+};
+
+}  // namespace skep

@@ -1,0 +1,115 @@
+// SPDX-License-Identifier: Apache-2.0
+// Goal: every engine keeps every sentence of fleet_store.h.
+// Method: one test a sentence, run for each engine of engines.h.
+#include <gtest/gtest.h>
+
+#include <filesystem>
+#include <fstream>
+
+#include "engines.h"
+#include "store/fleet_store.h"
+
+namespace skep::contract {
+namespace {
+
+constexpr Instant kNow{hours(1'000'000)};
+
+FleetOrder order_of(std::uint32_t workers, Duration length = hours(1)) {
+  return {FleetOrderKind::kSize, workers, kNow, kNow + length};
+}
+
+class FleetContract : public ::testing::TestWithParam<EngineKind> {
+ protected:
+  void SetUp() override {
+    if (!GetParam().why_not.empty()) GTEST_SKIP() << GetParam().why_not;
+    fleet_ = open();
+  }
+  std::unique_ptr<store::FleetStore> open() {
+    auto opened = engine_->open_fleet();
+    EXPECT_TRUE(opened) << opened.error().message;
+    return std::move(opened.value());
+  }
+  static FleetRecord read(store::FleetStore& fleet) {
+    auto record = fleet.read();
+    EXPECT_TRUE(record) << record.error().message;
+    return record ? record.value() : FleetRecord();
+  }
+
+  std::unique_ptr<Engine> engine_ = GetParam().why_not.empty() ? GetParam().make() : nullptr;
+  std::unique_ptr<store::FleetStore> fleet_;
+};
+
+TEST_P(FleetContract, IsEmptyAtFirst) {
+  EXPECT_EQ(read(*fleet_), FleetRecord());
+}
+
+TEST_P(FleetContract, ALaterOrderTakesThePlaceOfAnEarlierOne) {
+  const auto first = fleet_->set_order(order_of(4'000'000'000u));
+  ASSERT_TRUE(first) << first.error().message;
+  EXPECT_EQ(first.value().order, order_of(4'000'000'000u));
+  EXPECT_EQ(read(*fleet_).order, order_of(4'000'000'000u));
+  const FleetOrder pause{FleetOrderKind::kPause, 0, kNow, kNow + minutes(5)};
+  ASSERT_TRUE(fleet_->set_order(pause));
+  EXPECT_EQ(read(*fleet_).order, pause);
+  ASSERT_TRUE(fleet_->set_order({}));
+  EXPECT_EQ(read(*fleet_), FleetRecord());
+}
+
+TEST_P(FleetContract, SpendingIsAddedUpWithinAMonth) {
+  ASSERT_TRUE(fleet_->set_order(order_of(3)));
+  ASSERT_TRUE(fleet_->add_spending("2026-11", 1'500'000));
+  const auto sum = fleet_->add_spending("2026-11", 5);
+  ASSERT_TRUE(sum) << sum.error().message;
+  EXPECT_EQ(sum.value().spent_micros, 1'500'005u);
+  EXPECT_EQ(read(*fleet_), (FleetRecord{order_of(3), "2026-11", 1'500'005}));
+  EXPECT_EQ(fleet_->add_spending("2026-10", 7).value().spent_micros, 1'500'005u) << "of the month before";
+  ASSERT_TRUE(fleet_->add_spending("2026-12", 9));
+  EXPECT_EQ(read(*fleet_), (FleetRecord{order_of(3), "2026-12", 9}));
+}
+
+TEST_P(FleetContract, AnotherManagerSeesWhatIsWritten) {
+  if (GetParam().name == "memory") GTEST_SKIP() << "one process";
+  const auto other = open();
+  ASSERT_TRUE(fleet_->set_order(order_of(2)));
+  ASSERT_TRUE(fleet_->add_spending("2026-11", 10));
+  ASSERT_TRUE(other->add_spending("2026-11", 20));
+  EXPECT_EQ(read(*other), (FleetRecord{order_of(2), "2026-11", 30}));
+  EXPECT_EQ(read(*fleet_), read(*other));
+}
+
+TEST_P(FleetContract, OutlivesThePower) {
+  if (GetParam().name == "memory") GTEST_SKIP() << "keeps nothing";
+  auto opened = engine_->open(1);
+  ASSERT_TRUE(opened) << opened.error().message;
+  ASSERT_TRUE(fleet_->set_order(order_of(6)));
+  ASSERT_TRUE(fleet_->add_spending("2026-11", 11));
+  Random random(1);
+  engine_->power_off();
+  opened.value().reset();
+  fleet_.reset();
+  engine_->power_on(random);
+  fleet_ = open();
+  EXPECT_EQ(read(*fleet_), (FleetRecord{order_of(6), "2026-11", 11}));
+}
+
+INSTANTIATE_TEST_SUITE_P(Engines, FleetContract, ::testing::ValuesIn(all_engines()),
+                         [](const auto& kind) { return kind.param.name; });
+
+TEST(FleetFile, WhatIsDamagedIsReportedAndNotWrittenOver) {
+  const std::string directory = TemporaryDirectory().path() + "-store";
+  const auto fleet = store::open_directory_fleet(directory);
+  ASSERT_TRUE(fleet->read());
+  EXPECT_FALSE(std::filesystem::exists(directory)) << "reading makes nothing";
+  ASSERT_TRUE(fleet->set_order(order_of(1)));
+  const std::string path = directory + "/skep.fleet";
+  std::ofstream(path, std::ios::app) << "more";
+  const auto record = fleet->read();
+  ASSERT_FALSE(record);
+  EXPECT_EQ(record.error().code, Code::kCorrupt);
+  EXPECT_NE(record.error().message.find(path), std::string::npos);
+  EXPECT_FALSE(fleet->set_order(order_of(2)));
+  std::filesystem::remove_all(directory);
+}
+
+}  // namespace
+}  // namespace skep::contract

@@ -32,6 +32,7 @@ struct World {
   std::shared_ptr<store::MemoryDisk> disk = std::make_shared<store::MemoryDisk>(kShards, executor);
   std::map<std::string, OneManager*> by_address;
   std::set<std::string> silent;  // addresses that no call reaches
+  scaler::Bounds limits;         // of managers that join
 };
 
 // Hands a call to the manager that has the address.
@@ -82,7 +83,8 @@ struct OneManager {
     in.executor.run_for(milliseconds(50));
     provisioner.can_launch_ = workers_max > 0;
     scaler::ScalerOptions options;
-    options.bounds = {0, std::max(1u, workers_max), seconds(30)};
+    options.bounds = in.limits;
+    options.bounds.workers_max = std::max(1u, workers_max);
     options.address = address;
     scaler =
         std::make_unique<scaler::Scaler>(in.executor, fleet, provisioner, scaler::make_drain_time_policy({}),
@@ -309,6 +311,42 @@ TEST_F(ClusterFleetTest, TheSizeIsSharedOutOverAllMachinesAndGoesWhenNothingIsLe
   for (const auto& id : waiting) managers[1]->service.cancel_task(id, [](auto) {});
   run(minutes(3));
   EXPECT_EQ(existing(), 0u);
+}
+
+TEST_F(ClusterFleetTest, AnOrderIsForTheWholeFleet) {
+  for (int i = 0; i < 3; ++i) join(2);
+  run(seconds(8));
+  FleetRecord kept;
+  const auto order = [&](FleetOrderKind kind, std::uint32_t count) {
+    const Instant now = world.executor.now();
+    kept.order = {kind, count, now, now + hours(1)};
+    for (const auto& manager : managers) manager->scaler->know(kept);
+  };
+  order(FleetOrderKind::kSize, 5);
+  run(seconds(5));
+  EXPECT_EQ(existing(), 5u);
+  order(FleetOrderKind::kPause, 0);
+  enqueue(*managers[1], 40);
+  run(minutes(3));
+  EXPECT_EQ(existing(), 5u) << "nothing is started, and nothing let go";
+  order(FleetOrderKind::kSize, 1);
+  run(minutes(1));
+  EXPECT_EQ(existing(), 1u);
+  order(FleetOrderKind::kNone, 0);
+  run(seconds(5));
+  EXPECT_EQ(existing(), 6u);
+}
+
+TEST_F(ClusterFleetTest, ABudgetHoldsWhereAManagerLeadsThatStartsNothing) {
+  join(0);
+  world.limits.price_hour = 0.5;
+  world.limits.cost_hour_max = 1.6;
+  join(6);
+  run(seconds(8));
+  EXPECT_EQ(&leader(), managers[0].get());
+  enqueue(*managers[0], 40);
+  run(seconds(10));
+  EXPECT_EQ(existing(), 3u);
 }
 
 TEST_F(ClusterFleetTest, AfterTheLeadersDeathTheNextKeepsWhatRunsAndStartsNothingTwice) {

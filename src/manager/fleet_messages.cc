@@ -54,6 +54,10 @@ void to_message(const scaler::FleetPart& part, Instant now, api::v1::FleetPart& 
   out.set_room(part.room);
   out.set_share(part.share);
   out.set_silence_ms(part.is_silent ? to_ms(part.silence) : 0);
+  out.set_launches_minute(part.bounds.launches_minute_max);
+  out.set_budget_hour(part.bounds.cost_hour_max);
+  out.set_budget_month(part.bounds.cost_month_max);
+  out.set_price_hour(part.bounds.price_hour);
 }
 
 scaler::FleetPart from_message(const api::v1::FleetPart& message, Instant now) {
@@ -96,6 +100,10 @@ scaler::FleetPart from_message(const api::v1::FleetPart& message, Instant now) {
   part.share = message.share();
   part.silence = from_ms(message.silence_ms());
   part.is_silent = message.silence_ms() > 0;
+  part.bounds.launches_minute_max = message.launches_minute();
+  part.bounds.cost_hour_max = message.budget_hour();
+  part.bounds.cost_month_max = message.budget_month();
+  part.bounds.price_hour = message.price_hour();
   return part;
 }
 
@@ -105,6 +113,7 @@ void to_message(const scaler::WorkerSeen& worker, Instant now, api::v1::FleetWor
   out.set_draining(worker.is_draining);
   out.set_lost(worker.is_lost);
   out.set_leases(worker.leases);
+  out.set_slots(worker.slots);
   out.set_silence_ms(to_ms(now - worker.heard_at));
   if (worker.idle_since != kNoInstant)
     out.set_idle_ms(std::max<std::uint64_t>(1, to_ms(now - worker.idle_since)));
@@ -117,6 +126,7 @@ scaler::WorkerSeen from_message(const api::v1::FleetWorker& message, Instant now
   worker.is_draining = message.draining();
   worker.is_lost = message.lost();
   worker.leases = message.leases();
+  worker.slots = std::max(1u, message.slots());
   worker.heard_at = now - from_ms(message.silence_ms());
   worker.idle_since = message.idle_ms() == 0 ? kNoInstant : now - from_ms(message.idle_ms());
   return worker;

@@ -7,6 +7,11 @@
 namespace skep::scaler {
 namespace {
 
+// Of two limits of which 0 is none.
+double lower_limit(double one, double other) {
+  return one > 0 && other > 0 ? std::min(one, other) : std::max(one, other);
+}
+
 struct Slot {
   const FleetPart* part = nullptr;
   std::uint32_t share = 0;
@@ -89,6 +94,8 @@ Bounds whole_bounds(const std::vector<FleetPart>& parts) {
     whole->workers_max += part.bounds.workers_max;
     whole->launches_minute_max += part.bounds.launches_minute_max;
     whole->cost_hour_max += part.bounds.cost_hour_max;
+    whole->cost_month_max = lower_limit(whole->cost_month_max, part.bounds.cost_month_max);
+    whole->price_hour = std::max(whole->price_hour, part.bounds.price_hour);
     whole->target_wait = std::min(whole->target_wait, part.bounds.target_wait);
   }
   return whole.value_or(parts.empty() ? Bounds{} : parts.front().bounds);

@@ -38,7 +38,9 @@ struct FleetPart {
 
 // What the policy is to decide on, as one manager that had it all would see it.
 Observation whole_observation(Instant now, const std::vector<FleetPart>& parts);
-// The sums of those that can launch, and the shortest target among them; where none can, the first's.
+// The sums of those that can launch, and the shortest target among them; where none can, the first's. A limit
+// that only some have holds for all; the month's spending is kept for all together, so the lowest budget
+// counts.
 Bounds whole_bounds(const std::vector<FleetPart>& parts);
 FleetCounts whole_counts(const std::vector<FleetPart>& parts);
 

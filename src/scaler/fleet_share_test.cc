@@ -51,6 +51,25 @@ TEST(FleetShare, WhatWasAskedForIsNotAskedOfAnotherTheNextTime) {
   EXPECT_EQ(share_out(1, {first, part(1, 4, 1)}), (Shares{0, 1}));
 }
 
+TEST(FleetShare, LimitsOfSomeHoldForAll) {
+  auto none = part(0, 0);  // the leader launches nothing, and so its limits are none of theirs
+  none.bounds.cost_month_max = 1;
+  auto first = part(0, 4);
+  first.bounds.launches_minute_max = 3;
+  first.bounds.cost_hour_max = 2;
+  first.bounds.cost_month_max = 100;
+  first.bounds.price_hour = 0.1;
+  auto second = part(0, 6);
+  second.bounds.cost_month_max = 50;
+  second.bounds.price_hour = 0.2;
+  const Bounds whole = whole_bounds({none, second, first, part(0, 1)});
+  EXPECT_EQ(whole.workers_max, 11u);
+  EXPECT_EQ(whole.launches_minute_max, 3u);
+  EXPECT_EQ(whole.cost_hour_max, 2);
+  EXPECT_EQ(whole.cost_month_max, 50);
+  EXPECT_EQ(whole.price_hour, 0.2);
+}
+
 TEST(FleetShare, WhereLaunchesFailOthersDoIt) {
   auto broken = part(1, 4);
   broken.share = 3;

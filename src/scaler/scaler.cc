@@ -386,6 +386,7 @@ void Scaler::stop(Instant deadline, UniqueFunction<void()> done) {
 
 void Scaler::know(const FleetRecord& record) {
   impl_->spending.know(record.month, record.spent_micros);
+  impl_->spending.observe(impl_->executor.now(), impl_->costs.total());  // which month it is
   impl_->obey(record.order);
 }
 

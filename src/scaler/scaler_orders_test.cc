@@ -5,6 +5,7 @@
 #include <gtest/gtest.h>
 
 #include "scaler/scaler.h"
+#include "scaler/spending.h"
 #include "scaler/testing/fake_cluster.h"
 
 namespace skep::scaler {
@@ -22,6 +23,13 @@ FleetRecord pause_order(FakeCluster& cluster, Duration length) {
 }
 bool has(const std::string& text, const std::string& part) {
   return text.find(part) != std::string::npos;
+}
+
+TEST(ScalerSpending, WhatTheStoreHasIsKnownBeforeTheFirstDecision) {
+  FakeCluster cluster(8);
+  cluster.start();
+  cluster.scaler->know({{}, month_of(cluster.executor.now()), 5'000'000});
+  EXPECT_EQ(cluster.scaler->spent_month(), 5.0);
 }
 
 // ---- an ordered size ----

@@ -119,7 +119,9 @@ class ManagerDrain(ProcessTest):
         for times in range(1, 4):
             http = manager.http()
             # The lease of the life before is over at once, not when it runs out.
-            wait_until(lambda: self.task(http, task).get("leases", 0) == times, "it runs, again", 10)
+            wait_until(lambda: self.task(http, task).get("leases", 0) == times, "it is leased, again", 10)
+            # One that has not begun is handed back without a word of it.
+            wait_until(lambda: self.task(http, task).get("started_at_ms", 0) > 0, "it runs")
             self.assert_drains(manager)
             manager = self.lab.manager(arguments, command="up", directory=directory)
             seen = self.task(manager.http(), task)

@@ -21,7 +21,9 @@
 #include <string>
 #include <thread>
 #include <unordered_map>
+#include <vector>
 
+#include "base/function.h"
 #include "base/mutex.h"
 #include "http/internal_buffer.h"
 #include "http/internal_loop.h"
@@ -68,30 +70,27 @@ struct ServerCore {
   std::size_t connections_ SKEP_GUARDED_BY(mutex_) = 0;
 };
 
-// The way into an I/O thread for those that may outlive it.
-class Mailbox {
+// The way into an I/O thread for those that may outlive it. What is posted runs in the order of the calls,
+// whichever threads they come from: Asio alone does not keep that where one of them is the I/O thread itself,
+// which it lets post past its lock.
+class Mailbox : public std::enable_shared_from_this<Mailbox> {
  public:
   explicit Mailbox(asio::io_context& io) : io_(&io) {}
 
   // False once the thread is ending: `work` is dropped.
-  template <class Work>
-  bool post(Work work) {
-    const MutexLock lock(mutex_);
-    if (io_ == nullptr) return false;
-    asio::post(*io_, std::move(work));
-    return true;
-  }
-  void close() {
-    const MutexLock lock(mutex_);
-    io_ = nullptr;
-  }
+  bool post(UniqueFunction<void()> work);
+  // What was posted before still runs.
+  void close();
 
   void set_thread(std::thread::id id) { thread_.store(id, std::memory_order_relaxed); }
   bool is_on_thread() const { return thread_.load(std::memory_order_relaxed) == std::this_thread::get_id(); }
 
  private:
+  void run_posted();
+
   Mutex mutex_;
   asio::io_context* io_ SKEP_GUARDED_BY(mutex_);
+  std::vector<UniqueFunction<void()>> posted_ SKEP_GUARDED_BY(mutex_);
   std::atomic<std::thread::id> thread_;
 };
 

@@ -73,6 +73,20 @@ TEST(ServerStream, KeepsTheOrderOfWritesFromAnotherThread) {
   }
 }
 
+// As a manager does: the thread that has the request opens the stream and hands it on, and whoever gets it
+// writes before that thread has come back from the handler.
+TEST(ServerStream, KeepsTheOrderOfTheHandlersThreadAndAnother) {
+  auto server = Server::listen({}, Logger(), [](const Request&, Responder responder) {
+    const std::shared_ptr<Stream> stream = std::move(responder).stream(event_head());
+    stream->write("first ");
+    std::thread([&] { stream->write("second"); }).join();
+  });
+  ASSERT_TRUE(server) << server.error().message;
+  RawConnection connection(server.value()->port());
+  connection.send(get("/"));
+  EXPECT_TRUE(connection.read_until("0\r\n\r\n").ends_with("6\r\nfirst \r\n6\r\nsecond\r\n0\r\n\r\n"));
+}
+
 TEST(ServerStream, WriteFailsOnceThePeerIsGone) {
   EchoServer server;
   RawConnection connection(server.port());

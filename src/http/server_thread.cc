@@ -78,6 +78,28 @@ std::size_t ServerCore::open_connections() {
   return connections_;
 }
 
+bool Mailbox::post(UniqueFunction<void()> work) {
+  const MutexLock lock(mutex_);
+  if (io_ == nullptr) return false;
+  posted_.push_back(std::move(work));
+  if (posted_.size() == 1) asio::post(*io_, [self = shared_from_this()] { self->run_posted(); });
+  return true;
+}
+
+void Mailbox::close() {
+  const MutexLock lock(mutex_);
+  io_ = nullptr;
+}
+
+void Mailbox::run_posted() {
+  std::vector<UniqueFunction<void()>> works;
+  {
+    const MutexLock lock(mutex_);
+    works.swap(posted_);
+  }
+  for (auto& work : works) work();
+}
+
 IoThread::IoThread(ServerCore& c, int number, std::shared_ptr<IoLoop> runner_loop)
     : core(c),
       loop(runner_loop == nullptr ? std::make_shared<IoLoop>() : runner_loop),

@@ -38,6 +38,9 @@ using IoError = boost::system::error_code;
 using Steady = std::chrono::steady_clock;
 
 inline constexpr Steady::time_point kNoDeadline = Steady::time_point::max();
+// From here on copying and decoding a body costs more than a second thread's wake-up: a connection that has
+// such bodies, in either direction, leaves the runner's thread for good.
+inline constexpr std::size_t kLargeBytes = 16 * 1024;
 
 class Session;
 
@@ -54,6 +57,7 @@ struct ServerCore {
   // Waits until no connection is left or `patience` is over.
   void wait_until_closed(Duration patience);
   std::size_t open_connections();
+  std::uint64_t next_number() { return last_connection.fetch_add(1, std::memory_order_relaxed) + 1; }
 
   const ServerOptions options;
   const Logger log;
@@ -101,7 +105,8 @@ class IoThread {
   IoThread(ServerCore& core, int number, std::shared_ptr<IoLoop> runner_loop);
 
   // From the owner's thread. shut_down() posts; join() waits until nothing runs any more that is of this.
-  void start();
+  // `large`: where connections with large bodies go; null: they stay.
+  void start(IoThread* large);
   void drain();
   void end_streams();
   void shut_down();
@@ -110,6 +115,10 @@ class IoThread {
   // On the I/O thread.
   void adopt(Tcp::socket socket, bool is_over_limit);
   void forget(Session& session, bool is_counted);
+  // Whether a connection with large bodies has a better place.
+  bool can_send_on() const { return large_ != nullptr; }
+  // The connection goes on there, as the number it had; `session` is forgotten. Nothing of it is under way.
+  void send_on(Session& session, Connection& socket, std::uint64_t number);
   std::string_view date();  // for the Date header, now
 
   ServerCore& core;
@@ -118,6 +127,7 @@ class IoThread {
   const std::shared_ptr<Mailbox> mailbox = std::make_shared<Mailbox>(io);
 
  private:
+  void take_over(Tcp::socket socket, std::uint64_t number);
   void sweep_later();
   void sweep();
   std::vector<std::shared_ptr<Session>> all_sessions() const;
@@ -130,6 +140,7 @@ class IoThread {
   const Duration sweep_interval_;
   std::unordered_map<Session*, std::shared_ptr<Session>> sessions_;
   std::size_t uncounted_sessions_ = 0;
+  IoThread* large_ = nullptr;
   bool is_shut_down_ = false;
   std::string date_;
   std::time_t date_second_ = 0;
@@ -154,7 +165,8 @@ struct Responder::Impl {
 // and its bytes may already be here (pipelining). A turn is the number of a request in its connection.
 class Session final : public std::enable_shared_from_this<Session> {
  public:
-  Session(IoThread& home, Connection socket, std::string peer, bool is_counted);
+  // `number`: of the connection, unique in the server's life.
+  Session(IoThread& home, Connection socket, std::string peer, std::uint64_t number, bool is_counted);
 
   void start();
   // Answers 503 without reading, then closes.
@@ -199,6 +211,8 @@ class Session final : public std::enable_shared_from_this<Session> {
   void start_read();
   void on_read(IoError error, std::size_t size);
   bool is_idle() const;
+  bool can_leave() const;
+  void leave();
 
   // server_output.cc: writing
   void append_response(Response response, bool is_last);
@@ -238,6 +252,8 @@ class Session final : public std::enable_shared_from_this<Session> {
   bool is_advancing_ = false;
   bool is_reading_ = false;
   bool is_reading_body_ = false;
+  bool has_large_bodies_ = false;
+  bool is_leaving_ = false;  // for another thread, once the read that is under way has come back
   bool is_waiting_to_write_ = false;
   bool has_waited_to_write_ = false;  // since all was sent
   bool is_at_end_ = false;            // the peer sends no more

@@ -7,8 +7,10 @@
 
 #include <atomic>
 #include <future>
+#include <mutex>
 #include <string>
 #include <thread>
+#include <vector>
 
 #include "base/clock.h"
 #include "http/testing/echo_server.h"
@@ -101,6 +103,100 @@ TEST_F(IoLoopTest, RequestsAreAnsweredWhileWorkKeepsPostingItself) {
   for (int i = 0; i < 100; ++i) ASSERT_EQ(connection.roundtrip(get("/x")).body, "GET /x []");
   is_over = true;
   ended.get_future().wait();
+}
+
+// Tells which thread handled each request, and as which connection.
+class Placed {
+ public:
+  explicit Placed(ServerOptions options) {
+    auto made = Server::listen(std::move(options), Logger(), [this](Request request, Responder responder) {
+      const std::lock_guard lock(mutex_);
+      threads_.push_back(std::this_thread::get_id());
+      connections_.push_back(request.connection);
+      std::move(responder).send(plain(request.path == "/large" ? std::string(40'000, 'l') : *request.body));
+    });
+    if (!made) ADD_FAILURE() << made.error().message;
+    server = std::move(made).value();
+  }
+  std::vector<std::thread::id> threads() {
+    const std::lock_guard lock(mutex_);
+    return threads_;
+  }
+  std::vector<std::uint64_t> connections() {
+    const std::lock_guard lock(mutex_);
+    return connections_;
+  }
+
+  std::unique_ptr<Server> server;
+
+ private:
+  std::mutex mutex_;
+  std::vector<std::thread::id> threads_;
+  std::vector<std::uint64_t> connections_;
+};
+
+TEST_F(IoLoopTest, ConnectionsWithLargeBodiesMoveToAThreadOfTheirOwn) {
+  const std::string large(16 * 1024, 'b');
+  for (const std::string& first : {post("/", large), get("/large")}) {
+    Placed placed(options());
+    RawConnection small(placed.server->port());
+    RawConnection moves(placed.server->port());
+    ASSERT_EQ(small.roundtrip(post("/", "a")).body, "a");
+    ASSERT_EQ(moves.roundtrip(first).status, 200);
+    ASSERT_EQ(moves.roundtrip(post("/", "c")).body, "c");
+    ASSERT_EQ(small.roundtrip(post("/", "d")).body, "d");
+    const auto threads = placed.threads();
+    EXPECT_EQ(threads[0], threads[1]);
+    EXPECT_NE(threads[2], threads[1]);
+    EXPECT_EQ(threads[3], threads[0]);
+    EXPECT_EQ(placed.connections()[2], placed.connections()[1]) << "it is the same connection";
+    EXPECT_EQ(placed.server->stats().connections, 2U);
+  }
+}
+
+TEST_F(IoLoopTest, WithoutAnotherThreadTheyStay) {
+  ServerOptions alone = options();
+  alone.threads = 0;
+  Placed placed(alone);
+  RawConnection connection(placed.server->port());
+  for (int i = 0; i < 3; ++i) ASSERT_EQ(connection.roundtrip(get("/large")).body.size(), 40'000U);
+  EXPECT_EQ(placed.threads().front(), placed.threads().back());
+}
+
+TEST_F(IoLoopTest, NoRequestIsLostToAMove) {
+  // Pipelined, so that the next request comes at every moment of the move of its connection.
+  Placed placed(options());
+  for (int round = 0; round < 100; ++round) {
+    RawConnection connection(placed.server->port());
+    std::string all;
+    for (int i = 0; i < 8; ++i)
+      all += post("/", std::string(i % 3 == 0 ? 20'000 : 10, static_cast<char>('a' + i)));
+    std::thread sender([&] {
+      const std::size_t step = 1000 + static_cast<std::size_t>(round) * 317;
+      for (std::size_t at = 0; at < all.size(); at += step) connection.send(all.substr(at, step));
+    });
+    for (int i = 0; i < 8; ++i) {
+      const auto answer = connection.read_response();
+      EXPECT_EQ(answer.body, std::string(i % 3 == 0 ? 20'000 : 10, static_cast<char>('a' + i)));
+    }
+    sender.join();
+  }
+  EXPECT_EQ(placed.threads().size(), 800U);
+}
+
+TEST_F(IoLoopTest, ConnectionsThatMovedEndAsOthers) {
+  Placed placed(options());
+  {
+    RawConnection moves(placed.server->port());
+    ASSERT_EQ(moves.roundtrip(get("/large")).status, 200);
+    ASSERT_EQ(moves.roundtrip(get("/large")).status, 200);
+  }
+  EXPECT_TRUE(eventually([&] { return placed.server->stats().connections == 0; }));
+  RawConnection idle(placed.server->port());
+  ASSERT_EQ(idle.roundtrip(get("/large")).status, 200);
+  placed.server->stop(seconds(30));
+  EXPECT_TRUE(idle.is_at_end());
+  EXPECT_EQ(placed.server->stats().connections, 0U);
 }
 
 TEST_F(IoLoopTest, WaitsAreEndedByPostsAndByTheEnd) {

@@ -118,8 +118,11 @@ namespace {
 
 std::vector<std::unique_ptr<IoThread>> make_threads(ServerCore& core) {
   std::vector<std::unique_ptr<IoThread>> threads;
-  const int own = core.options.loop == nullptr ? std::max(core.options.threads, 1) : 0;
-  if (own == 0) threads.push_back(std::make_unique<IoThread>(core, 0, core.options.loop));
+  const bool has_loop = core.options.loop != nullptr;
+  if (has_loop) threads.push_back(std::make_unique<IoThread>(core, 0, core.options.loop));
+  // A connection with TLS does not move.
+  const int large = core.options.tls.certificate_file.empty() ? std::clamp(core.options.threads, 0, 1) : 0;
+  const int own = has_loop ? large : std::max(core.options.threads, 1);
   for (int i = 0; i < own; ++i) threads.push_back(std::make_unique<IoThread>(core, i, nullptr));
   return threads;
 }
@@ -149,12 +152,14 @@ Result<void> Server::Impl::bind() {
 
 void Server::Impl::start() {
   accept();
-  for (const auto& thread : threads) thread->start();
+  IoThread* const large = core.options.loop != nullptr && threads.size() > 1 ? threads.back().get() : nullptr;
+  for (const auto& thread : threads) thread->start(large);
   is_started = true;
 }
 
 void Server::Impl::accept() {
-  IoThread& home = *threads[next_thread++ % threads.size()];
+  // Beside a runner's loop the other thread is for what is large.
+  IoThread& home = *threads[core.options.loop != nullptr ? 0 : next_thread++ % threads.size()];
   acceptor.async_accept(home.io, [this, &home](IoError error, Tcp::socket socket) {
     on_accept(home, error, std::move(socket));
   });

@@ -65,8 +65,10 @@ using Handler = std::function<void(Request, Responder)>;
 struct ServerOptions {
   std::string listen = "127.0.0.1:0";  // HOST:PORT, [V6]:PORT; port 0 picks a free one
   TlsServerOptions tls;                // without a certificate: plain HTTP
-  int threads = 1;                     // I/O threads, where there is no loop
-  std::shared_ptr<IoLoop> loop;        // if given: a runner's thread is the one I/O thread
+  int threads = 1;                     // I/O threads; where there is a loop: 1 or 0, for large bodies
+  // If given, a runner's thread is the I/O thread; a connection without TLS that has had a body of 16 KiB in
+  // either direction goes on on the thread beside it.
+  std::shared_ptr<IoLoop> loop;
   std::size_t body_bytes_max = std::size_t{1} << 20;
   std::size_t header_bytes_max = 16 * 1024;  // request line and fields together
   std::size_t connections_max = 10'000;

@@ -61,6 +61,7 @@ std::string Session::make_head(const Response& response, bool is_last, bool is_s
 }
 
 void Session::append_response(Response response, bool is_last) {
+  if (response.body) has_large_bodies_ |= response.body->size() >= kLargeBytes;
   std::string head = make_head(response, is_last, false);
   const bool is_bare = has_no_body(response.status) || (parser_ && parser_->method == Method::kHead);
   output_.push(std::move(head), is_bare ? nullptr : std::move(response.body));

@@ -27,12 +27,12 @@ std::string_view origin_form(std::string_view target) {
 
 }  // namespace
 
-Session::Session(IoThread& home, Connection socket, std::string peer, bool is_counted)
+Session::Session(IoThread& home, Connection socket, std::string peer, std::uint64_t number, bool is_counted)
     : home_(home),
       core_(home.core),
       socket_(std::move(socket)),
       peer_(std::move(peer)),
-      number_(core_.last_connection.fetch_add(1, std::memory_order_relaxed) + 1),
+      number_(number),
       is_counted_(is_counted) {}
 
 void Session::start() {
@@ -67,6 +67,7 @@ void Session::advance() {
     state_ = State::kClosing;
   }
   if (core_.is_draining) close_if_idle();
+  if (has_large_bodies_ && can_leave()) return leave();
   start_read();
 }
 
@@ -143,6 +144,7 @@ void Session::on_head() {
 
 void Session::begin_body() {
   const std::uint64_t size = parser_->content_length().value_or(0);
+  has_large_bodies_ |= size >= kLargeBytes;
   if (parser_->chunked()) {
     parser_->eager(true);
     state_ = State::kChunked;
@@ -255,6 +257,7 @@ void Session::start_read() {
 void Session::on_read(IoError error, std::size_t size) {
   is_reading_ = false;
   if (is_closed_) return;
+  if (std::exchange(is_leaving_, false) && error == asio::error::operation_aborted) return advance();
   if (error == asio::error::eof) {
     is_at_end_ = true;
     // Someone who listens to a stream or is being told that it is over has no reason to close one side only.
@@ -268,6 +271,23 @@ void Session::on_read(IoError error, std::size_t size) {
     input_.commit(size);
   }
   advance();
+}
+
+// Between two requests, and nothing of the next one is here.
+bool Session::can_leave() const {
+  return home_.can_send_on() && !is_closed_ && is_idle() && !is_at_end_ && !is_waiting_to_write_;
+}
+
+void Session::leave() {
+  if (is_reading_) {
+    // It comes back empty, or with the next request, which is served here then.
+    if (std::exchange(is_leaving_, true)) return;
+    IoError ignored;
+    socket_.socket().cancel(ignored);
+    return;
+  }
+  is_closed_ = true;
+  home_.send_on(*this, socket_, number_);
 }
 
 bool Session::is_idle() const {

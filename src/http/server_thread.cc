@@ -108,9 +108,10 @@ IoThread::IoThread(ServerCore& c, int number, std::shared_ptr<IoLoop> runner_loo
       is_on_runner_(runner_loop != nullptr),
       sweep_interval_(sweep_interval(c.options)) {}
 
-void IoThread::start() {
+void IoThread::start(IoThread* large) {
   if (is_on_runner_) {
-    mailbox->post([this] {
+    mailbox->post([this, large] {
+      large_ = large;
       mailbox->set_thread(std::this_thread::get_id());
       sweep_later();
     });
@@ -168,11 +169,35 @@ void IoThread::adopt(Tcp::socket socket, bool is_over_limit) {
   std::shared_ptr<TlsSession> tls;
   if (core.tls) tls = core.tls->accept(socket.native_handle());
   const auto session = std::make_shared<Session>(*this, Connection(std::move(socket), std::move(tls)),
-                                                 peer_name(peer), !is_over_limit);
+                                                 peer_name(peer), core.next_number(), !is_over_limit);
   sessions_.emplace(session.get(), session);
   if (!is_over_limit) return session->start();
   ++uncounted_sessions_;
   session->refuse_connection();
+}
+
+void IoThread::send_on(Session& session, Connection& socket, std::uint64_t number) {
+  sessions_.erase(&session);
+  IoError error;
+  const Tcp protocol = socket.socket().local_endpoint(error).protocol();
+  const auto handle = socket.socket().release(error);
+  const bool is_sent =
+      !error && large_->mailbox->post(
+                    [there = large_, number, moved = Tcp::socket(large_->io, protocol, handle)]() mutable {
+                      there->take_over(std::move(moved), number);
+                    });
+  if (!is_sent) core.closed();
+}
+
+void IoThread::take_over(Tcp::socket socket, std::uint64_t number) {
+  IoError error;
+  const Tcp::endpoint peer = socket.remote_endpoint(error);
+  if (!error) socket.non_blocking(true, error);
+  if (error || is_shut_down_) return core.closed();
+  const auto session =
+      std::make_shared<Session>(*this, Connection(std::move(socket)), peer_name(peer), number, true);
+  sessions_.emplace(session.get(), session);
+  session->start();
 }
 
 void IoThread::forget(Session& session, bool is_counted) {

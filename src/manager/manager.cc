@@ -54,7 +54,9 @@ void run_and_wait(Executor& executor, UniqueFunction<void()> work) {
 
 // Without threads of its own the server is on the runner's.
 std::shared_ptr<http::IoLoop> loop_of(ManagerOptions& options) {
-  if (options.http.threads == 0) options.http.loop = std::make_shared<http::IoLoop>();
+  if (options.http.threads > 0) return nullptr;
+  options.http.threads = 1;  // for connections with large bodies
+  options.http.loop = std::make_shared<http::IoLoop>();
   return options.http.loop;
 }
 

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 // The frame of the page: where one is, what the manager says of itself, and what is wrong.
-import { useEffect, useReducer, useState } from 'preact/hooks';
+import { useEffect, useLayoutEffect, useReducer, useState } from 'preact/hooks';
 import { keepToken, token } from './api';
 import { duration } from './format';
 import { Events } from './events';
@@ -91,7 +91,8 @@ function skip(event: Event) {
 
 function Current({ place }: { place: Place }) {
   const title = VIEWS.find(([view]) => view === place.view)?.[1] ?? 'Not here';
-  useEffect(() => {
+  // Before the view is painted: who sees it may go on from its heading at once.
+  useLayoutEffect(() => {
     document.title = `${place.id || title} - skep`;
     // Who comes by a link is at the beginning of what it led to.
     if (document.activeElement?.tagName === 'A') document.querySelector<HTMLElement>('main h1')?.focus({ preventScroll: true });

@@ -22,6 +22,8 @@ constexpr std::uint64_t kCollectBytesMin = std::uint64_t{128} << 10;
 constexpr std::uint64_t kCollectBytesFair = std::uint64_t{1} << 20;
 // On a small disk garbage is collected sooner: it may take so much of what is free, and two segments.
 constexpr std::uint64_t kSlackOfFree = 4;
+// The last part of the slack is for what is written while it is collected.
+constexpr std::uint64_t kSlackAhead = 8;
 
 enum class Health : std::uint8_t {
   kFine,
@@ -69,6 +71,7 @@ struct LogEngine::Impl {
   void vouch();
   void prepare_next();
   void choose_slack();
+  std::uint64_t bytes_max();
 
   Error gone() const { return fail(Code::kUnavailable, "the store in " + options.directory + " is closed"); }
 
@@ -80,6 +83,7 @@ struct LogEngine::Impl {
   // Of who has the turn.
   Gate gate;
   DirectoryLock lock;
+  std::unique_ptr<WorkThread> remover;
   std::unique_ptr<LogSegments> segments;
   std::unique_ptr<LogCollector> collector;
   std::uint64_t sequence = 0;  // of the last frame
@@ -165,8 +169,16 @@ Result<void> LogEngine::Impl::recover(bool was_sealed) {
 
 // The directory is locked.
 Result<void> LogEngine::Impl::open() {
-  segments = std::make_unique<LogSegments>(
-      SegmentsOptions{options.directory, options.disk, options.segment_bytes, options.spares_max});
+  segments.reset();
+  remover.reset();  // what it still has to do is done before files are looked for
+  SegmentsOptions wanted{options.directory, options.disk, options.segment_bytes, nullptr};
+  if (options.removes_apart) {
+    remover = std::make_unique<WorkThread>("skep-remove");
+    wanted.remove = [this](std::string path) {
+      remover->post([disk = options.disk, path = std::move(path)] { (void)disk->remove(path); });
+    };
+  }
+  segments = std::make_unique<LogSegments>(std::move(wanted));
   collector = std::make_unique<LogCollector>(options.directory, options.disk, key);
   is_stuck = false;
   earned = 0;
@@ -309,8 +321,8 @@ void LogEngine::Impl::bury_dead() {
 }
 
 void LogEngine::Impl::collect() {
-  const std::uint64_t live = view.with([](LogIndex& index) { return index.live().total(); });
-  const bool is_wanted = segments->bytes() > live + live / 2 + slack;
+  // Before the bound, so that what is free by then is not too much to keep.
+  const bool is_wanted = segments->bytes() + slack / kSlackAhead > bytes_max();
   if (!is_wanted || is_stuck || segments->oldest() == segments->current()) {
     earned = 0;
     return;
@@ -353,6 +365,12 @@ void LogEngine::Impl::choose_slack() {
   slack = std::min(options.slack_bytes, std::max(2 * options.segment_bytes, part));
 }
 
+// That the store may have.
+std::uint64_t LogEngine::Impl::bytes_max() {
+  const std::uint64_t live = view.with([](LogIndex& index) { return index.live().total(); });
+  return live + live / 2 + slack;
+}
+
 void LogEngine::Impl::prepare_next() {
   if (segments->is_prepared() || !segments->is_half_full()) return;
   choose_slack();
@@ -368,6 +386,7 @@ void LogEngine::tidy() {
   impl.collect();
   if (impl.health == Health::kFine) impl.vouch();
   if (impl.health == Health::kFine) impl.prepare_next();
+  if (impl.health == Health::kFine) impl.segments->trim(impl.bytes_max());
 }
 
 // ---- the engine ----
@@ -424,6 +443,7 @@ Result<void> LogEngine::close() {
   impl.is_closed = true;
   impl.view.replace(nullptr);
   impl.segments.reset();
+  impl.remover.reset();  // before another process may open the directory
   remove_pid_file(impl.options.directory);
   impl.lock.unlock();
   return closed;

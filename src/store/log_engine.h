@@ -30,9 +30,10 @@ struct LogEngineOptions {
   std::uint64_t secret = 0;  // of skep.store
   bool is_new = false;       // make the first segment
   std::uint64_t segment_bytes = 0;
-  std::size_t spares_max = 0;
   std::uint64_t slack_bytes = 0;  // the store may be half as large again as what is in it, and so much more
   std::shared_ptr<SegmentDisk> disk;
+  // Segments that are not needed are removed on a thread of their own; else at once, by who writes.
+  bool removes_apart = false;
   // Called when reading the log again after an error lost writes: who relied on them must load again.
   UniqueFunction<void()> on_lost_writes;
 };

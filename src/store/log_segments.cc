@@ -9,6 +9,8 @@ namespace {
 
 // Where there is no room for a whole segment, one is as small as this part of it.
 constexpr std::uint64_t kSmallestPart = 16;
+// So many are kept whatever the store's size.
+constexpr std::size_t kSparesMin = 2;
 
 }  // namespace
 
@@ -31,7 +33,11 @@ Result<void> LogSegments::adopt_spares(const std::vector<SegmentName>& spares) {
   for (const auto& spare : spares) {
     std::error_code error;
     const bool fits = std::filesystem::file_size(spare.path, error) == options_.segment_bytes && !error;
-    (fits && spares_.size() < options_.spares_max ? spares_ : surplus).push_back(spare);
+    if (fits) {
+      spares_.push_back(spare);
+    } else {
+      surplus.push_back(spare);
+    }
   }
   return remove(surplus);
 }
@@ -46,7 +52,7 @@ Result<void> LogSegments::remove(const std::vector<SegmentName>& segments) {
 
 Result<std::shared_ptr<SegmentFile>> LogSegments::rename_spare(const std::string& path) {
   SKEP_TRY(options_.disk->rename(spares_.front().path, path));
-  spares_.erase(spares_.begin());
+  spares_.pop_front();
   auto file = options_.disk->open(path, Access::kWrite);
   if (!file) is_unsure_ = true;
   return file;
@@ -104,14 +110,25 @@ void LogSegments::recycle(std::uint64_t durable, UniqueFunction<void(std::uint32
   for (; !dying_.empty() && dying_.front().sequence <= durable; dying_.pop_front()) {
     const Dying& dead = dying_.front();
     forget(dead.name.number);
-    const bool is_kept = dead.bytes == options_.segment_bytes && spares_.size() < options_.spares_max;
-    // One that can not be removed now is found as a spare at the next start.
-    if (is_kept) {
+    if (dead.bytes == options_.segment_bytes) {
       spares_.push_back(dead.name);
     } else {
-      (void)options_.disk->remove(dead.name.path);
+      remove_later(dead.name.path);
     }
   }
+}
+
+void LogSegments::trim(std::uint64_t bytes_max) {
+  while (spares_.size() > kSparesMin && bytes_ + spares_.size() * options_.segment_bytes > bytes_max) {
+    remove_later(spares_.back().path);
+    spares_.pop_back();
+  }
+}
+
+// One that can not be removed now is found as a spare at the next start.
+void LogSegments::remove_later(const std::string& path) {
+  if (options_.remove) return options_.remove(path);
+  (void)options_.disk->remove(path);
 }
 
 }  // namespace skep::store

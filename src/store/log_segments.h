@@ -5,7 +5,8 @@
 // A segment is allocated as a whole before it is used, so a full disk is met between frames. One in which
 // nothing is present dies, the oldest first; it is a spare as soon as a durable frame says that it is not
 // needed, and the next segment is a spare under a new name, for bytes that were written before are cheaper to
-// sync. Where the disk has no room for a segment, a smaller one is made.
+// sync. What is too many of them goes, by a remover: that takes a disk long. Where the disk has no
+// room for a segment, a smaller one is made.
 //
 // Threads:   one at a time.
 // Errors:    kUnavailable: the disk is full or away. is_unsure(): nobody knows which files are there.
@@ -13,6 +14,7 @@
 
 #include <cstdint>
 #include <deque>
+#include <functional>
 #include <map>
 #include <memory>
 #include <optional>
@@ -29,7 +31,8 @@ struct SegmentsOptions {
   std::string directory;
   std::shared_ptr<SegmentDisk> disk;
   std::uint64_t segment_bytes = 0;
-  std::size_t spares_max = 0;
+  // Removes a file that does not count, now or later, as far as it can. Null: the disk does, at once.
+  std::function<void(std::string path)> remove;
 };
 
 class LogSegments {
@@ -68,11 +71,14 @@ class LogSegments {
   void let_die(std::uint32_t number, std::uint64_t sequence);
   // Makes spares of those whose frame is durable. `forget` hears of each before.
   void recycle(std::uint64_t durable, UniqueFunction<void(std::uint32_t)> forget);
+  // Removes spares, as long as they and those that count have more than `bytes_max` together.
+  void trim(std::uint64_t bytes_max);
 
  private:
   Result<std::shared_ptr<SegmentFile>> create(const std::string& path, std::uint64_t bytes);
   Result<std::shared_ptr<SegmentFile>> make(std::uint32_t number, std::uint64_t bytes);
   Result<std::shared_ptr<SegmentFile>> rename_spare(const std::string& path);
+  void remove_later(const std::string& path);
 
   struct Dying {
     SegmentName name;
@@ -88,7 +94,7 @@ class LogSegments {
   std::shared_ptr<SegmentFile> file_;
   std::shared_ptr<SegmentFile> next_;
   std::deque<Dying> dying_;
-  std::vector<SegmentName> spares_;
+  std::deque<SegmentName> spares_;
   bool is_unsure_ = false;
 };
 

@@ -76,9 +76,9 @@ Result<void> LogStore::open(const LogOptions& options, const StoreFile& file, Lo
   engine.secret = file.secret;
   engine.is_new = !file.is_ready;
   engine.segment_bytes = options.segment_bytes;
-  engine.spares_max = options.spares_max;
   engine.slack_bytes = options.slack_bytes;
   engine.disk = options.disk ? options.disk : machine_disk();
+  engine.removes_apart = options.disk == nullptr;
   engine.on_lost_writes = [this] { fence_.revoke_all(); };
   SKEP_TRY(engine_, LogEngine::open(std::move(engine), std::move(log)));
   return ok();

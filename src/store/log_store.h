@@ -34,10 +34,11 @@ struct LogOptions {
   std::string directory;    // made if it is missing and its parent exists
   ShardId shard_count = 1;  // of a store that is made; one that exists keeps its own
   std::uint64_t segment_bytes = std::uint64_t{64} << 20;
-  std::size_t spares_max = 2;  // dead segments that are kept for writing
   // The directory is at most half as large again as what is in it, and so much larger.
   std::uint64_t slack_bytes = std::uint64_t{1} << 30;
-  std::shared_ptr<SegmentDisk> disk;  // null: the machine's
+  // Null: the machine's, and files that are not needed are removed on a thread of their own. Another one is
+  // called by one thread at a time.
+  std::shared_ptr<SegmentDisk> disk;
 };
 
 // Opens the store in the directory, or makes one.

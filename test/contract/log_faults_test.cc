@@ -278,10 +278,12 @@ TEST_F(LogFaults, ATaskThatStaysDoesNotKeepTheStoreFromBeingSmall) {
   }
 }
 
-// The machine's disk, that opens nothing for reading for a while, as a process without a descriptor left.
-class ShortOfDescriptors final : public store::SegmentDisk {
+// The machine's disk, which counts what is made and removed, and opens nothing for reading for a while, as a
+// process without a descriptor left.
+class WatchedDisk final : public store::SegmentDisk {
  public:
   Result<std::shared_ptr<store::SegmentFile>> create(const std::string& path, std::uint64_t bytes) override {
+    ++created;
     return machine_->create(path, bytes);
   }
   Result<std::shared_ptr<store::SegmentFile>> open(const std::string& path, store::Access access) override {
@@ -292,25 +294,71 @@ class ShortOfDescriptors final : public store::SegmentDisk {
   Result<void> rename(const std::string& from, const std::string& to) override {
     return machine_->rename(from, to);
   }
-  Result<void> remove(const std::string& path) override { return machine_->remove(path); }
+  Result<void> remove(const std::string& path) override {
+    ++removed;
+    return machine_->remove(path);
+  }
   Result<void> sync_directory(const std::string& directory) override {
     return machine_->sync_directory(directory);
   }
 
   std::atomic<bool> is_short = false;
+  std::atomic<int> created = 0;
+  std::atomic<int> removed = 0;
 
  private:
   std::shared_ptr<store::SegmentDisk> machine_ = store::machine_disk();
 };
 
-TEST_F(LogFaults, ASegmentThatCouldNotBeOpenedForAWhileIsCollectedAfterAll) {
-  const auto disk = std::make_shared<ShortOfDescriptors>();
+std::unique_ptr<store::Store> open_on(const std::shared_ptr<WatchedDisk>& disk, const std::string& path,
+                                      std::uint64_t slack) {
   store::LogOptions options;
-  options.directory = path_;
+  options.directory = path;
   options.segment_bytes = kSegmentBytes;
-  options.slack_bytes = 4 * kSegmentBytes;
+  options.slack_bytes = slack;
   options.disk = disk;
-  store_ = store::open_log(options, Logger()).value();
+  return store::open_log(options, Logger()).value();
+}
+
+// To make a file and to remove it costs a disk more than the bytes in it: between two bursts they are kept.
+TEST_F(LogFaults, BurstsAfterTheFirstAreWrittenToTheSameFiles) {
+  const auto disk = std::make_shared<WatchedDisk>();
+  store_ = open_on(disk, path_, 100 * kSegmentBytes);
+  driver_ = std::make_unique<Driver>(*store_);
+  claim();
+  std::uint64_t last = 0;
+  for (int burst = 0; burst < 20; ++burst) {
+    const std::uint64_t first = last + 1;
+    while (last < first + 30)
+      ASSERT_TRUE(driver_->commit({{0, epoch_, {PutTask{task(++last), blob(6'000, 1), nullptr}}}}));
+    for (std::uint64_t i = first; i <= last; ++i)
+      ASSERT_TRUE(driver_->commit({{0, epoch_, {EraseTask{task(i).id}}}}));
+  }
+  EXPECT_LE(disk->created, 100) << "no more than the bound has room for";
+  EXPECT_EQ(disk->removed, 0);
+  EXPECT_LT(store_->stats().disk_bytes, 100 * kSegmentBytes);
+}
+
+TEST_F(LogFaults, WhatABurstLeavesGoes) {
+  const auto disk = std::make_shared<WatchedDisk>();
+  store_ = open_on(disk, path_, 4 * kSegmentBytes);
+  driver_ = std::make_unique<Driver>(*store_);
+  claim();
+  for (std::uint64_t i = 1; i <= 100; ++i)
+    ASSERT_TRUE(driver_->commit({{0, epoch_, {PutTask{task(i), blob(6'000, 1), nullptr}}}}));
+  EXPECT_GT(store_->stats().disk_bytes, 100 * kSegmentBytes);
+  std::vector<store::Mutation> all;
+  for (std::uint64_t i = 1; i <= 100; ++i) all.push_back(EraseTask{task(i).id});
+  ASSERT_TRUE(driver_->commit({{0, epoch_, std::move(all)}}));
+  // Collecting takes commits, for it is paid by what is written.
+  for (std::uint64_t i = 101; i <= 130; ++i)
+    ASSERT_TRUE(driver_->commit({{0, epoch_, {PutTask{task(i), nullptr, nullptr}}}}));
+  EXPECT_LT(store_->stats().disk_bytes, 7 * kSegmentBytes);
+}
+
+TEST_F(LogFaults, ASegmentThatCouldNotBeOpenedForAWhileIsCollectedAfterAll) {
+  const auto disk = std::make_shared<WatchedDisk>();
+  store_ = open_on(disk, path_, 4 * kSegmentBytes);
   driver_ = std::make_unique<Driver>(*store_);
   claim();
   ASSERT_TRUE(driver_->commit({{0, epoch_, {PutTask{task(0), blob(2'000, 7), blob(500, 8)}}}}));

@@ -78,7 +78,6 @@ class Storm {
     options.directory = path_;
     options.shard_count = kShards;
     options.segment_bytes = kSegmentBytes;
-    options.spares_max = random_.below(3);
     options.slack_bytes = random_.below(5) * kSegmentBytes;
     options.disk = disk_->disk();
     SKEP_TRY(store_, store::open_log(options, Logger()));

@@ -58,6 +58,26 @@ void add_scaling_options(CLI::App& command, ServeOptions& options) {
                      "The scaling policy's settings, as skep simulate --tune prints them");
 }
 
+void add_disk_reserve(CLI::App& command, std::optional<std::uint64_t>& reserve) {
+  command
+      .add_option_function<std::string>(
+          "--disk-reserve",
+          [&reserve](const std::string& text) {
+            reserve.reset();
+            if (text == "auto") return;
+            if (auto parsed = parse_bytes(text)) reserve = parsed.value();
+          },
+          "What new tasks leave free of the store's disk; auto: what the store needs to go on with what is "
+          "there")
+      ->check([](const std::string& text) {
+        if (text == "auto") return std::string();
+        const auto parsed = parse_bytes(text);
+        return parsed ? std::string() : parsed.error().message;
+      })
+      ->type_name("SIZE")
+      ->default_str("auto");
+}
+
 void add_options(CLI::App& command, ServeOptions& options) {
   options.store = default_store();
   options.workers_max = static_cast<std::uint32_t>(usable_cores());
@@ -110,6 +130,7 @@ void add_options(CLI::App& command, ServeOptions& options) {
   add_duration(command, "--seed-lease", options.seed_lease, "How long a lease of GET /getwork lasts");
   add_duration(command, "--visibility", options.visibility,
                "When pulled results come again unless acknowledged");
+  add_disk_reserve(command, options.disk_reserve);
 }
 
 int serve(const Context& context, const ServeOptions& options) {

@@ -180,6 +180,7 @@ manager::ManagerOptions manager_options(const ServeOptions& options) {
   manager.lease = options.lease;
   manager.seed_lease = options.seed_lease;
   manager.visibility = options.visibility;
+  manager.disk_reserve = options.disk_reserve;
   manager.page = web::page();
   return manager;
 }

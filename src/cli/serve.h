@@ -49,6 +49,7 @@ struct ServeOptions {
   Duration lease = seconds(15);
   Duration seed_lease = minutes(10);
   Duration visibility = seconds(30);
+  std::optional<std::uint64_t> disk_reserve;  // bytes; nothing: what the store asks for
   std::string worker_log_level = "warn";
 };
 

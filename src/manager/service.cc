@@ -21,6 +21,7 @@ Service::Service(Executor& executor, store::Store& store, ServiceOptions options
       log_(log),
       random_(random),
       started_at_(executor.now()),
+      admission_([&store] { return store.room(); }, options_.disk_reserve),
       store_(store),
       host_(executor, store, *this, options_.host, random, log) {}
 

@@ -13,6 +13,7 @@
 #include <functional>
 #include <list>
 #include <memory>
+#include <optional>
 #include <set>
 #include <string>
 #include <unordered_map>
@@ -22,6 +23,7 @@
 #include "base/executor.h"
 #include "base/log.h"
 #include "base/random.h"
+#include "manager/admission.h"
 #include "manager/event_log.h"
 #include "manager/messages.h"
 #include "manager/receipt.h"
@@ -50,8 +52,9 @@ struct ServiceOptions {
   Duration lease = seconds(15);
   Duration seed_lease = minutes(10);
   Duration visibility = seconds(30);
-  Duration sweep = milliseconds(250);  // how often silence is looked for
-  std::string address;                 // HOST:PORT that others reach this manager by
+  Duration sweep = milliseconds(250);         // how often silence is looked for
+  std::string address;                        // HOST:PORT that others reach this manager by
+  std::optional<std::uint64_t> disk_reserve;  // bytes of the store's disk that new tasks leave; else its own
   std::size_t waiting_bytes_max = std::size_t{256}
                                   << 20;  // of tasks, and of results, that wait for a commit: more get 503
   // For results of the seed's protocol that may be of several tasks; without it the oldest is meant.
@@ -244,6 +247,7 @@ class Service final : private HostListener, public scaler::Fleet {
                    Reply<api::v1::Task> reply);
   void wait_for_task(TaskId id, Instant until, IsWanted is_wanted, Reply<api::v1::Task> reply);
   struct Pulled;
+  Result<void> admit(std::uint64_t bytes);
   Result<queue::EnqueueReply> enqueue_all(Turn& turn, std::vector<NewTask>& tasks);
   Pulled take_results(Turn& turn, const queue::Pull& command, Delivery delivery);
   void wait_for_results(PullWaiter waiter);
@@ -312,8 +316,9 @@ class Service final : private HostListener, public scaler::Fleet {
 
   std::unordered_map<TaskId, std::list<TaskWaiter>> task_waiters_;
   std::list<PullWaiter> pull_waiters_;
-  std::unordered_map<std::string, ParkedBeat> parked_beats_;           // by worker
-  std::size_t enqueue_bytes_ = 0;                                      // of tasks that wait for a commit
+  std::unordered_map<std::string, ParkedBeat> parked_beats_;  // by worker
+  std::size_t enqueue_bytes_ = 0;                             // of tasks that wait for a commit
+  Admission admission_;
   std::size_t complete_bytes_ = 0;                                     // the same of results
   std::unordered_map<std::string, std::list<SeedLease>> seed_leases_;  // by worker, the oldest first
   TimerId sweep_timer_ = 0;

@@ -110,6 +110,10 @@ void Service::enqueue(std::vector<NewTask> tasks, Reply<queue::EnqueueReply> rep
     reply(fail(Code::kUnavailable, describe_bytes(enqueue_bytes_) + " of tasks wait for the store already"));
     return;
   }
+  if (auto admitted = admit(bytes); !admitted) {
+    reply(admitted.error());
+    return;
+  }
   enqueue_bytes_ += bytes;
   host_.submit<queue::EnqueueReply>(
       [this, tasks = std::move(tasks)](Turn& turn) mutable { return enqueue_all(turn, tasks); },
@@ -117,6 +121,21 @@ void Service::enqueue(std::vector<NewTask> tasks, Reply<queue::EnqueueReply> rep
         enqueue_bytes_ -= bytes;
         reply(std::move(enqueued));
       });
+}
+
+Result<void> Service::admit(std::uint64_t bytes) {
+  const bool was_closed = admission_.is_closed();
+  auto admitted = admission_.admit(executor_.now(), bytes);
+  if (admission_.is_closed() == was_closed) return admitted;
+  const std::string place = store_.stats().place;
+  if (admitted) {
+    log_.info("new tasks are taken again", {{"store", place}});
+    events_.add(executor_.now(), "store", place, "takes tasks", "");
+  } else {
+    log_.warn("no new tasks are taken", {{"store", place}, {"problem", admitted.error().message}});
+    events_.add(executor_.now(), "store", place, "takes no tasks", admitted.error().message);
+  }
+  return admitted;
 }
 
 // ---- one task ----

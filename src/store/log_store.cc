@@ -25,6 +25,7 @@ class LogStore final : public Store {
   Result<void> load(ShardId shard, Epoch epoch, RecordSink& sink) override;
   std::unique_ptr<Session> open_session(Executor& executor) override;
   StoreStats stats() const override;
+  DiskRoom room() const override;
   Result<void> close() override { return engine_->close(); }
 
   // On a session's threads.
@@ -35,6 +36,7 @@ class LogStore final : public Store {
  private:
   const std::string directory_;
   const ShardId shard_count_;
+  std::uint64_t segment_bytes_ = 0;
   ShardFence fence_;
   std::unique_ptr<LogEngine> engine_;
 };
@@ -75,7 +77,7 @@ Result<void> LogStore::open(const LogOptions& options, const StoreFile& file, Lo
   engine.shard_count = shard_count_;
   engine.secret = file.secret;
   engine.is_new = !file.is_ready;
-  engine.segment_bytes = options.segment_bytes;
+  engine.segment_bytes = segment_bytes_ = options.segment_bytes;
   engine.slack_bytes = options.slack_bytes;
   engine.disk = options.disk ? options.disk : machine_disk();
   engine.removes_apart = options.disk == nullptr;
@@ -87,6 +89,11 @@ Result<void> LogStore::open(const LogOptions& options, const StoreFile& file, Lo
 StoreStats LogStore::stats() const {
   return {std::string(kLogEngine), directory_, directory_bytes(directory_), disk_free_bytes(directory_),
           "on this machine's disk; the loss of the disk loses it"};
+}
+
+// A segment to write to and one to copy to.
+DiskRoom LogStore::room() const {
+  return disk_room(directory_, 2 * segment_bytes_);
 }
 
 std::unique_ptr<Session> LogStore::open_session(Executor& executor) {

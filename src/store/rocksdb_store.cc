@@ -24,6 +24,7 @@ class RocksdbStore final : public Store {
   Result<void> load(ShardId shard, Epoch epoch, RecordSink& sink) override;
   std::unique_ptr<Session> open_session(Executor& executor) override;
   StoreStats stats() const override;
+  DiskRoom room() const override;
   Result<void> close() override;
 
   // On a session's threads.
@@ -37,6 +38,7 @@ class RocksdbStore final : public Store {
 
   const std::string directory_;
   const ShardId shard_count_;
+  std::uint64_t reserve_ = 0;  // bytes
   ShardFence fence_;
   std::unique_ptr<RocksdbEngine> engine_;
 };
@@ -120,6 +122,7 @@ Result<void> RocksdbStore::open(const RocksdbOptions& options, EngineMode mode, 
   engine.cache_bytes = options.cache_bytes;
   engine.write_buffer_bytes = options.write_buffer_bytes;
   engine.log_bytes_max = options.log_bytes_max;
+  reserve_ = options.write_buffer_bytes + 2 * options.log_bytes_max;
   engine.env = options.env;
   engine.on_lost_writes = [this] { fence_.revoke_all(); };
   SKEP_TRY(engine_, RocksdbEngine::open(std::move(engine), std::move(log)));
@@ -137,6 +140,11 @@ Result<void> RocksdbStore::open(const RocksdbOptions& options, EngineMode mode, 
 StoreStats RocksdbStore::stats() const {
   return {"rocksdb", directory_, directory_bytes(directory_), disk_free_bytes(directory_),
           "on this machine's disk; the loss of the disk loses it"};
+}
+
+// Memory is written out, the logs grow beside it, and files are written anew without what has left.
+DiskRoom RocksdbStore::room() const {
+  return disk_room(directory_, reserve_);
 }
 
 Result<void> RocksdbStore::close() {

@@ -108,6 +108,13 @@ struct StoreStats {
   std::string durability;        // what a durable commit means here, for a person
 };
 
+// How much is left on a store's disk, and how much of it the store wants to go on with what is there: leases
+// and results are written too, and it tidies up by writing.
+struct DiskRoom {
+  std::uint64_t free = std::numeric_limits<std::uint64_t>::max();
+  std::uint64_t reserve = 0;
+};
+
 class Store {
  public:
   virtual ~Store() = default;
@@ -138,7 +145,8 @@ class Store {
   // `executor` gets the replies and must outlive the session.
   virtual std::unique_ptr<Session> open_session(Executor& executor) = 0;
 
-  virtual StoreStats stats() const = 0;  // any thread
+  virtual StoreStats stats() const = 0;         // any thread
+  virtual DiskRoom room() const { return {}; }  // any thread; without a disk of its own: any number
 
   // Makes everything committed durable and lets go of the directory. No session may be open. Idempotent.
   virtual Result<void> close() = 0;

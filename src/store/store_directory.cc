@@ -6,6 +6,7 @@
 #include <sys/statvfs.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <cerrno>
 #include <charconv>
 #include <filesystem>
@@ -29,6 +30,7 @@ constexpr std::string_view kStoreFileName = "skep.store";
 constexpr std::string_view kPidFileName = "skep.pid";
 constexpr std::string_view kSealFileName = "skep.seal";
 constexpr std::string_view kChecksumLine = "checksum ";
+constexpr std::uint64_t kReservePart = 4;  // of a small disk
 
 std::string path_of(const std::string& directory, std::string_view name) {
   return directory + "/" + std::string(name);
@@ -396,6 +398,13 @@ std::uint64_t disk_free_bytes(const std::string& directory) {
   struct statvfs disk {};
   if (::statvfs(directory.c_str(), &disk) != 0) return 0;
   return std::uint64_t{disk.f_bavail} * disk.f_frsize;
+}
+
+DiskRoom disk_room(const std::string& directory, std::uint64_t wanted) {
+  struct statvfs disk {};
+  if (::statvfs(directory.c_str(), &disk) != 0) return {};
+  const std::uint64_t whole = std::uint64_t{disk.f_blocks} * disk.f_frsize;
+  return {std::uint64_t{disk.f_bavail} * disk.f_frsize, std::min(wanted, whole / kReservePart)};
 }
 
 Result<std::string> read_file(const std::string& path) {

@@ -20,6 +20,7 @@
 #include <string_view>
 
 #include "base/result.h"
+#include "store/store.h"
 #include "task/id.h"
 
 namespace skep::store {
@@ -70,6 +71,8 @@ Result<bool> check_seal(const std::string& directory, AfterCheck after);
 // Sums of file sizes and of the disk that holds the directory; 0 where they can not be found out.
 std::uint64_t directory_bytes(const std::string& directory);
 std::uint64_t disk_free_bytes(const std::string& directory);
+// `wanted` is the reserve, but at most a quarter of a small disk. Unlimited where it can not be found out.
+DiskRoom disk_room(const std::string& directory, std::uint64_t wanted);
 
 // Replaces a file of lines, durably and as a whole, with a checksum at its end; nobody but its owner reads
 // it, who is that of the directory.

@@ -14,16 +14,21 @@ DISK_BYTES = 256 << 20
 ROOM_BYTES = 8 << 20
 STEP = b"x" * (256 << 10)
 BODY_BYTES = 200_000
+# What is wrong with a store that met the end of its disk: tasks are let in until it has.
+TO_THE_END = ["--disk-reserve", "0"]
+# Of which a quarter is more than any store asks for, and most is taken by others.
+LARGE_DISK_BYTES = 1600 << 20
+TAKEN_BYTES = 800 << 20
 
 
-class DiskFull(ProcessTest):
-    works_while_it_fills = True
+class SmallDisk(ProcessTest):
+    disk_bytes = DISK_BYTES
 
     def setUp(self):
         super().setUp()
         self.disk = self.lab.path("disk")
         os.mkdir(self.disk)
-        mounted = subprocess.run(["mount", "-t", "tmpfs", "-o", f"size={DISK_BYTES}", "skep-test", self.disk],
+        mounted = subprocess.run(["mount", "-t", "tmpfs", "-o", f"size={self.disk_bytes}", "skep-test", self.disk],
                                  capture_output=True, timeout=PATIENCE)
         if mounted.returncode != 0:
             self.skipTest(f"a tmpfs can not be mounted here: {mounted.stderr.decode().strip()}")
@@ -33,6 +38,33 @@ class DiskFull(ProcessTest):
     def unmount(self):
         self.lab.stop_processes()  # it is busy before
         subprocess.run(["umount", self.disk], check=True, timeout=PATIENCE)
+
+    def make_space(self):
+        os.unlink(self.filler)
+
+    def enqueue_some(self, http, acknowledged, count, size=BODY_BYTES):
+        """Enqueues; returns the answers that were refusals."""
+        refused = []
+        for _ in range(count):
+            body = f"body {len(acknowledged)} {len(refused)} ".encode() + os.urandom(size)
+            answer = http.post("/v1/tasks?iterations=2", body)
+            if answer.status == 200:
+                acknowledged[answer.json()["id"]] = reference(body, 2)
+            else:
+                refused.append(answer)
+        return refused
+
+    def pull_all(self, http):
+        pulled = {}
+        while items := http.post("/pullCompleted?top=100").json()["items"]:
+            for item in items:
+                self.assertNotIn(item["id"], pulled)
+                pulled[item["id"]] = item["result"]
+        return pulled
+
+
+class DiskFull(SmallDisk):
+    works_while_it_fills = True
 
     def fill(self):
         """Leaves no byte free."""
@@ -57,21 +89,6 @@ class DiskFull(ProcessTest):
                 return refused
         raise AssertionError("a disk without space takes more than it has")
 
-    def make_space(self):
-        os.unlink(self.filler)
-
-    def enqueue_some(self, http, acknowledged, count, size=BODY_BYTES):
-        """Enqueues; returns the answers that were refusals."""
-        refused = []
-        for _ in range(count):
-            body = f"body {len(acknowledged)} {len(refused)} ".encode() + os.urandom(size)
-            answer = http.post("/v1/tasks?iterations=2", body)
-            if answer.status == 200:
-                acknowledged[answer.json()["id"]] = reference(body, 2)
-            else:
-                refused.append(answer)
-        return refused
-
     def assert_all_there(self, http, acknowledged):
         for task, result in acknowledged.items():
             seen = self.finished(http, task)
@@ -82,7 +99,7 @@ class DiskFull(ProcessTest):
         wait_until(lambda: not self.enqueue_some(http, acknowledged, 1, 10), "a task is taken again")
 
     def test_enqueue_is_refused_while_the_disk_is_full_and_resumes_by_itself(self):
-        manager = self.lab.manager(QUICK, directory=os.path.join(self.disk, "store"))
+        manager = self.lab.manager(QUICK + TO_THE_END, directory=os.path.join(self.disk, "store"))
         http = manager.http()
         acknowledged = {}
         self.assertEqual(self.enqueue_some(http, acknowledged, 10), [])
@@ -105,13 +122,13 @@ class DiskFull(ProcessTest):
         self.assertEqual({task["id"] for task in listed}, set(acknowledged))
         # What stands on the disk is good.
         manager.kill()
-        http = self.lab.manager(QUICK, directory=manager.directory).http()
+        http = self.lab.manager(QUICK + TO_THE_END, directory=manager.directory).http()
         self.assert_all_there(http, acknowledged)
 
     def test_workers_keep_their_results_until_there_is_space(self):
         go = self.lab.path("go")
         held = self.lab.script("held", f"#!/bin/sh\nwhile [ ! -e {go} ]; do sleep 0.05; done\ncat\ntouch {go}.done\n")
-        manager = self.lab.manager(["--heartbeat", "200ms", "--worker-timeout", "2s", "--lease", "30s"],
+        manager = self.lab.manager(["--heartbeat", "200ms", "--worker-timeout", "2s", "--lease", "30s", *TO_THE_END],
                                    directory=os.path.join(self.disk, "store"))
         http = manager.http()
         worker = self.lab.worker(manager, ["--slots", "2", "--command", f"held={held}"])
@@ -136,7 +153,7 @@ class DiskFull(ProcessTest):
         self.assertTrue(worker.is_running())
 
     def test_a_disk_that_fills_up_under_load_loses_nothing(self):
-        manager = self.lab.manager(QUICK, directory=os.path.join(self.disk, "store"))
+        manager = self.lab.manager(QUICK + TO_THE_END, directory=os.path.join(self.disk, "store"))
         http = manager.http()
         if self.works_while_it_fills:
             self.lab.worker(manager, ["--slots", "2"])
@@ -151,12 +168,7 @@ class DiskFull(ProcessTest):
         if not self.works_while_it_fills:
             self.lab.worker(manager)
         self.assert_all_there(http, acknowledged)
-        pulled = {}
-        while items := http.post("/pullCompleted?top=100").json()["items"]:
-            for item in items:
-                self.assertNotIn(item["id"], pulled)
-                pulled[item["id"]] = item["result"]
-        self.assertEqual(pulled, acknowledged)
+        self.assertEqual(self.pull_all(http), acknowledged)
         self.assertEqual(manager.terminate()[0], 0)
         # A log that RocksDB writes by itself would end the process: an assertion of its own forbids to go on with a
         # log file that found the disk full.
@@ -185,10 +197,10 @@ class DiskFull(ProcessTest):
         self.assertEqual(manager.wait(), 9, manager.log())
         self.assertRegex(manager.log().lower(), "space|full")
         self.make_space()
-        self.lab.manager(QUICK, directory=os.path.join(self.disk, "store"))
+        self.lab.manager(QUICK + TO_THE_END, directory=os.path.join(self.disk, "store"))
 
     def test_a_manager_can_be_stopped_while_the_disk_is_full(self):
-        manager = self.lab.manager(QUICK, directory=os.path.join(self.disk, "store"))
+        manager = self.lab.manager(QUICK + TO_THE_END, directory=os.path.join(self.disk, "store"))
         http = manager.http()
         acknowledged = {}
         self.enqueue_some(http, acknowledged, 5)
@@ -197,7 +209,7 @@ class DiskFull(ProcessTest):
         print(f"\nSIGTERM on a full disk: exit code {code} after {seconds:.1f} s")
         self.assertIn(code, (0, 9))
         self.make_space()
-        manager = self.lab.manager(QUICK, directory=manager.directory)
+        manager = self.lab.manager(QUICK + TO_THE_END, directory=manager.directory)
         self.lab.worker(manager)
         self.assert_all_there(manager.http(), acknowledged)
 
@@ -205,6 +217,36 @@ class DiskFull(ProcessTest):
 class DiskFullOnLog(DiskFull):
     store = "log"
     works_while_it_fills = False  # what is done makes room at once: it would never be full
+
+
+class DiskReserve(SmallDisk):
+    disk_bytes = LARGE_DISK_BYTES
+
+    def test_a_disk_that_is_nearly_full_takes_no_tasks_until_those_that_are_there_have_left(self):
+        with open(self.filler, "wb") as file:
+            os.posix_fallocate(file.fileno(), 0, TAKEN_BYTES)
+        manager = self.lab.manager(QUICK, directory=os.path.join(self.disk, "store"))
+        http = manager.http()
+        acknowledged, refused = {}, []
+        while not refused:
+            refused = self.enqueue_some(http, acknowledged, 1)
+            self.assertLess(len(acknowledged) * BODY_BYTES, LARGE_DISK_BYTES, "the disk takes more than it has")
+        detail = self.assert_problem(refused[0], 503, "unavailable")["detail"]
+        self.assertRegex(detail, "the disk of the store has .* left, of which .* are kept")
+        print(f"\n{len(acknowledged)} tasks, then: {detail}")
+        # All else goes on, and by it the room comes back: nobody makes any.
+        self.assertEqual(http.get("/readyz").status, 200)
+        self.lab.worker(manager)
+        pulled = {}
+        wait_until(lambda: pulled.update(self.pull_all(http)) or len(pulled) >= len(acknowledged), "all are computed", 120)
+        self.assertEqual(pulled, acknowledged)
+        more = {}
+        wait_until(lambda: not self.enqueue_some(http, more, 1), "tasks are taken again", 120)
+        self.assertNotIn("does not serve", manager.log())
+
+
+class DiskReserveOfLog(DiskReserve):
+    store = "log"
 
 
 if __name__ == "__main__":

@@ -98,7 +98,9 @@ Result<std::unique_ptr<Remote>> Remote::connect(const std::string& managers, con
   auto urls = client::parse_managers(managers);
   if (!urls) return with_context(urls.error(), "--manager");
   SKEP_TRY(auto http, client_options(access));
-  auto remote = std::unique_ptr<Remote>(new Remote(std::move(urls.value()), std::move(http)));
+  Random random(jitter_seed(SystemClock()));
+  auto remote = std::unique_ptr<Remote>(
+      new Remote(client::in_random_order(std::move(urls.value()), random), std::move(http)));
   const auto seen = remote->wait<api::v1::ClusterReply>([&](client::Client& client, auto done) {
     client.cluster(remote->within(kConnectPatience), std::move(done));
   });

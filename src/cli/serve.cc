@@ -19,6 +19,7 @@
 #include "store/memory_store.h"
 #include "store/postgres_store.h"
 #include "store/rocksdb_store.h"
+#include "store/store_directory.h"
 #include "web/page.h"
 
 namespace skep::cli {
@@ -234,15 +235,21 @@ std::string default_store() {
 
 Result<std::unique_ptr<store::Store>> open_store(const std::string& spec, const Logger& log) {
   SKEP_TRY(check_store(spec));
-  if (spec == kMemory) return std::unique_ptr<store::Store>(std::make_unique<store::MemoryStore>());
+  if (spec == kMemory) {
+    const StoreNumber number = store::number_of_secret(store::draw_secret());
+    return std::unique_ptr<store::Store>(
+        std::make_unique<store::MemoryStore>(std::make_shared<store::MemoryDisk>(1, number)));
+  }
   if (is_postgres(spec)) return store::open_postgres({.conninfo = spec}, log);
   if (spec.starts_with(kLog)) {
     store::LogOptions options;
     options.directory = spec.substr(kLog.size());
+    options.is_numbered = true;
     return store::open_log(options, log);
   }
   store::RocksdbOptions options;
   options.directory = spec.substr(kRocksdb.size());
+  options.is_numbered = true;
   make_default_parent(spec);
   return store::open_rocksdb(options, log);
 }

@@ -22,16 +22,22 @@ namespace skep::client {
 // One try gives up after this (beside the call's own deadline and the wait that the call asked for), so that
 // a manager that hangs does not hold a call that another manager could answer.
 inline constexpr Duration kTryMax = seconds(60);
+// With several managers: one that says nothing to a call for so long, and then nothing for so long to a
+// question after its health either, is passed over.
+inline constexpr Duration kSilenceMax = milliseconds(450);
+// Between two such questions, while it is well.
+inline constexpr Duration kAskAgain = seconds(2);
 
 // What the calls of one Client share.
 struct Session {
-  Session(Executor& e, http::Client& h, std::vector<http::Url> urls, Random r)
-      : executor(e), transport(h), managers(std::move(urls)), random(r) {}
+  Session(Executor& e, http::Client& h, std::vector<http::Url> urls, Habit way, Random r)
+      : executor(e), transport(h), managers(std::move(urls), way), random(r), habit(way) {}
 
   Executor& executor;
   Transport transport;  // closed: no further tries
   ManagerList managers;
   Random random;  // on the executor only
+  const Habit habit;
 };
 
 struct CallPlan {

@@ -53,8 +53,9 @@ Duration wait_of(std::uint64_t wait_ms) {
 }  // namespace
 
 struct Client::Impl {
-  Impl(Executor& executor, http::Client& http, std::vector<http::Url> managers, Random random, Encoding e)
-      : session(std::make_shared<Session>(executor, http, std::move(managers), random)), encoding(e) {}
+  Impl(Executor& executor, http::Client& http, std::vector<http::Url> managers, Random random, Encoding e,
+       Habit habit)
+      : session(std::make_shared<Session>(executor, http, std::move(managers), habit, random)), encoding(e) {}
 
   template <class Reply>
   void call(Endpoint endpoint, Arguments arguments, CallOptions options, Done<Reply> done,
@@ -77,8 +78,8 @@ struct Client::Impl {
 };
 
 Client::Client(Executor& executor, http::Client& http, std::vector<http::Url> managers, Random random,
-               Encoding encoding)
-    : impl_(std::make_unique<Impl>(executor, http, std::move(managers), random, encoding)) {}
+               Encoding encoding, Habit habit)
+    : impl_(std::make_unique<Impl>(executor, http, std::move(managers), random, encoding, habit)) {}
 
 Client::~Client() {
   impl_->session->transport.close();
@@ -86,6 +87,10 @@ Client::~Client() {
 
 void Client::next_manager() {
   impl_->session->managers.next();
+}
+
+void Client::move_to(const http::Url& manager) {
+  impl_->session->managers.move_to(manager);
 }
 
 void Client::set_managers(std::vector<http::Url> managers) {
@@ -203,6 +208,16 @@ void Client::pull_completed(std::uint32_t top, CallOptions call, Done<std::vecto
 }
 
 // ---- workers ----
+
+void Client::ask_health(http::Url manager, Instant deadline, Done<void> done) {
+  Session& session = *impl_->session;
+  auto request = make_request(api::Endpoint::kHealth, {}, Encoding::kJson);
+  session.transport.send(std::move(manager), std::move(request), deadline, session.executor,
+                         [done = std::move(done)](Result<http::Response> response) mutable {
+                           if (!response) return done(response.error());
+                           done(check_status(response.value()));
+                         });
+}
 
 void Client::register_worker(v1::RegisterRequest request, CallOptions call, Done<v1::RegisterReply> done) {
   impl_->send(Endpoint::kRegisterWorker, {}, request, call, std::move(done));

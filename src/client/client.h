@@ -1,11 +1,13 @@
 // SPDX-License-Identifier: Apache-2.0
 // client.h - one call per endpoint, one retry policy.
 //
-// A Client knows one or more managers. Each call goes to the current one; when that does not answer, the next
-// is tried at once, and after all have been tried the call backs off (full jitter, doubling from 100 ms to 5
-// s, Retry-After honoured) until its deadline. What may be retried: a call that was not sent, an answer whose
-// code is retryable (api/errors.h), and kUnknownOutcome where the call is idempotent (all but seed calls, and
-// enqueue without a key: Client puts an idempotency key of its own on those only when asked to).
+// A Client knows one or more managers and prefers the first. Each call goes to the current one; when that
+// does not answer (or with several: nothing within half a second, nor to a question after its health), the
+// next is tried at once, the first again some seconds later, and after all have been tried the call backs off
+// (full jitter, doubling from 100 ms to 5 s, Retry-After honoured) until its deadline. What may be retried: a
+// call that was not sent, an answer whose code is retryable (api/errors.h), and kUnknownOutcome where the
+// call is idempotent (all but seed calls, and enqueue without a key: Client puts an idempotency key of its
+// own on those only when asked to).
 //
 // Threads:   calls from any thread; replies on the executor given at construction, never inside the call.
 // Errors:    the manager's Problem as its Code and sentence; kUnavailable names every manager that was tried.
@@ -24,6 +26,7 @@
 #include "api/skep.pb.h"
 #include "base/executor.h"
 #include "base/random.h"
+#include "client/manager_list.h"
 #include "http/client.h"
 
 namespace skep::client {
@@ -46,11 +49,13 @@ class Client {
 
   // `managers`: URLs, at least one, checked by parse_managers.
   Client(Executor& executor, http::Client& http, std::vector<http::Url> managers, Random random,
-         Encoding encoding = Encoding::kProtobuf);
+         Encoding encoding = Encoding::kProtobuf, Habit habit = Habit::kReturn);
   ~Client();
 
   // Prefer another manager from now on.
   void next_manager();
+  // That one of the list; passed over if it is not in it.
+  void move_to(const http::Url& manager);
   // Replaces the list (from a RegisterReply or HeartbeatReply), keeping the current one if it is in it.
   void set_managers(std::vector<http::Url> managers);
   std::string current_manager() const;  // "HOST:PORT"
@@ -77,6 +82,8 @@ class Client {
   };
   void pull_completed(std::uint32_t top, CallOptions call, Done<std::vector<PulledResult>> done);
 
+  // One try at that manager: whether it answers at all.
+  void ask_health(http::Url manager, Instant deadline, Done<void> done);
   void register_worker(api::v1::RegisterRequest request, CallOptions call, Done<api::v1::RegisterReply> done);
   void heartbeat(std::string worker, api::v1::HeartbeatRequest request, CallOptions call,
                  Done<api::v1::HeartbeatReply> done);

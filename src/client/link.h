@@ -20,7 +20,8 @@ class Link {
  public:
   Link(Executor& executor, const Clock& clock, http::ClientOptions http, std::vector<http::Url> managers,
        Random random)
-      : http_(clock, std::move(http)), client_(executor, http_, std::move(managers), random) {}
+      : http_(clock, std::move(http)),
+        client_(executor, http_, std::move(managers), random, Encoding::kProtobuf, Habit::kStay) {}
 
   Client& client() { return client_; }
 

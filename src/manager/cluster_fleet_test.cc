@@ -75,7 +75,7 @@ struct OneManager {
         store(in.disk),
         service(in.executor, store, service_options(address), Random(3), Logger()),
         calls(in),
-        forwarder(in.executor, service, calls, true),
+        forwarder(in.executor, service, calls, true, Random(1)),
         fleet(in.executor, service, forwarder, calls, Logger()),
         own_machines(in.executor, Random(static_cast<std::uint64_t>(number))),
         provisioner(shared != nullptr ? *shared : own_machines, shared != nullptr) {

@@ -106,4 +106,13 @@ void FleetKeeper::add_spending(std::string month, std::uint64_t micros,
       });
 }
 
+void FleetKeeper::set_siblings(std::vector<std::string> siblings, UniqueFunction<void(Result<void>)> done) {
+  impl_->runner.post([impl = impl_, siblings = std::move(siblings), done = std::move(done)]() mutable {
+    auto kept = impl->store.set_siblings(siblings);
+    impl->executor.post([impl, kept = std::move(kept), done = std::move(done)]() mutable {
+      if (!impl->is_stopped) done(std::move(kept));
+    });
+  });
+}
+
 }  // namespace skep::manager

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// fleet_keeper.h - the order to the fleet and the month's spending, between the store that keeps them and the
-// executor that obeys them.
+// fleet_keeper.h - the order to the fleet, the month's spending and the registered siblings, between the
+// store that keeps them and the executor that obeys them.
 //
 // Where managers share the store it is read again each second, so that an order given to one is known to all.
 //
@@ -13,6 +13,7 @@
 #include <functional>
 #include <memory>
 #include <string>
+#include <vector>
 
 #include "base/clock.h"
 #include "base/executor.h"
@@ -38,6 +39,7 @@ class FleetKeeper {
   // `done` when it is stored; `changed` was told by then, here and below.
   void set_order(FleetOrder order, UniqueFunction<void(Result<void>)> done);
   void add_spending(std::string month, std::uint64_t micros, UniqueFunction<void(Result<void>)> done);
+  void set_siblings(std::vector<std::string> siblings, UniqueFunction<void(Result<void>)> done);
 
  private:
   struct Impl;

@@ -3,6 +3,7 @@
 #include "manager/forwarder.h"
 
 #include <algorithm>
+#include <charconv>
 
 #include "manager/forwarder_ask.h"
 
@@ -17,11 +18,12 @@ constexpr Duration kLookAgain = milliseconds(250);  // when nothing was heard of
 // How long an owner may take for what does not wait by itself.
 constexpr Duration kPassPatience = seconds(3);
 constexpr Duration kLookEvery = seconds(1);  // at the siblings' backlogs
+constexpr Duration kSteady = seconds(4);     // a sibling that answers for so long gets workers
 
 }  // namespace
 
-Forwarder::Forwarder(Executor& executor, Service& service, SiblingCalls& calls, bool is_active)
-    : executor_(executor), service_(service), calls_(calls), is_active_(is_active) {}
+Forwarder::Forwarder(Executor& executor, Service& service, SiblingCalls& calls, bool is_active, Random random)
+    : executor_(executor), service_(service), calls_(calls), is_active_(is_active), random_(random) {}
 
 Forwarder::~Forwarder() {
   *alive_ = false;
@@ -31,15 +33,34 @@ Forwarder::~Forwarder() {
 
 // ---- where what is ----
 
-Forwarder::Place Forwarder::place_of(ShardId shard) const {
+Forwarder::Place Forwarder::place_of(store::ShardAt at) const {
+  if (!is_active_) return place_of_store(store_number(at.epoch));
   for (const auto& served : service_.host().shards()) {
-    if (served->id() == shard) return {true, ""};
+    if (served->id() == at.shard) return {true, ""};
   }
   const Ownership* ownership = service_.ownership();
-  if (ownership != nullptr && shard >= ownership->shard_count()) return {true, ""};  // for its refusal
-  const store::Member* owner = ownership == nullptr ? nullptr : ownership->owner_of(shard);
+  if (ownership != nullptr && at.shard >= ownership->shard_count()) return {true, ""};  // for its refusal
+  const store::Member* owner = ownership == nullptr ? nullptr : ownership->owner_of(at.shard);
   if (owner == nullptr || owner->id == ownership->self()) return {};
   return {false, owner->address};
+}
+
+// What nobody is known to have is refused here, once every sibling has said what it has.
+Forwarder::Place Forwarder::place_of_store(StoreNumber number) const {
+  if (number == 0 || number == service_.own_number()) return {true, ""};
+  if (const std::string* owner = book_.owner_of(number)) return {false, *owner};
+  return {!book_.has_unheard(), ""};
+}
+
+Error Forwarder::nobody_has(store::ShardAt at) const {
+  if (is_active_)
+    return fail(Code::kFenced, "shard " + std::to_string(at.shard) +
+                                   " has no owner now: its manager is gone and another takes over");
+  return fail(Code::kUnavailable, "the sibling that has it has not answered since this manager started");
+}
+
+bool Forwarder::is_silent(const std::string& address) const {
+  return book_.silence(address, executor_.now()).has_value();
 }
 
 ShardId Forwarder::shard_for_new() const {
@@ -47,16 +68,16 @@ ShardId Forwarder::shard_for_new() const {
   if (!shards.empty()) return shards.front()->id();
   const Ownership* ownership = service_.ownership();
   for (ShardId shard = 0; ownership != nullptr && shard < ownership->view().shards.size(); ++shard) {
-    if (!place_of(shard).address.empty()) return shard;
+    if (!place_of({shard, 0}).address.empty()) return shard;
   }
   return 0;
 }
 
 std::vector<std::string> Forwarder::sibling_addresses() const {
+  const Ownership* ownership = service_.ownership();
+  if (ownership == nullptr) return service_.siblings();
   std::vector<std::string> addresses;
-  if (const Ownership* ownership = service_.ownership()) {
-    for (const auto& sibling : ownership->siblings()) addresses.push_back(sibling.address);
-  }
+  for (const auto& sibling : ownership->siblings()) addresses.push_back(sibling.address);
   return addresses;
 }
 
@@ -82,26 +103,42 @@ void Forwarder::on_shards_changed() {
 }
 
 void Forwarder::start() {
+  if (!is_active_)
+    book_ = SiblingBook::of_own_store({service_.own_number(), to_unix_ms(service_.started_at())});
   look();
 }
 
 void Forwarder::look() {
-  look_timer_ = executor_.post_at(executor_.now() + kLookEvery, [this] { look(); });
+  const Instant now = executor_.now();
+  executor_.cancel(look_timer_);
+  look_timer_ = executor_.post_at(now + kLookEvery, [this] { look(); });
+  if (!is_active_) {
+    for (const auto& gone : book_.silent_for(kSiblingForgotten, now)) service_.forget_sibling(gone);
+  }
+  balance();
   const auto addresses = sibling_addresses();
-  std::erase_if(backlogs_, [&](const auto& entry) {
-    return std::find(addresses.begin(), addresses.end(), entry.first) == addresses.end();
-  });
+  book_.keep(addresses, now);
   const auto request = client::make_request(api::Endpoint::kCluster, {}, client::Encoding::kProtobuf);
   for (const auto& address : addresses) {
     ask<api::v1::ClusterReply>(
         address, request, kGatherPatience, [this, address](Result<api::v1::ClusterReply> reply) {
-          if (!reply) {
-            backlogs_.erase(address);
-          } else {
-            backlogs_[address] = {reply.value().tasks().queued(), reply.value().oldest_queued_ms()};
-          }
+          if (!reply) return book_.note_silent(address, reply.error().message);
+          const auto& said = reply.value();
+          const Epoch epoch = said.shards_size() > 0 ? said.shards(0).epoch() : 0;
+          book_.note_heard(address,
+                           {store_number(epoch), said.started_at_ms(), said.tasks().queued(),
+                            said.oldest_queued_ms(), said.workers_active(), said.protocol(), said.version()},
+                           executor_.now());
         });
   }
+}
+
+// Workers come back to a manager that is back, and to one that is new.
+void Forwarder::balance() {
+  if (service_.is_draining() || !service_.readiness()) return;
+  const auto siblings = book_.steady(kSteady, executor_.now());
+  for (const auto& move : plan_moves(service_.workers_active(), siblings, random_))
+    service_.ask_to_move(move.address, move.workers);
 }
 
 // ---- passed on whole ----
@@ -109,7 +146,13 @@ void Forwarder::look() {
 // Its id begins with the name of the manager's life (Service::life_name).
 std::string Forwarder::home_of(const std::string& worker) const {
   const Ownership* ownership = service_.ownership();
-  if (ownership == nullptr) return "";
+  if (ownership == nullptr) {
+    Epoch epoch = 0;
+    const char* const end = worker.data() + worker.size();
+    const bool has_epoch =
+        worker.starts_with('w') && std::from_chars(worker.data() + 1, end, epoch).ec == std::errc{};
+    return has_epoch ? place_of({0, epoch}).address : "";
+  }
   for (const auto& sibling : ownership->siblings()) {
     if (worker.starts_with("wm" + std::to_string(sibling.id) + "-")) return sibling.address;
   }
@@ -135,7 +178,7 @@ struct Forwarder::Passing {
 
 void Forwarder::pass(Passage passage) {
   auto passing = std::make_shared<Passing>();
-  passing->deadline = executor_.now() + kOwnerPatience;
+  passing->deadline = executor_.now() + patience();
   passing->passage = std::move(passage);
   go(passing);
 }
@@ -143,7 +186,7 @@ void Forwarder::pass(Passage passage) {
 void Forwarder::go(const std::shared_ptr<Passing>& passing) {
   const std::uint64_t attempt = ++passing->attempt;
   Passage& passage = passing->passage;
-  const Place place = place_of(passage.shard);
+  const Place place = place_of(passage.at);
   if (place.is_here) {
     passage.here([this, alive = alive_, passing](Result<UniqueFunction<void()>> answered) {
       if (!*alive) return;
@@ -158,9 +201,7 @@ void Forwarder::go(const std::shared_ptr<Passing>& passing) {
     return;
   }
   if (place.address.empty()) {
-    go_again(passing,
-             fail(Code::kFenced, "shard " + std::to_string(passage.shard) +
-                                     " has no owner now: its manager is gone and another takes over"));
+    go_again(passing, nobody_has(passage.at));
     return;
   }
   calls_.send(place.address, passage.request, kPassPatience + passage.wait,
@@ -175,7 +216,7 @@ void Forwarder::watch(const std::shared_ptr<Passing>& passing, const std::string
   when_changed([this, weak = std::weak_ptr(passing), attempt = passing->attempt, address] {
     const auto there = weak.lock();
     if (there == nullptr || there->attempt != attempt) return;
-    const Place place = place_of(there->passage.shard);
+    const Place place = place_of(there->passage.at);
     if (!place.is_here && place.address == address) return watch(there, address);
     go(there);
   });
@@ -191,7 +232,8 @@ void Forwarder::go_again(const std::shared_ptr<Passing>& passing, Error why) {
 void Forwarder::on_answer(const std::shared_ptr<Passing>& passing, Result<http::Response> answer) {
   Passage& passage = passing->passage;
   ++passing->attempt;  // ends its watch
-  const std::string owner = "the owner of shard " + std::to_string(passage.shard);
+  const std::string owner = is_active_ ? "the owner of shard " + std::to_string(passage.at.shard)
+                                       : "the sibling " + place_of(passage.at).address;
   if (answer && is_denial(answer.value())) {
     Error error = error_of_sibling(client::check_status(answer.value()).error());
     return passage.refuse(with_context(std::move(error), owner));
@@ -203,8 +245,10 @@ void Forwarder::on_answer(const std::shared_ptr<Passing>& passing, Result<http::
     return go_again(passing, std::move(error));
   }
   const auto status = client::check_status(answer.value());
+  // Where nobody takes over, what it says is so.
   const bool is_elsewhere =
-      !status && (status.error().code == Code::kFenced || status.error().code == Code::kUnavailable);
+      is_active_ && !status &&
+      (status.error().code == Code::kFenced || status.error().code == Code::kUnavailable);
   if (is_elsewhere) return go_again(passing, status.error());
   passage.there(std::move(answer.value()));
 }

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// forwarder.h - any manager answers any request, where several share the store.
+// forwarder.h - siblings answer for each other: managers that share a store, or that have stores of their
+// own.
 //
 // What is about one task, or one idempotency key, is answered here if its shard is, else passed on to the
 // owner whole and its answer handed back. What names several tasks (heartbeats, outcomes, releases,
@@ -8,7 +9,11 @@
 // the next, or its owner is gone and not yet replaced, a request for it waits, for kOwnerPatience at most.
 // One hop: what a sibling asks is answered from what is here (see siblings.h).
 //
-// Where this manager has the store to itself nothing of this happens: is_active() is false.
+// Siblings with stores of their own share pulls, leases and what is asked by the id of a task; enqueues,
+// lists and queues are each one's own. Nobody takes over what one of them has while it is away, so that it is
+// waited for much shorter: kSiblingPatience.
+//
+// Without siblings nothing of this happens: has_siblings() is false.
 //
 // Threads:   everything on the service's executor; is_active() on any.
 // Errors:    kFenced: nobody serves the shard; kUnavailable: its owner does not answer; kUnknownOutcome: it
@@ -27,25 +32,40 @@
 #include "base/executor.h"
 #include "manager/messages.h"
 #include "manager/service.h"
+#include "manager/sibling_book.h"
 #include "manager/siblings.h"
 
 namespace skep::manager {
 
 // How long a request waits for somebody to serve its shard: a dead owner is replaced in a little over 5 s.
 inline constexpr Duration kOwnerPatience = seconds(8);
+// The same where the owner has a store of its own.
+inline constexpr Duration kSiblingPatience = seconds(2);
+// An outcome for such an owner is kept by its worker for so long while that is silent; then it is given up,
+// and the task is done again.
+inline constexpr Duration kOutcomeKept = minutes(1);
+// One that was registered and is silent for so long is forgotten.
+inline constexpr Duration kSiblingForgotten = hours(24);
 // How long a sibling may take for its part of what is gathered from all.
 inline constexpr Duration kGatherPatience = seconds(1);
 
 class Forwarder {
  public:
-  Forwarder(Executor& executor, Service& service, SiblingCalls& calls, bool is_active);
+  Forwarder(Executor& executor, Service& service, SiblingCalls& calls, bool is_active, Random random);
   ~Forwarder();
   Forwarder(const Forwarder&) = delete;
   Forwarder& operator=(const Forwarder&) = delete;
 
+  // Managers share the store.
   bool is_active() const { return is_active_; }
-  // Looks from now on how much waits at the siblings.
+  // Others may have tasks, results and work.
+  bool has_siblings() const { return is_active_ || !service_.siblings().empty(); }
+  // After the service's. Looks from now on how much waits at the siblings.
   void start();
+  // Looks now: there is a new one.
+  void look();
+  // What an operator should know of the siblings, a sentence; "": nothing.
+  std::string problem() const { return book_.problem(executor_.now()); }
   // To be called when shards came or went.
   void on_shards_changed();
 
@@ -54,7 +74,8 @@ class Forwarder {
     bool is_here = false;
     std::string address;  // of the sibling; "" if nobody serves it, or it is here
   };
-  Place place_of(ShardId shard) const;
+  // `at`: the epoch tells whose it is where stores are several, the shard where there is one.
+  Place place_of(store::ShardAt at) const;
   // Of a task without a key: here if this manager has any shard.
   ShardId shard_for_new() const;
   ShardId shard_of_key(const std::string& key) const { return service_.shard_of_key(key); }
@@ -67,7 +88,7 @@ class Forwarder {
   // what sends the answer; it may be asked several times. `there` gets the answer of a sibling, whatever its
   // status.
   struct Passage {
-    ShardId shard = 0;
+    store::ShardAt at;
     http::ClientRequest request;
     bool is_repeatable = true;  // repeating is harmless
     Duration wait{};            // of a long-poll
@@ -91,6 +112,9 @@ class Forwarder {
 
   // ---- gathered ----
   void acquire(api::v1::AcquireRequest request, IsWanted is_wanted, Reply<Granted> reply);
+  // For a worker of the seed's protocol, from here or a sibling.
+  void seed_get_work(const std::string& peer, std::uint64_t connection, Reply<Service::SeedWork> reply);
+  // From all, the oldest finished first. `kOnce`: each result once, whoever falls silent when.
   void pull(queue::Pull command, Service::Delivery delivery, Instant wait_until, IsWanted is_wanted,
             Reply<api::v1::PullReply> reply);
   void list_tasks(queue::ListTasks query, Reply<api::v1::ListTasksReply> reply);
@@ -110,11 +134,6 @@ class Forwarder {
     UniqueFunction<void()> again;
     TimerId timer = 0;
   };
-  // What a sibling last said of itself.
-  struct Backlog {
-    std::uint64_t queued = 0;
-    std::uint64_t oldest_ms = 0;
-  };
   struct Acquiring;
   struct Pulling;
   template <class Message>
@@ -133,13 +152,23 @@ class Forwarder {
   void ask_all(const http::ClientRequest& request,
                UniqueFunction<void(std::map<std::string, Result<Message>>)> done);
 
-  void look();
+  void balance();
+  bool is_silent(const std::string& address) const;
+  Place place_of_store(StoreNumber number) const;
+  Error nobody_has(store::ShardAt at) const;
+  Duration patience() const { return is_active_ ? kOwnerPatience : kSiblingPatience; }
+  // Until when parts that were not taken are tried again; at once over where nobody takes over from an owner.
+  Instant split_deadline() const {
+    return executor_.now() + (is_active_ ? kOwnerPatience : Duration::zero());
+  }
+  SettledOutcome unsettled(const Outcome& outcome, const Error& why) const;
+
   void acquire_here(const std::shared_ptr<Acquiring>& acquiring, bool may_wait);
   void acquire_there(const std::shared_ptr<Acquiring>& acquiring);
-  const std::string* longest_backlog() const;
   void pull_here(const std::shared_ptr<Pulling>& pulling, bool may_wait);
   void pull_there(const std::shared_ptr<Pulling>& pulling);
-  static void take_pulled(const std::shared_ptr<Pulling>& pulling, api::v1::PullReply pulled);
+  void pull_later(const std::shared_ptr<Pulling>& pulling);
+  void settle_pulled(const std::shared_ptr<Pulling>& pulling);
   void end_pull(const std::shared_ptr<Pulling>& pulling);
   void enqueue_here(api::v1::EnqueueBatchRequest request, Reply<api::v1::EnqueueBatchReply> reply);
   void complete_at(const std::string& address, Report report, Reply<Settled> reply);
@@ -150,8 +179,9 @@ class Forwarder {
   Service& service_;
   SiblingCalls& calls_;
   const bool is_active_;
+  Random random_;
   std::list<Waiting> waiting_;
-  std::map<std::string, Backlog> backlogs_;  // by address
+  SiblingBook book_ = SiblingBook::of_shared_store();
   TimerId look_timer_ = 0;
   std::shared_ptr<bool> alive_ = std::make_shared<bool>(true);
 };

@@ -27,17 +27,20 @@ inline Error error_of_sibling(Error error) {
 template <class Message>
 void Forwarder::ask(const std::string& address, http::ClientRequest request, Duration patience,
                     Reply<Message> reply) {
-  calls_.send(address, std::move(request), patience,
-              [alive = alive_, reply = std::move(reply)](Result<http::Response> answer) mutable {
-                if (!*alive) return;
-                if (!answer) return reply(error_of_sibling(answer.error()));
-                if (auto status = client::check_status(answer.value()); !status)
-                  return reply(error_of_sibling(status.error()));
-                Message message;
-                if (auto read = client::read_message(answer.value(), message); !read)
-                  return reply(read.error());
-                reply(std::move(message));
-              });
+  calls_.send(
+      address, std::move(request), patience,
+      [this, alive = alive_, address, reply = std::move(reply)](Result<http::Response> answer) mutable {
+        if (!*alive) return;
+        if (!answer) {
+          book_.note_silent(address, answer.error().message);
+          return reply(error_of_sibling(answer.error()));
+        }
+        if (auto status = client::check_status(answer.value()); !status)
+          return reply(error_of_sibling(status.error()));
+        Message message;
+        if (auto read = client::read_message(answer.value(), message); !read) return reply(read.error());
+        reply(std::move(message));
+      });
 }
 
 template <class Message>
@@ -67,15 +70,19 @@ void Forwarder::ask_all(const http::ClientRequest& request,
 //   Item, Outcome   values
 //   shard_of        of an item; nothing: it is answered here whatever it is
 //   ask             a part of the items, at a sibling or ("") here; an outcome for each
-// Until the deadline; then what has no outcome is an error.
+//   nobody_has      why an item has no place
+//   give_up         the outcome of an item that nobody took; empty: the whole call is an error then
+// Until the deadline.
 template <class Item, class Outcome>
 struct Split : std::enable_shared_from_this<Split<Item, Outcome>> {
   using PartDone = UniqueFunction<void(Result<std::vector<Outcome>>)>;
 
   std::vector<Item> items;
-  std::function<std::optional<ShardId>(const Item&)> shard_of;
+  std::function<std::optional<store::ShardAt>(const Item&)> shard_of;
   std::function<void(const std::string& address, std::vector<Item> part, PartDone done)> ask;
   UniqueFunction<void(Result<std::vector<Outcome>>)> done;
+  std::function<Error(store::ShardAt)> nobody_has;
+  std::function<Outcome(const Item&, const Error& why)> give_up;
   Instant deadline{};
   bool is_repeatable = true;  // repeating a part whose outcome is unknown is harmless
   std::vector<std::optional<Outcome>> outcomes{};
@@ -92,7 +99,7 @@ struct Split : std::enable_shared_from_this<Split<Item, Outcome>> {
       if (place.is_here || !place.address.empty()) {
         parts[place.address].push_back(i);
       } else {
-        problem = fail(Code::kFenced, "shard " + std::to_string(*shard) + " has no owner now");
+        problem = nobody_has(*shard);
       }
     }
     parts_left = parts.size();
@@ -119,6 +126,13 @@ struct Split : std::enable_shared_from_this<Split<Item, Outcome>> {
     for (std::size_t i = 0; i < places.size() && i < answered.value().size(); ++i)
       outcomes[places[i]] = std::move(answered.value()[i]);
   }
+  void end() {
+    if (!give_up) return done(problem);
+    std::vector<Outcome> all;
+    for (std::size_t i = 0; i < items.size(); ++i)
+      all.push_back(outcomes[i] ? std::move(*outcomes[i]) : give_up(items[i], problem));
+    done(std::move(all));
+  }
   void end_round(Forwarder& forwarder, Executor& executor, std::shared_ptr<bool> alive) {
     const bool is_whole = std::all_of(outcomes.begin(), outcomes.end(),
                                       [](const auto& outcome) { return outcome.has_value(); });
@@ -130,7 +144,7 @@ struct Split : std::enable_shared_from_this<Split<Item, Outcome>> {
     const bool is_unsure = problem.code == Code::kTimeout || problem.code == Code::kUnknownOutcome;
     const bool may_mend =
         problem.code == Code::kFenced || problem.code == Code::kUnavailable || (is_unsure && is_repeatable);
-    if (!may_mend || executor.now() >= deadline) return done(problem);
+    if (!may_mend || executor.now() >= deadline) return end();
     forwarder.look_for_owners();
     forwarder.when_changed([self = this->shared_from_this(), &forwarder, &executor, alive] {
       if (*alive) self->run(forwarder, executor, alive);

@@ -16,7 +16,6 @@ namespace v1 = api::v1;
 
 // Between two looks at the siblings of one who waits here.
 constexpr Duration kLeaseSlice = seconds(1);
-constexpr Duration kPullSlice = milliseconds(500);
 
 http::ClientRequest request_of(Endpoint endpoint, http::Query query = {},
                                const std::string& path_value = "") {
@@ -78,7 +77,7 @@ void Forwarder::acquire(v1::AcquireRequest request, IsWanted is_wanted, Reply<Gr
   acquiring->request = std::move(request);
   acquiring->is_wanted = std::make_shared<IsWanted>(std::move(is_wanted));
   acquiring->reply = std::move(reply);
-  acquire_here(acquiring, longest_backlog() == nullptr);
+  acquire_here(acquiring, book_.longest_backlog() == nullptr);
 }
 
 // Waits only while nothing is known to wait elsewhere.
@@ -95,149 +94,58 @@ void Forwarder::acquire_here(const std::shared_ptr<Acquiring>& acquiring, bool m
     const bool is_over = !granted || !granted.value().leases.empty() || granted.value().must_drain ||
                          service_.is_draining() || (*acquiring->is_wanted && !(*acquiring->is_wanted)());
     if (is_over) return acquiring->reply(std::move(granted));
-    if (longest_backlog() != nullptr) return acquire_there(acquiring);
+    if (book_.longest_backlog() != nullptr) return acquire_there(acquiring);
     if (executor_.now() >= acquiring->wait_until) return acquiring->reply(Granted{});
     acquire_here(acquiring, true);
   });
 }
 
-const std::string* Forwarder::longest_backlog() const {
-  const std::string* longest = nullptr;
-  std::uint64_t oldest_ms = 0;
-  for (const auto& [address, backlog] : backlogs_) {
-    if (backlog.queued == 0 || (longest != nullptr && backlog.oldest_ms <= oldest_ms)) continue;
-    longest = &address;
-    oldest_ms = backlog.oldest_ms;
-  }
-  return longest;
-}
-
 void Forwarder::acquire_there(const std::shared_ptr<Acquiring>& acquiring) {
-  const std::string address = *longest_backlog();
+  const std::string address = *book_.longest_backlog();
   v1::AcquireRequest request = acquiring->request;
   request.clear_wait_ms();
   ask<v1::AcquireReply>(address, request_with(Endpoint::kAcquire, request), kGatherPatience,
                         [this, acquiring, address](Result<v1::AcquireReply> answer) {
-                          const auto found = backlogs_.find(address);
                           if (answer && answer.value().leases_size() > 0) {
                             const auto taken = static_cast<std::uint64_t>(answer.value().leases_size());
-                            if (found != backlogs_.end())
-                              found->second.queued -= std::min(found->second.queued, taken);
+                            book_.note_leased(address, taken);
                             service_.note_leased_elsewhere(acquiring->request.worker(), taken);
                             return acquiring->reply(from_message(std::move(answer.value())));
                           }
                           // Nothing for this worker: until the next look at its backlog it is not asked
                           // again.
-                          if (found != backlogs_.end()) found->second.queued = 0;
-                          acquire_here(acquiring, longest_backlog() == nullptr);
+                          book_.note_nothing_there(address);
+                          acquire_here(acquiring, book_.longest_backlog() == nullptr);
                         });
 }
 
-// ---- results ----
-
-struct Forwarder::Pulling {
-  queue::Pull command;
-  Service::Delivery delivery = Service::Delivery::kReceipt;
-  Instant wait_until{};
-  std::shared_ptr<IsWanted> is_wanted;
-  Reply<v1::PullReply> reply;
-  v1::PullReply pulled;
-  std::uint64_t bytes = 0;
-  std::vector<std::string> to_ask;
-
-  bool is_full() const {
-    return static_cast<std::uint32_t>(pulled.items_size()) >= command.max || bytes >= command.bytes_max;
-  }
-};
-
-void Forwarder::pull(queue::Pull command, Service::Delivery delivery, Instant wait_until, IsWanted is_wanted,
-                     Reply<v1::PullReply> reply) {
-  auto pulling = std::make_shared<Pulling>();
-  pulling->command = std::move(command);
-  pulling->delivery = delivery;
-  pulling->wait_until = wait_until;
-  pulling->is_wanted = std::make_shared<IsWanted>(std::move(is_wanted));
-  pulling->reply = std::move(reply);
-  pull_here(pulling, false);
-}
-
-void Forwarder::pull_here(const std::shared_ptr<Pulling>& pulling, bool may_wait) {
-  const Instant now = executor_.now();
-  const Instant until = may_wait ? std::min(pulling->wait_until, now + kPullSlice) : kNoInstant;
-  const auto is_wanted = [shared = pulling->is_wanted] { return !*shared || (*shared)(); };
-  service_.pull(pulling->command, pulling->delivery, until, is_wanted,
-                [this, alive = alive_, pulling](Result<v1::PullReply> pulled) {
-                  if (!*alive) return;
-                  pulling->to_ask = sibling_addresses();
-                  pulling->pulled.clear_silent();
-                  // Others may have what this one can not give now.
-                  if (pulled) {
-                    take_pulled(pulling, std::move(pulled.value()));
-                  } else if (pulling->to_ask.empty()) {
-                    return pulling->reply(pulled.error());
-                  } else {
-                    pulling->pulled.add_silent(service_.options().address);
-                  }
-                  pull_there(pulling);
-                });
-}
-
-void Forwarder::take_pulled(const std::shared_ptr<Pulling>& pulling, v1::PullReply pulled) {
-  auto& all = pulling->pulled;
-  for (auto& item : *pulled.mutable_items()) {
-    pulling->bytes += item.result().size();
-    all.add_items()->Swap(&item);
-  }
-  if (!pulled.receipt().empty())
-    all.set_receipt(all.receipt() + (all.receipt().empty() ? "" : ",") + pulled.receipt());
-  const auto again = pulled.redelivered_at_ms();
-  if (again != 0 && (all.redelivered_at_ms() == 0 || again < all.redelivered_at_ms()))
-    all.set_redelivered_at_ms(again);
-}
-
-// One after the other, so that no more are taken than are wanted. Those of a sibling come with a receipt also
-// where each is given once: they are acknowledged before they are sent, and one whose acknowledgement is not
-// answered is not sent. So nothing is given twice, whoever falls silent when.
-void Forwarder::pull_there(const std::shared_ptr<Pulling>& pulling) {
-  if (pulling->is_full() || pulling->to_ask.empty()) return end_pull(pulling);
-  const std::string address = pulling->to_ask.back();
-  pulling->to_ask.pop_back();
-  const auto left = pulling->command.max - static_cast<std::uint32_t>(pulling->pulled.items_size());
-  http::Query query{{"max", std::to_string(left)}};
-  if (!pulling->command.queue.empty()) query.emplace_back("queue", pulling->command.queue);
-  ask<v1::PullReply>(
-      address, request_of(Endpoint::kPullResults, std::move(query)), kGatherPatience,
-      [this, pulling, address](Result<v1::PullReply> answer) {
-        if (!answer) {
-          pulling->pulled.add_silent(address);
-          return pull_there(pulling);
-        }
-        const bool is_once = pulling->delivery == Service::Delivery::kOnce;
-        if (!is_once || answer.value().items_size() == 0) {
-          take_pulled(pulling, std::move(answer.value()));
-          return pull_there(pulling);
-        }
-        v1::AckRequest acknowledge;
-        acknowledge.set_receipt(answer.value().receipt());
-        ack_at(
-            address, std::move(acknowledge),
-            [this, pulling, address, pulled = std::move(answer.value())](Result<v1::AckReply> done) mutable {
-              if (done && done.value().acknowledged() == static_cast<std::uint32_t>(pulled.items_size())) {
-                pulled.clear_receipt();
-                take_pulled(pulling, std::move(pulled));
-              } else {
-                pulling->pulled.add_silent(address);
-              }
-              pull_there(pulling);
-            });
-      });
-}
-
-void Forwarder::end_pull(const std::shared_ptr<Pulling>& pulling) {
-  const bool is_over = pulling->pulled.items_size() > 0 || executor_.now() >= pulling->wait_until ||
-                       service_.is_draining() || (*pulling->is_wanted && !(*pulling->is_wanted)());
-  if (is_over) return pulling->reply(std::move(pulling->pulled));
-  pull_here(pulling, true);
+// It asks again and again, so one sibling is asked for each call.
+void Forwarder::seed_get_work(const std::string& peer, std::uint64_t connection,
+                              Reply<Service::SeedWork> reply) {
+  service_.seed_get_work(peer, connection,
+                         [this, alive = alive_, peer, connection,
+                          reply = std::move(reply)](Result<Service::SeedWork> work) mutable {
+                           if (!*alive) return;
+                           const bool is_over = !work || work.value().is_found || work.value().is_exit_wanted;
+                           const std::string* longest = book_.longest_backlog();
+                           if (is_over || longest == nullptr || !service_.has_room_for_seed_lease())
+                             return reply(std::move(work));
+                           const std::string address = *longest;
+                           const auto request = request_with(Endpoint::kAcquire, service_.seed_acquire(peer));
+                           ask<v1::AcquireReply>(
+                               address, request, kGatherPatience,
+                               [this, address, peer, connection,
+                                reply = std::move(reply)](Result<v1::AcquireReply> answer) mutable {
+                                 if (!answer || answer.value().leases_size() == 0) {
+                                   book_.note_nothing_there(address);
+                                   return reply(Service::SeedWork{});
+                                 }
+                                 book_.note_leased(address, 1);
+                                 Granted granted = from_message(std::move(answer.value()));
+                                 if (granted.leases.empty()) return reply(Service::SeedWork{});
+                                 reply(service_.take_seed_lease(peer, connection, granted.leases.front()));
+                               });
+                         });
 }
 
 // ---- lists ----

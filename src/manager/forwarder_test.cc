@@ -6,12 +6,7 @@
 #include <boost/json.hpp>
 #include <set>
 
-#include "api/skep.pb.h"
-#include "base/clock.h"
-#include "client/request.h"
-#include "http/client.h"
-#include "manager/manager.h"
-#include "store/memory_store.h"
+#include "manager/testing/several_managers.h"
 
 namespace skep::manager {
 namespace {
@@ -21,19 +16,14 @@ using api::Endpoint;
 using client::Encoding;
 constexpr ShardId kShards = 8;
 
-class ForwarderTest : public ::testing::Test {
+class ForwarderTest : public testing::SeveralManagers {
  protected:
   void start(std::size_t count) {
     for (std::size_t i = 0; i < count; ++i) {
-      stores.push_back(std::make_unique<store::MemoryStore>(disk));
       ManagerOptions options;
-      options.http.listen = "127.0.0.1:0";
       options.ownership.beat = milliseconds(100);
       options.ownership.beat_soon = milliseconds(20);
-      auto started = Manager::start(
-          options, *stores.back(), clock, [](Executor&, const WorkerAccess&) { return nullptr; }, Logger());
-      ASSERT_TRUE(started) << started.error().message;
-      managers.push_back(std::move(started.value()));
+      add_manager(std::make_unique<store::MemoryStore>(disk), options);
     }
     wait_for_shares(count);
   }
@@ -52,69 +42,7 @@ class ForwarderTest : public ::testing::Test {
     }
   }
 
-  http::Response send(std::size_t manager, http::ClientRequest request) {
-    const auto url = http::parse_url(managers[manager]->address()).value();
-    auto response = client.send_wait(url, std::move(request), clock.now() + seconds(30));
-    EXPECT_TRUE(response) << response.error().message;
-    return response ? std::move(response.value()) : http::Response{};
-  }
-  template <class Message>
-  Message ask(std::size_t manager, Endpoint endpoint, const google::protobuf::Message* body = nullptr,
-              http::Query query = {}, const std::string& path_value = "") {
-    auto request = client::make_request(endpoint, {path_value, std::move(query)}, Encoding::kProtobuf);
-    if (body != nullptr) client::set_message(*body, Encoding::kProtobuf, request);
-    const auto response = send(manager, std::move(request));
-    EXPECT_EQ(response.status, 200) << (response.body ? *response.body : "");
-    Message message;
-    EXPECT_TRUE(client::read_message(response, message));
-    return message;
-  }
-  int status(std::size_t manager, Endpoint endpoint, const std::string& id) {
-    return send(manager, client::make_request(endpoint, {id, {}}, Encoding::kJson)).status;
-  }
-  std::string enqueue(std::size_t manager, const std::string& key = "") {
-    v1::TaskOptions options;
-    options.set_iterations(1);
-    options.set_idempotency_key(key);
-    auto request =
-        client::make_enqueue(options, std::make_shared<const std::string>("body"), Encoding::kProtobuf);
-    v1::EnqueueReply reply;
-    EXPECT_TRUE(client::read_message(send(manager, std::move(request.value())), reply));
-    return reply.id();
-  }
-  std::string add_worker(std::size_t manager) {
-    v1::RegisterRequest request;
-    request.set_name("test");
-    request.set_slots(100);
-    request.add_kinds("sha512");
-    return ask<v1::RegisterReply>(manager, Endpoint::kRegisterWorker, &request).worker();
-  }
-  // Until there are so many.
-  std::vector<v1::Lease> acquire(std::size_t manager, const std::string& worker, std::size_t count) {
-    std::vector<v1::Lease> leases;
-    const Instant deadline = clock.now() + seconds(20);
-    while (leases.size() < count && clock.now() < deadline) {
-      v1::AcquireRequest request;
-      request.set_worker(worker);
-      request.set_max(100);
-      request.set_wait_ms(500);
-      const auto reply = ask<v1::AcquireReply>(manager, Endpoint::kAcquire, &request);
-      leases.insert(leases.end(), reply.leases().begin(), reply.leases().end());
-    }
-    return leases;
-  }
-  // One task in a shard of each manager: enqueued there.
-  std::vector<std::string> one_each() {
-    std::vector<std::string> ids;
-    for (std::size_t i = 0; i < managers.size(); ++i) ids.push_back(enqueue(i));
-    return ids;
-  }
-
-  SystemClock clock;
   std::shared_ptr<store::MemoryDisk> disk = std::make_shared<store::MemoryDisk>(kShards, clock);
-  std::vector<std::unique_ptr<store::MemoryStore>> stores;
-  http::Client client{clock, {}};
-  std::vector<std::unique_ptr<Manager>> managers;
 };
 
 TEST_F(ForwarderTest, ATaskIsFoundCancelledAndAnsweredInBothEncodingsThroughAnyManager) {

@@ -24,9 +24,13 @@ http::ClientRequest request_with(Endpoint endpoint, const google::protobuf::Mess
   return request;
 }
 
-std::optional<ShardId> shard_of_lease(const std::string& lease) {
+// A task may be older than the number of its store; a lease of this day is not.
+store::ShardAt at_of(const LeaseToken& token) {
+  return {token.task.shard, token.epoch};
+}
+std::optional<store::ShardAt> shard_of_lease(const std::string& lease) {
   const auto token = LeaseToken::parse(lease);
-  return token ? std::optional(token.value().task.shard) : std::nullopt;
+  return token ? std::optional(at_of(token.value())) : std::nullopt;
 }
 
 // The constants that the service speaks in.
@@ -75,10 +79,13 @@ void Forwarder::complete(Report report, Reply<Settled> reply) {
   auto split = std::make_shared<Split<Outcome, SettledOutcome>>();
   split->items = std::move(report.outcomes);
   split->shard_of = [](const Outcome& outcome) {
-    return outcome.token ? std::optional(outcome.token->task.shard) : std::nullopt;
+    return outcome.token ? std::optional(at_of(*outcome.token)) : std::nullopt;
   };
   split->ask = [this, worker = report.worker](const std::string& address, std::vector<Outcome> part,
                                               auto done) {
+    // Others' outcomes do not wait for one that is away.
+    if (!is_active_ && is_silent(address))
+      return done(fail(Code::kUnavailable, "sibling " + address + " does not answer"));
     complete_at(address, {worker, std::move(part)},
                 [done = std::move(done)](Result<Settled> settled) mutable {
                   if (!settled) return done(settled.error());
@@ -89,8 +96,23 @@ void Forwarder::complete(Report report, Reply<Settled> reply) {
     if (!outcomes) return reply(outcomes.error());
     reply(Settled{std::move(outcomes.value())});
   };
-  split->deadline = executor_.now() + kOwnerPatience;
+  if (!is_active_) {
+    split->give_up = [this](const Outcome& outcome, const Error& why) { return unsettled(outcome, why); };
+  }
+  split->nobody_has = [this](store::ShardAt at) { return nobody_has(at); };
+  split->deadline = split_deadline();
   split->run(*this, executor_, alive_);
+}
+
+// One manager's absence keeps no outcome of another's tasks: that of its own is kept by the worker for a
+// while.
+SettledOutcome Forwarder::unsettled(const Outcome& outcome, const Error& why) const {
+  const Place place = outcome.token ? place_of(at_of(*outcome.token)) : Place{};
+  const auto silence = book_.silence(place.address, executor_.now());
+  const bool is_over = silence && *silence > kOutcomeKept;
+  return {
+      outcome.lease, code_name(is_over ? Code::kStaleLease : Code::kUnavailable),
+      (is_over ? "its manager is away for too long, and will have the task done again: " : "") + why.message};
 }
 
 // ---- heartbeats ----
@@ -101,13 +123,17 @@ void Forwarder::heartbeat(std::string worker, v1::HeartbeatRequest request, Repl
   std::map<std::string, v1::HeartbeatRequest> parts;
   v1::HeartbeatRequest own = request;
   own.clear_leases();
+  std::size_t elsewhere = 0;
   for (auto& lease : *request.mutable_leases()) {
     const auto shard = shard_of_lease(lease.lease());
     const auto place = shard ? place_of(*shard) : Place{true, ""};
-    if (!place.is_here && place.address.empty()) continue;
+    // Nobody to extend it now: it goes on all the same.
+    if (!place.is_here && (place.address.empty() || is_silent(place.address))) {
+      ++elsewhere;
+      continue;
+    }
     (place.is_here ? own : parts[place.address]).add_leases()->Swap(&lease);
   }
-  std::size_t elsewhere = 0;
   for (const auto& [address, part] : parts) elsewhere += static_cast<std::size_t>(part.leases_size());
   service_.note_elsewhere(worker, elsewhere);
   if (parts.empty() || !service_.hear(worker))
@@ -165,17 +191,65 @@ void Forwarder::release(v1::ReleaseRequest request, Reply<v1::ReleaseReply> repl
     ask<v1::ReleaseReply>(address, request_with(Endpoint::kRelease, message), kPartPatience,
                           std::move(counted));
   };
+  // Of an owner that is away it runs out by itself.
+  if (!is_active_) split->give_up = [](const v1::ReleasedLease&, const Error&) { return 0u; };
   split->done = [reply = std::move(reply)](Result<std::vector<std::uint32_t>> counts) mutable {
     if (!counts) return reply(counts.error());
     v1::ReleaseReply message;
     for (const auto count : counts.value()) message.set_released(message.released() + count);
     reply(std::move(message));
   };
-  split->deadline = executor_.now() + kOwnerPatience;
+  split->nobody_has = [this](store::ShardAt at) { return nobody_has(at); };
+  split->deadline = split_deadline();
   split->run(*this, executor_, alive_);
 }
 
 // ---- acknowledgements ----
+
+namespace {
+
+// Either a part of a receipt or an id, to be acknowledged or put back.
+struct Named {
+  store::ShardAt at;
+  std::string receipt;
+  std::string id;
+  bool is_put_back = false;
+};
+// What came of it, and whether it named something that is known.
+struct Known {
+  std::uint32_t acknowledged = 0;
+  bool is_known = true;
+};
+
+Result<std::vector<Named>> named_in(const v1::AckRequest& request) {
+  std::vector<Named> named;
+  const auto add = [&](const std::string& receipt, const auto& ids, bool is_put_back) -> Result<void> {
+    SKEP_TRY(const auto parts, parse_receipt(receipt));
+    for (const auto& part : parts)
+      named.push_back({{part.shard, part.epoch}, receipt_text({part}), "", is_put_back});
+    for (const auto& text : ids) {
+      SKEP_TRY(const auto id, TaskId::parse(text));
+      named.push_back({{id.shard, id.epoch}, "", text, is_put_back});
+    }
+    return ok();
+  };
+  SKEP_TRY(add(request.receipt(), request.ids(), false));
+  SKEP_TRY(add(request.put_back_receipt(), request.put_back(), true));
+  return named;
+}
+
+v1::AckRequest to_message(const std::vector<Named>& named) {
+  v1::AckRequest message;
+  for (const auto& item : named) {
+    auto& receipt = item.is_put_back ? *message.mutable_put_back_receipt() : *message.mutable_receipt();
+    auto& ids = item.is_put_back ? *message.mutable_put_back() : *message.mutable_ids();
+    if (!item.receipt.empty()) receipt += (receipt.empty() ? "" : ",") + item.receipt;
+    if (!item.id.empty()) ids.Add()->assign(item.id);
+  }
+  return message;
+}
+
+}  // namespace
 
 void Forwarder::ack_at(const std::string& address, v1::AckRequest request, Reply<v1::AckReply> reply) {
   if (address.empty()) return service_.ack(std::move(request), std::move(reply));
@@ -183,35 +257,13 @@ void Forwarder::ack_at(const std::string& address, v1::AckRequest request, Reply
 }
 
 void Forwarder::ack(v1::AckRequest request, Reply<v1::AckReply> reply) {
-  auto receipt = parse_receipt(request.receipt());
-  if (!receipt) return reply(receipt.error());
-  // Either a part of a receipt or an id; and whether it named something that is known.
-  struct Named {
-    ShardId shard = 0;
-    std::string receipt;
-    std::string id;
-  };
-  struct Known {
-    std::uint32_t acknowledged = 0;
-    bool is_known = true;
-  };
+  auto named = named_in(request);
+  if (!named) return reply(named.error());
   auto split = std::make_shared<Split<Named, Known>>();
-  for (const auto& part : receipt.value())
-    split->items.push_back({part.shard, receipt_text(std::vector{part}), ""});
-  for (const auto& text : request.ids()) {
-    const auto id = TaskId::parse(text);
-    if (!id) return reply(id.error());
-    split->items.push_back({id.value().shard, "", text});
-  }
-  split->shard_of = [](const Named& named) { return std::optional(named.shard); };
+  split->items = std::move(named.value());
+  split->shard_of = [](const Named& item) { return std::optional(item.at); };
   split->ask = [this](const std::string& address, std::vector<Named> part, auto done) {
-    v1::AckRequest message;
-    for (const auto& named : part) {
-      if (!named.id.empty()) message.add_ids(named.id);
-      if (named.receipt.empty()) continue;
-      message.set_receipt(message.receipt() + (message.receipt().empty() ? "" : ",") + named.receipt);
-    }
-    ack_at(address, std::move(message),
+    ack_at(address, to_message(part),
            [size = part.size(), done = std::move(done)](Result<v1::AckReply> answer) mutable {
              const bool is_unknown = !answer && answer.error().code == Code::kNotFound;
              if (!answer && !is_unknown) return done(answer.error());
@@ -234,7 +286,8 @@ void Forwarder::ack(v1::AckRequest request, Reply<v1::AckReply> reply) {
                         "results come again in the next pull"));
     reply(std::move(message));
   };
-  split->deadline = executor_.now() + kOwnerPatience;
+  split->nobody_has = [this](store::ShardAt at) { return nobody_has(at); };
+  split->deadline = split_deadline();
   split->run(*this, executor_, alive_);
 }
 
@@ -263,7 +316,7 @@ void Forwarder::enqueue_batch(v1::EnqueueBatchRequest request, Reply<v1::Enqueue
   }
   split->shard_of = [this, keyless = shard_for_new()](const v1::EnqueueRequest& task) {
     const auto& key = task.options().idempotency_key();
-    return std::optional(key.empty() ? keyless : shard_of_key(key));
+    return std::optional(store::ShardAt{key.empty() ? keyless : shard_of_key(key), 0});
   };
   split->ask = [this](const std::string& address, std::vector<v1::EnqueueRequest> part, auto done) {
     auto enqueued = [done = std::move(done)](Result<v1::EnqueueBatchReply> answer) mutable {
@@ -283,7 +336,8 @@ void Forwarder::enqueue_batch(v1::EnqueueBatchRequest request, Reply<v1::Enqueue
     for (auto& one : all.value()) message.add_tasks()->Swap(&one);
     reply(std::move(message));
   };
-  split->deadline = executor_.now() + kOwnerPatience;
+  split->nobody_has = [this](store::ShardAt at) { return nobody_has(at); };
+  split->deadline = split_deadline();
   split->is_repeatable = has_keys;
   split->run(*this, executor_, alive_);
 }

@@ -136,7 +136,8 @@ struct Manager::Impl {
                                           Random(options.random_seed), log);
     });
     calls = make_sibling_calls(runner, clock, options.sibling_access);
-    forwarder = std::make_unique<Forwarder>(runner, *service, *calls, store.is_shared());
+    forwarder = std::make_unique<Forwarder>(runner, *service, *calls, store.is_shared(),
+                                            Random(options.random_seed + 1));
     fleet = std::make_unique<ClusterFleet>(runner, *service, *forwarder, *calls, log);
     run_and_wait(runner, [&] {
       live = std::make_unique<Live>(runner, [this](Reply<api::v1::ClusterReply> reply) {
@@ -191,12 +192,28 @@ struct Manager::Impl {
   Result<void> serve(const MakeProvisioner& make_provisioner) {
     const std::string local = reachable(listen_host(options.http.listen), server->port());
     const std::string address = options.advertise.empty() ? local : options.advertise;
+    std::vector<std::string> siblings;  // that were registered
+    if (options.fleet != nullptr && !store.is_shared()) {
+      // What is wrong with it the keeper says.
+      if (auto found = options.fleet->read_siblings()) siblings = std::move(found.value());
+    }
     Result<void> started = ok();
     run_and_wait(runner, [&] {
       service->set_address(address);
       for (const auto& sibling : options.siblings)
-        service->register_sibling(http::parse_url(sibling).value().host_port());
+        service->name_sibling(http::parse_url(sibling).value().host_port());
+      for (const auto& sibling : siblings) service->register_sibling(sibling, [](const auto&) {});
       started = service->start();
+      if (!started) return;
+      service->on_siblings([this](const std::vector<std::string>& registered, Reply<void> done) {
+        forwarder->look();
+        keeper.set_siblings(registered, std::move(done));
+      });
+      service->on_complete_elsewhere([this](Report report, Reply<Settled> done) {
+        forwarder->complete(std::move(report), std::move(done));
+      });
+      service->on_worker_lost([this](const queue::LoseWorker& lost) { forwarder->lose_worker(lost); });
+      if (!store.is_shared()) forwarder->start();
     });
     if (!started) return started;
     wait_until_settled();
@@ -234,10 +251,12 @@ struct Manager::Impl {
 
   // Tokens may come later, so it is looked at again whenever the status is asked for.
   void warn_of_siblings() {
-    if (!store.is_shared() || options.sibling_access.bearer) return;
-    if (guard.has_tokens()) log.warn(std::string(kNoSiblingToken));
-    run_and_wait(runner, [this] {
-      service->warn_with([this] { return guard.has_tokens() ? std::string(kNoSiblingToken) : ""; });
+    const bool has_no_token = store.is_shared() && !options.sibling_access.bearer;
+    if (has_no_token && guard.has_tokens()) log.warn(std::string(kNoSiblingToken));
+    run_and_wait(runner, [this, has_no_token] {
+      service->warn_with([this, has_no_token] {
+        return has_no_token && guard.has_tokens() ? std::string(kNoSiblingToken) : forwarder->problem();
+      });
     });
   }
 
@@ -265,9 +284,7 @@ struct Manager::Impl {
         forwarder->on_shards_changed();
         if (store.is_shared()) fleet->on_shards_changed();
       });
-      if (!store.is_shared()) return;
-      service->on_worker_lost([this](const queue::LoseWorker& lost) { forwarder->lose_worker(lost); });
-      forwarder->start();
+      if (store.is_shared()) forwarder->start();
     });
   }
 

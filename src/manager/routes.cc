@@ -178,9 +178,9 @@ void Binder::hand_back(const CallPtr& call, http::Response answer) {
   send(call, std::move(response));
 }
 
-void Binder::pass(ShardId shard, CallPtr call, bool is_repeatable, AskHere here) {
+void Binder::pass(store::ShardAt at, CallPtr call, bool is_repeatable, AskHere here) {
   Forwarder::Passage passage;
-  passage.shard = shard;
+  passage.at = at;
   passage.request = passed_on(*call);
   passage.is_repeatable = is_repeatable;
   if (const auto wait = call->param("wait")) passage.wait = parse_duration(*wait).value();
@@ -191,7 +191,7 @@ void Binder::pass(ShardId shard, CallPtr call, bool is_repeatable, AskHere here)
 }
 
 bool Binder::pass_to_home(const std::string& worker, const CallPtr& call) {
-  const std::string address = is_shared(*call) ? forwarder.home_of(worker) : "";
+  const std::string address = has_siblings(*call) ? forwarder.home_of(worker) : "";
   if (address.empty()) return false;
   forwarder.relay(address, passed_on(*call), [this, call](Result<http::Response> answer) {
     if (answer) {

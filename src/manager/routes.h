@@ -81,12 +81,14 @@ class Binder {
   void bind(api::Endpoint endpoint, Handler handler);
   const Handler& handler(api::Endpoint endpoint) const;
 
-  // Others may have what is asked for.
+  // Others serve parts of what is asked for, in the same store.
   bool is_shared(const Call& call) const { return forwarder.is_active() && !call.is_forwarded; }
+  // On the executor: others may have what is asked for, in the same store or in theirs.
+  bool has_siblings(const Call& call) const { return forwarder.has_siblings() && !call.is_forwarded; }
   // On the executor: asks for a T where `shard` is served, by `ask` if that is here; else as it is elsewhere.
   template <class T>
-  void answer_from(ShardId shard, CallPtr call, bool is_repeatable, std::function<void(Reply<T>)> ask) {
-    pass(shard, call, is_repeatable,
+  void answer_from(store::ShardAt at, CallPtr call, bool is_repeatable, std::function<void(Reply<T>)> ask) {
+    pass(at, call, is_repeatable,
          [this, call, ask = std::move(ask)](UniqueFunction<void(Result<UniqueFunction<void()>>)> answered) {
            ask([this, call, answered = std::move(answered)](Result<T> reply) mutable {
              if (!reply) return answered(reply.error());
@@ -97,7 +99,7 @@ class Binder {
          });
   }
   using AskHere = std::function<void(UniqueFunction<void(Result<UniqueFunction<void()>>)>)>;
-  void pass(ShardId shard, CallPtr call, bool is_repeatable, AskHere here);
+  void pass(store::ShardAt at, CallPtr call, bool is_repeatable, AskHere here);
   // On the executor: true if the worker is another manager's, which answers then.
   bool pass_to_home(const std::string& worker, const CallPtr& call);
 

@@ -37,7 +37,7 @@ void enqueue(Binder& binder, CallPtr call) {
   };
   binder.run([&binder, call, ask, answer] {
     if (binder.is_shared(*call)) {
-      binder.pass(binder.forwarder.shard_for_new(), call, false, [ask, answer](auto answered) {
+      binder.pass({binder.forwarder.shard_for_new(), 0}, call, false, [ask, answer](auto answered) {
         ask([answer, answered = std::move(answered)](Result<queue::EnqueueReply> reply) mutable {
           if (!reply) return answered(reply.error());
           answered(UniqueFunction<void()>([answer, value = std::move(reply.value())] { answer(value); }));
@@ -66,8 +66,11 @@ std::string pulled_json(const api::v1::PullReply& pulled) {
     if (result != item.result()) entry["result_base64"] = api::base64_encode(item.result());
     items.push_back(std::move(entry));
   }
-  return boost::json::serialize(
-      boost::json::object{{"results", std::move(results)}, {"items", std::move(items)}});
+  boost::json::object answer{{"results", std::move(results)}, {"items", std::move(items)}};
+  // Only where somebody is: the seed's clients know of nothing else.
+  if (pulled.silent_size() > 0)
+    answer["silent"] = boost::json::array(pulled.silent().begin(), pulled.silent().end());
+  return boost::json::serialize(answer);
 }
 
 void pull_completed(Binder& binder, CallPtr call) {
@@ -87,7 +90,7 @@ void pull_completed(Binder& binder, CallPtr call) {
       }
     };
     const auto delivery = Service::Delivery::kOnce;
-    if (binder.is_shared(*call)) return binder.forwarder.pull(command, delivery, kNoInstant, {}, reply);
+    if (binder.has_siblings(*call)) return binder.forwarder.pull(command, delivery, kNoInstant, {}, reply);
     binder.service.pull(command, delivery, kNoInstant, {}, reply);
   });
 }
@@ -99,8 +102,10 @@ void register_sibling(Binder& binder, CallPtr call) {
     return;
   }
   binder.run([&binder, call, address = sibling.value().host_port()] {
-    binder.service.register_sibling(address);
-    binder.send(call, http::Response::text(200, "text/plain; charset=utf-8", "ok"));
+    binder.service.register_sibling(address, [&binder, call](Result<void> kept) {
+      if (!kept) return binder.refuse(call, kept.error());
+      binder.send(call, http::Response::text(200, "text/plain; charset=utf-8", "ok"));
+    });
   });
 }
 
@@ -113,28 +118,31 @@ void get_managers(Binder& binder, CallPtr call) {
   });
 }
 
+void send_work(Binder& binder, const CallPtr& call, Service::SeedWork work) {
+  http::Response response;
+  response.headers.set("Content-Type", "application/octet-stream");
+  if (work.is_exit_wanted) {
+    response =
+        http::Response::text(400, "text/plain; charset=utf-8", "please exit: this worker is being drained\n");
+  } else if (!work.is_found) {
+    response.status = 204;
+  } else {
+    response.headers.set("X-Iterations", std::to_string(work.iterations));
+    response.body = std::move(work.body);
+  }
+  binder.send(call, std::move(response));
+}
+
 void get_work(Binder& binder, CallPtr call) {
   binder.run([&binder, call] {
+    auto reply = [&binder, call](Result<Service::SeedWork> work) {
+      if (!work) return binder.refuse(call, work.error());
+      send_work(binder, call, std::move(work.value()));
+    };
     const auto& request = call->request;
-    binder.service.seed_get_work(
-        request.peer_address, request.connection, [&binder, call](Result<Service::SeedWork> work) {
-          if (!work) {
-            binder.refuse(call, work.error());
-            return;
-          }
-          http::Response response;
-          response.headers.set("Content-Type", "application/octet-stream");
-          if (work.value().is_exit_wanted) {
-            response = http::Response::text(400, "text/plain; charset=utf-8",
-                                            "please exit: this worker is being drained\n");
-          } else if (!work.value().is_found) {
-            response.status = 204;
-          } else {
-            response.headers.set("X-Iterations", std::to_string(work.value().iterations));
-            response.body = std::move(work.value().body);
-          }
-          binder.send(call, std::move(response));
-        });
+    if (binder.has_siblings(*call))
+      return binder.forwarder.seed_get_work(request.peer_address, request.connection, reply);
+    binder.service.seed_get_work(request.peer_address, request.connection, reply);
   });
 }
 

@@ -50,7 +50,7 @@ void enqueue_shared(Binder& binder, const CallPtr& call, TaskSpec spec) {
   const ShardId shard =
       has_key ? binder.forwarder.shard_of_key(spec.idempotency_key) : binder.forwarder.shard_for_new();
   binder.answer_from<queue::Enqueued>(
-      shard, call, has_key, [&binder, call, spec = std::move(spec)](Reply<queue::Enqueued> reply) {
+      {shard, 0}, call, has_key, [&binder, call, spec = std::move(spec)](Reply<queue::Enqueued> reply) {
         std::vector<Service::NewTask> tasks;
         tasks.push_back({spec, call->request.body});
         binder.service.enqueue(std::move(tasks),
@@ -151,8 +151,8 @@ void with_task(Binder& binder, CallPtr call, Use use) {
 // Asks for the task's message, here or at the owner of its shard.
 template <class Ask>
 void answer_task(Binder& binder, const CallPtr& call, TaskId id, bool is_repeatable, Ask ask) {
-  if (binder.is_shared(*call)) {
-    binder.answer_from<api::v1::Task>(id.shard, call, is_repeatable, std::move(ask));
+  if (binder.has_siblings(*call)) {
+    binder.answer_from<api::v1::Task>({id.shard, id.epoch}, call, is_repeatable, std::move(ask));
   } else {
     ask(binder.replier<api::v1::Task>(call));
   }
@@ -175,8 +175,8 @@ void send_result(Binder& binder, const CallPtr& call, Blob result) {
 
 void get_result(Binder& binder, CallPtr call) {
   with_task(binder, call, [&binder, call](TaskId id, Instant) {
-    if (binder.is_shared(*call)) {
-      binder.pass(id.shard, call, true, [&binder, call, id](auto answered) {
+    if (binder.has_siblings(*call)) {
+      binder.pass({id.shard, id.epoch}, call, true, [&binder, call, id](auto answered) {
         binder.service.get_result(
             id, [&binder, call, answered = std::move(answered)](Result<Blob> result) mutable {
               if (!result) return answered(result.error());
@@ -226,9 +226,13 @@ void pull_results(Binder& binder, CallPtr call) {
   const Instant until = binder.clock.now() + wait.value();
   binder.run([&binder, call, command, until] {
     auto reply = binder.replier<api::v1::PullReply>(call);
-    const auto delivery = Service::Delivery::kReceipt;
-    if (binder.is_shared(*call))
-      return binder.forwarder.pull(command, delivery, until, wanted_while_connected(call), std::move(reply));
+    using Delivery = Service::Delivery;
+    if (binder.has_siblings(*call)) {
+      return binder.forwarder.pull(command, Delivery::kReceipt, until, wanted_while_connected(call),
+                                   std::move(reply));
+    }
+    // A sibling puts the results of several managers in order.
+    const auto delivery = call->is_forwarded ? Delivery::kReceiptInOrder : Delivery::kReceipt;
     binder.service.pull(command, delivery, until, wanted_while_connected(call), std::move(reply));
   });
 }
@@ -241,7 +245,7 @@ void ack_results(Binder& binder, CallPtr call) {
   }
   binder.run([&binder, call, request = std::move(request)]() mutable {
     auto reply = binder.replier<api::v1::AckReply>(call);
-    if (binder.is_shared(*call)) return binder.forwarder.ack(std::move(request), std::move(reply));
+    if (binder.has_siblings(*call)) return binder.forwarder.ack(std::move(request), std::move(reply));
     binder.service.ack(std::move(request), std::move(reply));
   });
 }

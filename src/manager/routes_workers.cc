@@ -30,7 +30,7 @@ void heartbeat(Binder& binder, CallPtr call) {
     auto reply = binder.replier<api::v1::HeartbeatReply>(call);
     if (call->is_forwarded) {
       binder.service.extend_for_sibling(call->path_param, request, std::move(reply));
-    } else if (binder.is_shared(*call)) {
+    } else if (binder.has_siblings(*call)) {
       binder.forwarder.heartbeat(call->path_param, std::move(request), std::move(reply));
     } else {
       binder.service.heartbeat(call->path_param, std::move(request), std::move(reply));
@@ -43,7 +43,7 @@ void acquire(Binder& binder, CallPtr call) {
     auto reply = binder.replier<Granted>(call);
     if (call->is_forwarded) {
       binder.service.acquire_for_sibling(request, std::move(reply));
-    } else if (binder.is_shared(*call)) {
+    } else if (binder.has_siblings(*call)) {
       binder.forwarder.acquire(std::move(request), wanted_while_connected(call), std::move(reply));
     } else {
       binder.service.acquire(std::move(request), wanted_while_connected(call), std::move(reply));
@@ -58,7 +58,7 @@ void complete(Binder& binder, CallPtr call) {
     return;
   }
   binder.run([&binder, call, report = from_message(std::move(request))]() mutable {
-    if (binder.is_shared(*call))
+    if (binder.has_siblings(*call))
       return binder.forwarder.complete(std::move(report), binder.replier<Settled>(call));
     binder.service.complete(std::move(report), binder.replier<Settled>(call));
   });
@@ -67,7 +67,7 @@ void complete(Binder& binder, CallPtr call) {
 void release(Binder& binder, CallPtr call) {
   with_message<api::v1::ReleaseRequest>(binder, call, [&binder, call](api::v1::ReleaseRequest request) {
     auto reply = binder.replier<api::v1::ReleaseReply>(call);
-    if (binder.is_shared(*call)) return binder.forwarder.release(std::move(request), std::move(reply));
+    if (binder.has_siblings(*call)) return binder.forwarder.release(std::move(request), std::move(reply));
     binder.service.release(std::move(request), std::move(reply));
   });
 }

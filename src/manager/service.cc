@@ -10,8 +10,9 @@
 namespace skep::manager {
 namespace {
 
-constexpr Duration kLostKept = minutes(5);  // how long a lost worker is still shown
-constexpr double kRateMemory = 30.0;        // seconds, of the arrival rate
+constexpr Duration kLostKept = minutes(5);      // how long a lost worker is still shown
+constexpr Duration kMovePatience = seconds(3);  // one that has not gone by then stays
+constexpr double kRateMemory = 30.0;            // seconds, of the arrival rate
 
 }  // namespace
 
@@ -38,7 +39,11 @@ Result<void> Service::start() {
   rate_at_ = executor_.now();
   sweep();
   SKEP_TRY(membership_, store_.join(options_.address, executor_));
-  if (membership_ == nullptr) return host_.start();
+  if (membership_ == nullptr) {
+    SKEP_TRY(host_.start());
+    own_number_ = store_number(host_.shards().front()->epoch());
+    return ok();
+  }
   ShardKeeperOptions options;
   options.ownership = options_.ownership;
   options.shard = options_.host.shard;
@@ -148,6 +153,7 @@ void Service::sweep() {
                  "worker " + id + " was silent for " + describe_duration(now - worker.heard_at),
                  worker.commands, worker.ended});
   }
+  registry_.end_moves(now, kMovePatience);
   registry_.drop_silent(now, kLostKept);
   drop_old_seed_leases(now);
   drop_unwanted_waits();

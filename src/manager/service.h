@@ -12,6 +12,7 @@
 
 #include <functional>
 #include <list>
+#include <map>
 #include <memory>
 #include <optional>
 #include <set>
@@ -34,6 +35,7 @@
 #include "manager/worker_registry.h"
 #include "scaler/scaler.h"
 #include "store/store.h"
+#include "task/store_number.h"
 
 namespace skep::manager {
 
@@ -116,6 +118,9 @@ class Service final : private HostListener, public scaler::Fleet {
   // How many leases of it are of shards that siblings serve: as it says; and that it got since.
   void note_elsewhere(const std::string& worker, std::size_t leases);
   void note_leased_elsewhere(const std::string& worker, std::size_t leases);
+  // Results of leases that siblings gave, to be passed on to them.
+  using CompleteElsewhere = std::function<void(Report report, Reply<Settled> done)>;
+  void on_complete_elsewhere(CompleteElsewhere complete) { complete_elsewhere_ = std::move(complete); }
   // For workers of siblings, of which nothing is kept here but their leases.
   void acquire_for_sibling(const api::v1::AcquireRequest& request, Reply<Granted> reply);
   void extend_for_sibling(std::string worker, const api::v1::HeartbeatRequest& request,
@@ -133,6 +138,21 @@ class Service final : private HostListener, public scaler::Fleet {
   // No other life of a manager has it: "7", the epoch of shard 0, or "m3", the member.
   std::string life_name() const;
 
+  // ---- siblings with stores of their own ----
+  // HOST:PORT. Itself and those that are known are passed over. kExhausted: there are as many as there may
+  // be. Else what the one who keeps them says.
+  void register_sibling(std::string sibling, Reply<void> reply);
+  // The operator's, before start: not kept, and not forgotten.
+  void name_sibling(const std::string& sibling);
+  void forget_sibling(const std::string& sibling);
+  const std::vector<std::string>& siblings() const { return siblings_; }
+  // Gets those that were registered, whenever they are others; it keeps them durably before it replies.
+  using KeepSiblings = std::function<void(const std::vector<std::string>& registered, Reply<void> done)>;
+  void on_siblings(KeepSiblings keep) { keep_siblings_ = std::move(keep); }
+  // Of its store, which tells its ids from those of its siblings; 0: it has none. After start.
+  StoreNumber own_number() const { return own_number_; }
+  Instant started_at() const { return started_at_; }
+
   // ---- tasks ----
   void enqueue(std::vector<NewTask> tasks, Reply<queue::EnqueueReply> reply);
   // Answers when the task is finished or at `wait_until`.
@@ -145,8 +165,9 @@ class Service final : private HostListener, public scaler::Fleet {
 
   // ---- results ----
   enum class Delivery : std::uint8_t {
-    kOnce,     // marked delivered on stable storage before they are sent
-    kReceipt,  // delivered once they are acknowledged
+    kOnce,            // marked delivered on stable storage before they are sent
+    kReceipt,         // delivered once they are acknowledged
+    kReceiptInOrder,  // the same, the oldest of all shards first: the receipt is longer
   };
   // What can not be read is left out and comes again; if nothing can, the answer is why.
   void pull(queue::Pull command, Delivery delivery, Instant wait_until, IsWanted is_wanted,
@@ -177,8 +198,19 @@ class Service final : private HostListener, public scaler::Fleet {
   void seed_get_work(std::string address, std::uint64_t connection, Reply<SeedWork> reply);
   // `hex`: 128 hexadecimal digits. kNotFound: the address holds no lease.
   void seed_push_result(std::string address, std::uint64_t connection, std::string hex, Reply<void> reply);
-  void register_sibling(std::string sibling);  // HOST:PORT; itself is ignored
-  std::vector<std::string> managers() const;   // itself first
+  std::vector<std::string> managers() const;  // itself first
+
+  // ---- workers over managers ----
+  std::uint32_t workers_active() const;
+  // So many of its workers, by chance, are asked to go on at that manager. Not those that somebody started on
+  // this manager's behalf, nor those that did not go when they were asked before.
+  void ask_to_move(const std::string& address, std::uint32_t workers);
+
+  // Leases of siblings, for seed workers of this manager. Their bodies are kept, to find out which one a
+  // result is of: no more than there is room for.
+  bool has_room_for_seed_lease() const { return seed_bodies_bytes_ < kSeedBodiesMax; }
+  api::v1::AcquireRequest seed_acquire(const std::string& address) const;
+  SeedWork take_seed_lease(const std::string& address, std::uint64_t connection, const GrantedLease& lease);
 
   // ---- the system ----
   void cluster(Reply<api::v1::ClusterReply> reply);
@@ -228,7 +260,10 @@ class Service final : private HostListener, public scaler::Fleet {
     LeaseToken token;
     std::uint64_t connection = 0;
     Instant given_at{};
+    Blob body;  // of one that a sibling gave; else null
+    std::uint64_t iterations = 0;
   };
+  static constexpr std::size_t kSeedBodiesMax = std::size_t{64} << 20;
 
   // HostListener
   void on_notice(const queue::Notice& notice, std::optional<TaskState> state) override;
@@ -237,10 +272,18 @@ class Service final : private HostListener, public scaler::Fleet {
 
   // Those who wait for a task whose shard is not served here any more are told so.
   void answer_moved_waiters();
+  bool has_siblings() const { return keeper_ != nullptr || !siblings_.empty(); }
   // Where others own shards, too: kFenced if its task's is not served here.
   Result<void> check_served(Turn& turn, const std::optional<LeaseToken>& token) const;
   // Why a task's shard, or the task in it, is not there.
   Error not_here(const TaskId& id) const;
+  // Results that were pulled and not used, with the receipt that they came with.
+  struct Unused {
+    std::vector<ReceiptPart> receipt;
+    std::map<ShardId, std::vector<TaskId>> ids;
+  };
+  static Result<Unused> read_put_back(const api::v1::AckRequest& request);
+  static void put_back(Turn& turn, const Unused& unused);
   void fill_task(const TaskRecord& record, const queue::Shard& shard, api::v1::Task& out);
   void answer_task(TaskId id, Reply<api::v1::Task> reply);
   void change_task(UniqueFunction<Result<TaskRecord>(Turn&, queue::Shard&)> change, TaskId id,
@@ -273,10 +316,16 @@ class Service final : private HostListener, public scaler::Fleet {
     std::uint64_t iterations = 0;
     bool is_open = false;  // its task is not finished
     Instant leased_at{};
+    bool is_sure = false;  // the connection that fetched the body brings the result
+    Blob body;             // of one that a sibling gave; else null
   };
   std::vector<SeedClaim> seed_claims(Turn& turn, const std::string& id, std::uint64_t connection);
   Result<void> take_seed_result(Turn& turn, const std::string& id, const LeaseToken& token,
                                 const Blob& result);
+  void complete_seed_lease(const std::string& id, const SeedClaim& claim, const Blob& result,
+                           Reply<void> done);
+  void hold_seed_lease(const std::string& id, SeedLease lease);
+  void drop_seed_leases(const std::string& id, const std::function<bool(const SeedLease&)>& is_dropped);
   void match_seed_result(std::string id, std::vector<SeedClaim> claims, Blob result, Reply<void> reply);
   void end_seed_push(const std::string& id, const std::vector<SeedClaim>& claims, const Result<void>& done);
   void drop_old_seed_leases(Instant now);
@@ -305,7 +354,9 @@ class Service final : private HostListener, public scaler::Fleet {
   EventLog events_{1'000};
   Speed speed_;
   WaitTimes waits_;
-  std::vector<std::string> siblings_;
+  std::vector<std::string> siblings_;  // those that the operator named first
+  std::size_t named_siblings_ = 0;
+  StoreNumber own_number_ = 0;
   Random random_;
   const Instant started_at_;
   bool is_draining_ = false;
@@ -321,6 +372,7 @@ class Service final : private HostListener, public scaler::Fleet {
   Admission admission_;
   std::size_t complete_bytes_ = 0;                                     // the same of results
   std::unordered_map<std::string, std::list<SeedLease>> seed_leases_;  // by worker, the oldest first
+  std::size_t seed_bodies_bytes_ = 0;                                  // that are kept with them
   TimerId sweep_timer_ = 0;
   Instant swept_at_{};
 
@@ -335,6 +387,8 @@ class Service final : private HostListener, public scaler::Fleet {
   KeepOrder keep_order_;
   std::function<void()> shards_changed_;
   std::function<void(const queue::LoseWorker&)> worker_lost_;
+  CompleteElsewhere complete_elsewhere_;
+  KeepSiblings keep_siblings_;
   ShardHost host_;  // its end comes early, while the rest still stands
   // Null where this manager has the store to itself.
   std::unique_ptr<store::Membership> membership_;

@@ -1,11 +1,84 @@
 // SPDX-License-Identifier: Apache-2.0
 // What this manager does for its siblings, and for the forwarder that speaks with them.
 #include <algorithm>
+#include <cctype>
 
 #include "api/convert.h"
 #include "manager/service.h"
 
 namespace skep::manager {
+namespace {
+
+constexpr std::size_t kSiblingsMax = 64;
+
+// The same, or another name of this machine with the same port.
+bool is_own_address(const std::string& address, const std::string& own) {
+  if (address == own) return true;
+  const auto split = [](const std::string& text) {
+    const auto colon = text.rfind(':');
+    return std::pair(text.substr(0, colon),
+                     colon == std::string::npos ? std::string() : text.substr(colon + 1));
+  };
+  const auto is_loopback = [](const std::string& host) {
+    return host == "localhost" || host == "[::1]" || host.starts_with("127.");
+  };
+  const auto [host, port] = split(address);
+  const auto [own_host, own_port] = split(own);
+  return port == own_port && is_loopback(host) && is_loopback(own_host);
+}
+
+std::string lower_case(std::string text) {
+  std::transform(text.begin(), text.end(), text.begin(),
+                 [](unsigned char c) { return static_cast<char>(std::tolower(c)); });
+  return text;
+}
+
+}  // namespace
+
+// ---- who they are ----
+
+void Service::name_sibling(const std::string& sibling) {
+  const std::string address = lower_case(sibling);
+  const bool is_known = std::find(siblings_.begin(), siblings_.end(), address) != siblings_.end();
+  if (is_known || is_own_address(address, options_.address)) return;
+  siblings_.insert(siblings_.begin() + static_cast<std::ptrdiff_t>(named_siblings_++), address);
+}
+
+void Service::register_sibling(std::string sibling, Reply<void> reply) {
+  sibling = lower_case(std::move(sibling));
+  const bool is_known = std::find(siblings_.begin(), siblings_.end(), sibling) != siblings_.end();
+  if (is_known || is_own_address(sibling, options_.address)) return reply(ok());
+  if (siblings_.size() >= kSiblingsMax) {
+    return reply(fail(Code::kExhausted, "there are " + std::to_string(siblings_.size()) +
+                                            " siblings, as many as there may be"));
+  }
+  log_.info("sibling registered", {{"sibling", sibling}});
+  siblings_.push_back(std::move(sibling));
+  if (!keep_siblings_) return reply(ok());
+  const auto first = siblings_.begin() + static_cast<std::ptrdiff_t>(named_siblings_);
+  keep_siblings_({first, siblings_.end()}, std::move(reply));
+}
+
+void Service::forget_sibling(const std::string& sibling) {
+  const auto first = siblings_.begin() + static_cast<std::ptrdiff_t>(named_siblings_);
+  const auto found = std::find(first, siblings_.end(), sibling);
+  if (found == siblings_.end()) return;
+  log_.warn("sibling forgotten: it has not answered for a long time", {{"sibling", sibling}});
+  siblings_.erase(found);
+  const auto rest = siblings_.begin() + static_cast<std::ptrdiff_t>(named_siblings_);
+  if (keep_siblings_) keep_siblings_({rest, siblings_.end()}, [](const Result<void>&) {});
+}
+
+std::vector<std::string> Service::managers() const {
+  std::vector<std::string> all{options_.address};
+  if (keeper_) {
+    for (const auto& sibling : keeper_->ownership().siblings()) all.push_back(sibling.address);
+  }
+  for (const auto& sibling : siblings_) {
+    if (std::find(all.begin(), all.end(), sibling) == all.end()) all.push_back(sibling);
+  }
+  return all;
+}
 
 void Service::answer_moved_waiters() {
   for (auto at = task_waiters_.begin(); at != task_waiters_.end();) {
@@ -49,6 +122,34 @@ void Service::note_leased_elsewhere(const std::string& worker, std::size_t lease
   known->idle_since = kNoInstant;
 }
 
+std::uint32_t Service::workers_active() const {
+  return static_cast<std::uint32_t>(
+      std::count_if(registry_.all().begin(), registry_.all().end(), [](const auto& entry) {
+        const WorkerInfo& worker = entry.second;
+        return !worker.is_lost && !worker.is_draining && worker.move_to.empty();
+      }));
+}
+
+void Service::ask_to_move(const std::string& address, std::uint32_t workers) {
+  std::vector<WorkerInfo*> able;
+  for (auto& [id, worker] : registry_.all()) {
+    // Its manager's child belongs on its machine.
+    const bool is_child = !worker.instance.empty() && provisioner_ == "process";
+    const bool is_able = !worker.is_lost && !worker.is_draining && !worker.is_seed && !worker.is_staying &&
+                         !is_child && worker.move_to.empty();
+    if (is_able) able.push_back(&worker);
+  }
+  for (; workers > 0 && !able.empty(); --workers) {
+    std::swap(able[random_.below(able.size())], able.back());
+    WorkerInfo& worker = *able.back();
+    able.pop_back();
+    worker.move_to = address;
+    worker.move_asked_at = executor_.now();
+    log_.info("worker is asked to move", {{"worker", worker.id}, {"to", address}});
+    cut_short(worker.id);
+  }
+}
+
 // ---- workers of siblings ----
 
 void Service::acquire_for_sibling(const api::v1::AcquireRequest& request, Reply<Granted> reply) {
@@ -56,7 +157,11 @@ void Service::acquire_for_sibling(const api::v1::AcquireRequest& request, Reply<
   ShardHost::Acquire acquire;
   acquire.command.worker = request.worker();
   acquire.command.max = std::clamp<std::uint32_t>(request.max(), 1, limits::kLeaseMax);
-  acquire.command.lease = options_.lease;
+  acquire.command.lease =
+      request.lease_ms() == 0
+          ? options_.lease
+          : std::min<Duration>(milliseconds(static_cast<std::int64_t>(request.lease_ms())),
+                               options_.seed_lease);
   if (request.kinds_size() > 0) acquire.command.kinds.assign(request.kinds().begin(), request.kinds().end());
   acquire.command.programs.assign(request.programs().begin(), request.programs().end());
   acquire.wait_until = executor_.now();

@@ -3,6 +3,7 @@
 #include <algorithm>
 
 #include "api/convert.h"
+#include "api/protocol.h"
 #include "manager/fleet_messages.h"
 #include "manager/service.h"
 
@@ -161,6 +162,7 @@ void fill_decision(const scaler::LedgerEntry& entry, const scaler::Action* actio
 void Service::cluster(Reply<api::v1::ClusterReply> reply) {
   api::v1::ClusterReply message;
   message.set_version(SKEP_VERSION);
+  message.set_protocol(api::kProtocol);
   message.set_address(options_.address);
   message.set_started_at_ms(to_unix_ms(started_at_));
   message.set_now_ms(to_unix_ms(executor_.now()));

@@ -1,7 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 // What workers ask for, in the v1 protocol and in the seed's.
 #include <algorithm>
-#include <cctype>
 
 #include "api/errors.h"
 #include "base/check.h"
@@ -16,8 +15,7 @@ Error unknown_worker(const std::string& id) {
 
 constexpr std::size_t kNamesMax = 1'000;    // kinds, or programs, of one worker
 constexpr std::size_t kTextBytesMax = 255;  // of what a worker says of itself
-constexpr std::size_t kSiblingsMax = 64;
-constexpr int kRunningShown = 256;  // tasks of one worker, in an answer
+constexpr int kRunningShown = 256;          // tasks of one worker, in an answer
 
 void fill_running(const TaskRecord& record, const std::optional<queue::RunProgress>& progress,
                   api::v1::RunningTask& out) {
@@ -35,22 +33,6 @@ void fill_running(const TaskRecord& record, const std::optional<queue::RunProgre
 }
 // What an outcome takes beside its result while it waits for its commit.
 constexpr std::size_t kWaitingOutcomeBytes = 2'048;
-
-// The same, or another name of this machine with the same port.
-bool is_own_address(const std::string& address, const std::string& own) {
-  if (address == own) return true;
-  const auto split = [](const std::string& text) {
-    const auto colon = text.rfind(':');
-    return std::pair(text.substr(0, colon),
-                     colon == std::string::npos ? std::string() : text.substr(colon + 1));
-  };
-  const auto is_loopback = [](const std::string& host) {
-    return host == "localhost" || host == "[::1]" || host.starts_with("127.");
-  };
-  const auto [host, port] = split(address);
-  const auto [own_host, own_port] = split(own);
-  return port == own_port && is_loopback(host) && is_loopback(own_host);
-}
 
 // What a worker says of itself is kept with every task that it has, so it is short.
 Result<void> check_worker_id(const std::string& id) {
@@ -182,7 +164,8 @@ void Service::heartbeat(std::string id, api::v1::HeartbeatRequest request,
         }
         const WorkerInfo* known = registry_.find(id);
         const bool has_news = answer.value().lost_size() > 0 || answer.value().cancelled_size() > 0 ||
-                              known == nullptr || known->is_draining != is_draining;
+                              known == nullptr || known->is_draining != is_draining ||
+                              !known->move_to.empty();
         if (!has_news && !is_draining_ && executor_.now() < wait_until) {
           park_beat(id, wait_until, std::move(reply));
         } else {
@@ -210,6 +193,7 @@ void Service::end_beat(const std::string& worker, api::v1::HeartbeatReply messag
                        Reply<api::v1::HeartbeatReply> reply) {
   const WorkerInfo* known = registry_.find(worker);
   message.set_drain(known != nullptr && known->is_draining);
+  if (known != nullptr) message.set_move_to(known->move_to);
   for (const auto& manager : managers()) message.add_managers(manager);
   reply(std::move(message));
 }
@@ -235,6 +219,10 @@ void Service::acquire(api::v1::AcquireRequest request, IsWanted is_wanted, Reply
     reply(Granted{{}, 0, true});
     return;
   }
+  if (request.lease_ms() != 0) {
+    reply(fail(Code::kInvalid, "'lease_ms' is for managers: how long a lease lasts is said by this one"));
+    return;
+  }
   if (auto checked = check_names(request); !checked) {
     reply(checked.error());
     return;
@@ -251,7 +239,8 @@ void Service::acquire(api::v1::AcquireRequest request, IsWanted is_wanted, Reply
   // It may have to drain, or be gone, by the time there is something.
   acquire.is_wanted = [this, id = request.worker(), is_wanted = std::move(is_wanted)]() mutable {
     const WorkerInfo* known = registry_.find(id);
-    return known != nullptr && !known->is_draining && !is_draining_ && (!is_wanted || is_wanted());
+    return known != nullptr && !known->is_draining && known->move_to.empty() && !is_draining_ &&
+           (!is_wanted || is_wanted());
   };
   const auto lease_ms = static_cast<std::uint64_t>(duration_cast<milliseconds>(options_.lease).count());
   acquire.done = [this, id = request.worker(), lease_ms,
@@ -446,31 +435,6 @@ void Service::get_worker(const std::string& id, Reply<api::v1::Worker> reply) {
 
 void Service::note_waits(const std::vector<GrantedLease>& granted) {
   for (const auto& lease : granted) waits_.note(executor_.now(), lease.task.waited);
-}
-
-void Service::register_sibling(std::string sibling) {
-  std::transform(sibling.begin(), sibling.end(), sibling.begin(),
-                 [](unsigned char c) { return static_cast<char>(std::tolower(c)); });
-  const bool is_known = std::find(siblings_.begin(), siblings_.end(), sibling) != siblings_.end();
-  if (is_known || is_own_address(sibling, options_.address)) return;
-  if (siblings_.size() >= kSiblingsMax) {
-    log_.warn("a sibling is not taken: there are as many as there may be",
-              {{"sibling", sibling}, {"siblings", siblings_.size()}});
-    return;
-  }
-  log_.info("sibling registered", {{"sibling", sibling}});
-  siblings_.push_back(std::move(sibling));
-}
-
-std::vector<std::string> Service::managers() const {
-  std::vector<std::string> all{options_.address};
-  if (keeper_) {
-    for (const auto& sibling : keeper_->ownership().siblings()) all.push_back(sibling.address);
-  }
-  for (const auto& sibling : siblings_) {
-    if (std::find(all.begin(), all.end(), sibling) == all.end()) all.push_back(sibling);
-  }
-  return all;
 }
 
 }  // namespace skep::manager

@@ -5,6 +5,10 @@
 
 namespace skep::manager {
 
+std::string seed_worker_id(const std::string& address) {
+  return "seed-" + address;
+}
+
 WorkerInfo& WorkerRegistry::add(const api::v1::RegisterRequest& request, const std::string& life,
                                 Instant now) {
   const std::string id = "w" + life + "-" + std::to_string(next_++);
@@ -25,7 +29,7 @@ WorkerInfo& WorkerRegistry::add(const api::v1::RegisterRequest& request, const s
 }
 
 WorkerInfo& WorkerRegistry::seed(const std::string& address, Instant now) {
-  const std::string id = "seed-" + address;
+  const std::string id = seed_worker_id(address);
   const auto [at, is_new] = workers_.try_emplace(id);
   WorkerInfo& worker = at->second;
   if (is_new) {
@@ -66,6 +70,14 @@ std::vector<std::string> WorkerRegistry::sweep(Instant now, Duration timeout) {
     lost.push_back(id);
   }
   return lost;
+}
+
+void WorkerRegistry::end_moves(Instant now, Duration patience) {
+  for (auto& [id, worker] : workers_) {
+    if (worker.move_to.empty() || now - worker.move_asked_at < patience) continue;
+    worker.move_to.clear();
+    worker.is_staying = true;
+  }
 }
 
 void WorkerRegistry::forgive(Duration span) {

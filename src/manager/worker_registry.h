@@ -43,8 +43,14 @@ struct WorkerInfo {
   std::uint64_t mismatches = 0;
   std::uint32_t ended = 0;      // outcomes since the last heartbeat
   std::uint32_t elsewhere = 0;  // leases of shards that siblings serve
+  std::string move_to;          // it is asked to go on there; until then nothing is leased to it
+  Instant move_asked_at{};
+  bool is_staying = false;  // it was asked, and did not go
   double iterations_per_second = 0;
 };
+
+// Of the seed worker at an address.
+std::string seed_worker_id(const std::string& address);
 
 class WorkerRegistry {
  public:
@@ -59,6 +65,8 @@ class WorkerRegistry {
 
   // Marks those that were silent for longer than `timeout` as lost and gives their ids, each once.
   std::vector<std::string> sweep(Instant now, Duration timeout);
+  // Those that were asked to move so long ago and are still here stay.
+  void end_moves(Instant now, Duration patience);
   // Takes `span` off the silence of every worker that is not lost.
   void forgive(Duration span);
   // Forgets lost workers and idle seed workers that were silent for so long.

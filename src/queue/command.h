@@ -186,6 +186,15 @@ struct Withhold {
 struct WithholdReply {
   std::uint32_t withheld = 0;
 };
+// Those of these receipts that nobody used: an acknowledgement does not cover them, and they may be pulled
+// again at once. Unknown ids and receipts are passed over.
+struct PutBack {
+  std::vector<std::uint64_t> receipts;
+  std::vector<TaskId> ids;
+};
+struct PutBackReply {
+  std::uint32_t put_back = 0;
+};
 // Delivered for good. Unknown ids and receipts are passed over. `receipt` 0: only the ids.
 struct Ack {
   std::uint64_t receipt = 0;

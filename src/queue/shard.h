@@ -74,6 +74,7 @@ class Shard {
   Result<TaskRecord> apply(const Retry& command, Instant now, Effects& effects);
   PullReply apply(const Pull& command, Instant now, Effects& effects);
   WithholdReply apply(const Withhold& command, Instant now, Effects& effects);
+  PutBackReply apply(const PutBack& command, Instant now, Effects& effects);
   AckReply apply(const Ack& command, Instant now, Effects& effects);
   Result<QueueRecord> apply(const SetQueue& command, Instant now, Effects& effects);
 

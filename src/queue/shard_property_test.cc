@@ -6,6 +6,7 @@
 #include <rapidcheck/gtest.h>
 
 #include <map>
+#include <set>
 
 #include "queue/testing/shard_world.h"
 #include "task/record_check.h"
@@ -194,12 +195,28 @@ class RandomRun {
       if (random_.chance(0.2)) withheld.push_back(item.id);
     }
     if (!withheld.empty()) shard_->apply(Withhold{pulled.receipt, withheld}, now_, effects_);
-    if (pulled.receipt == 0 || random_.chance(0.5)) return;
-    RC_ASSERT(shard_->apply(Ack{pulled.receipt, {}}, now_, effects_).delivered.size() ==
-              pulled.items.size() - withheld.size());
+    PutBack unused{{pulled.receipt}, {}};
     for (const auto& item : pulled.items) {
-      if (std::find(withheld.begin(), withheld.end(), item.id) == withheld.end()) delivered_.insert(item.id);
+      if (random_.chance(0.2)) unused.ids.push_back(item.id);
     }
+    const auto is_in = [](const std::vector<TaskId>& ids, const TaskId& id) {
+      return std::find(ids.begin(), ids.end(), id) != ids.end();
+    };
+    std::set<TaskId> left;
+    std::size_t put_back = 0;
+    for (const auto& item : pulled.items) {
+      if (is_in(withheld, item.id)) continue;
+      if (is_in(unused.ids, item.id)) {
+        ++put_back;
+      } else {
+        left.insert(item.id);
+      }
+    }
+    RC_ASSERT(shard_->apply(unused, now_, effects_).put_back == put_back);
+    if (pulled.receipt == 0 || random_.chance(0.5)) return;
+    const auto delivered = shard_->apply(Ack{pulled.receipt, {}}, now_, effects_).delivered;
+    RC_ASSERT(std::set<TaskId>(delivered.begin(), delivered.end()) == left);
+    delivered_.insert(left.begin(), left.end());
   }
   void pass() {
     now_ += seconds(random_.below(40));

@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 // Pulling results, acknowledging them, and letting finished tasks go.
 #include <algorithm>
+#include <map>
+#include <set>
 
 #include "base/check.h"
 #include "queue/shard.h"
@@ -54,6 +56,26 @@ WithholdReply Shard::apply(const Withhold& command, Instant, Effects&) {
   const WithholdReply reply{static_cast<std::uint32_t>(withheld.size())};
   // Under a receipt that nobody knows, until the time of this one.
   if (!withheld.empty()) open_receipt(std::move(withheld), found->second.until);
+  return reply;
+}
+
+PutBackReply Shard::apply(const PutBack& command, Instant, Effects&) {
+  const std::set<std::uint64_t> receipts(command.receipts.begin(), command.receipts.end());
+  std::map<std::uint64_t, std::set<TaskId>> put_back;  // by receipt
+  PutBackReply reply;
+  for (const auto& id : command.ids) {
+    const auto entry = in_delivery_.find(id);
+    if (entry == in_delivery_.end() || !receipts.contains(entry->second)) continue;
+    auto record = tasks_.get(id);
+    if (!record) continue;
+    put_back[entry->second].insert(id);
+    update(*record, [&](TaskRecord& r) { in_delivery_.erase(r.id); });
+    ++reply.put_back;
+  }
+  for (const auto& [number, ids] : put_back) {
+    if (const auto found = receipts_.find(number); found != receipts_.end())
+      std::erase_if(found->second.ids, [&ids = ids](const TaskId& id) { return ids.contains(id); });
+  }
   return reply;
 }
 

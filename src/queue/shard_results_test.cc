@@ -152,6 +152,27 @@ TEST(Results, WithheldAreNotAcknowledgedWithTheirReceiptAndComeAgain) {
   EXPECT_EQ(again.items[0].id, b);
 }
 
+TEST(Results, PutBackArePulledAgainAtOnceAndAreNoneOfTheirReceiptAnyMore) {
+  ShardWorld world;
+  const TaskId a = finish(world);
+  const TaskId b = finish(world);
+  const TaskId c = finish(world);
+  const auto pulled = pull(world);
+  const PutBack command{{pulled.receipt}, {c, b, TaskId{0, 1, 999}}};
+  EXPECT_EQ(world.shard->apply(command, world.now, world.effects).put_back, 2u);
+  EXPECT_EQ(world.shard->apply(command, world.now, world.effects).put_back, 0u) << "again";
+  EXPECT_EQ(world.shard->apply(PutBack{{pulled.receipt + 1}, {a}}, world.now, world.effects).put_back, 0u);
+  const auto again = pull(world);
+  ASSERT_EQ(again.items.size(), 2u);
+  EXPECT_EQ(again.items[0].id, b) << "the oldest first";
+  EXPECT_EQ(again.items[1].id, c);
+  // What somebody else has pulled by now is not to be put back by who had it before.
+  EXPECT_EQ(world.shard->apply(command, world.now, world.effects).put_back, 0u);
+  const auto acknowledged = world.shard->apply(Ack{pulled.receipt, {}}, world.now, world.effects);
+  EXPECT_EQ(acknowledged.delivered, std::vector<TaskId>{a});
+  EXPECT_EQ(world.shard->apply(Ack{again.receipt, {}}, world.now, world.effects).delivered.size(), 2u);
+}
+
 TEST(Results, WithholdingWhatIsNotThereDoesNothing) {
   ShardWorld world;
   const TaskId a = finish(world);

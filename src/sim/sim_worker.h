@@ -49,6 +49,8 @@ class SimWorker final : public std::enable_shared_from_this<SimWorker> {
   void carry_out_one(worker::DoHeartbeat heartbeat);
   void carry_out_one(worker::DoCancelAcquire);
   void carry_out_one(worker::DoNextManager) {}
+  void carry_out_one(const worker::DoMoveTo&) {}
+  void carry_out_one(const worker::DoTakeLeave&) {}
   void carry_out_one(const worker::DoExit& exit);
   void gone(bool is_goodbye_heard);
   // A task that runs. One of kind sha512 is done step by step, as time passes.

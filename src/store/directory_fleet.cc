@@ -18,15 +18,28 @@ void add_to(FleetRecord& record, const std::string& month, std::uint64_t micros)
   record.spent_micros += micros;
 }
 
-std::string format_fleet(const FleetRecord& record) {
+std::string format_siblings(const std::vector<std::string>& siblings) {
+  std::string text;
+  for (const auto& sibling : siblings) text += "sibling " + sibling + "\n";
+  return text;
+}
+
+// What the file holds.
+struct Kept {
+  FleetRecord record;
+  std::vector<std::string> siblings;
+};
+
+std::string format_fleet(const Kept& kept) {
+  const FleetRecord& record = kept.record;
   const FleetOrder& order = record.order;
   return std::string(kFirstLine) + "\norder " + std::to_string(static_cast<int>(order.kind)) + " " +
          std::to_string(order.workers) + " " + std::to_string(to_unix_ms(order.given_at)) + " " +
          std::to_string(to_unix_ms(order.until)) + "\nspent " + std::to_string(record.spent_micros) +
-         (record.month.empty() ? "" : " " + record.month) + "\n";
+         (record.month.empty() ? "" : " " + record.month) + "\n" + format_siblings(kept.siblings);
 }
 
-Result<FleetRecord> parse_fleet(const std::string& text) {
+Result<Kept> parse_fleet(const std::string& text) {
   std::istringstream lines(text);
   std::string line, word;
   std::getline(lines, line);
@@ -35,7 +48,8 @@ Result<FleetRecord> parse_fleet(const std::string& text) {
                ? fail(Code::kInvalid, "it is of a newer skep: use that one")
                : fail(Code::kCorrupt, "it does not begin with '" + std::string(kFirstLine) + "'");
   }
-  FleetRecord record;
+  Kept kept;
+  FleetRecord& record = kept.record;
   int kind = 0;
   std::int64_t given_ms = 0, until_ms = 0;
   std::getline(lines, line);
@@ -52,7 +66,11 @@ Result<FleetRecord> parse_fleet(const std::string& text) {
   record.order.kind = static_cast<FleetOrderKind>(kind);
   record.order.given_at = from_unix_ms(given_ms);
   record.order.until = from_unix_ms(until_ms);
-  return record;
+  while (std::getline(lines, line)) {
+    if (!line.starts_with("sibling ")) return fail(Code::kCorrupt, "one of its lines is not of a sibling");
+    kept.siblings.push_back(line.substr(8));
+  }
+  return kept;
 }
 
 class DirectoryFleet final : public FleetStore {
@@ -61,33 +79,48 @@ class DirectoryFleet final : public FleetStore {
       : directory_(std::move(directory)), path_(directory_ + "/" + std::string(kFleetFileName)) {}
 
   Result<FleetRecord> read() override {
-    auto text = read_checked_file(path_);
-    if (!text && text.error().code == Code::kNotFound) return FleetRecord();
-    if (!text) return text.error();
-    auto record = parse_fleet(text.value());
-    if (!record) return with_context(record.error(), path_);
-    return record;
+    SKEP_TRY(auto kept, read_all());
+    return std::move(kept.record);
   }
 
   Result<FleetRecord> set_order(const FleetOrder& order) override {
-    return change([&](FleetRecord& record) { record.order = order; });
+    return change([&](Kept& kept) { kept.record.order = order; });
   }
 
   Result<FleetRecord> add_spending(const std::string& month, std::uint64_t micros) override {
-    return change([&](FleetRecord& record) { add_to(record, month, micros); });
+    return change([&](Kept& kept) { add_to(kept.record, month, micros); });
+  }
+
+  Result<std::vector<std::string>> read_siblings() override {
+    SKEP_TRY(auto kept, read_all());
+    return std::move(kept.siblings);
+  }
+
+  Result<void> set_siblings(const std::vector<std::string>& siblings) override {
+    SKEP_TRY(change([&](Kept& kept) { kept.siblings = siblings; }));
+    return ok();
   }
 
  private:
+  Result<Kept> read_all() {
+    auto text = read_checked_file(path_);
+    if (!text && text.error().code == Code::kNotFound) return Kept();
+    if (!text) return text.error();
+    auto kept = parse_fleet(text.value());
+    if (!kept) return with_context(kept.error(), path_);
+    return kept;
+  }
+
   template <class Change>
   Result<FleetRecord> change(Change change) {
     SKEP_TRY(look_at_directory(directory_));
     SKEP_TRY(make_directory(directory_));
     ChangeLock lock;
     SKEP_TRY(lock.take(path_ + ".lock"));
-    SKEP_TRY(auto record, read());
-    change(record);
-    SKEP_TRY(write_secret_file(directory_, kFleetFileName, format_fleet(record)));
-    return record;
+    SKEP_TRY(auto kept, read_all());
+    change(kept);
+    SKEP_TRY(write_secret_file(directory_, kFleetFileName, format_fleet(kept)));
+    return std::move(kept.record);
   }
 
   const std::string directory_;
@@ -105,9 +138,15 @@ class MemoryFleet final : public FleetStore {
     add_to(record_, month, micros);
     return record_;
   }
+  Result<std::vector<std::string>> read_siblings() override { return siblings_; }
+  Result<void> set_siblings(const std::vector<std::string>& siblings) override {
+    siblings_ = siblings;
+    return ok();
+  }
 
  private:
   FleetRecord record_;
+  std::vector<std::string> siblings_;
 };
 
 }  // namespace

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// fleet_store.h - where an order to the fleet and the month's spending lie: beside the shards, for all
-// managers of the store at once.
+// fleet_store.h - where an order to the fleet, the month's spending and the siblings that were registered
+// lie: beside the shards, for all managers of the store at once.
 //
 //   memory     gone with the process
 //   rocksdb    the file skep.fleet in the directory, replaced as a whole; skep.fleet.lock for who changes it
@@ -15,6 +15,7 @@
 
 #include <memory>
 #include <string>
+#include <vector>
 
 #include "base/result.h"
 #include "task/fleet_order.h"
@@ -34,6 +35,11 @@ class FleetStore {
   // Adds to what was spent in `month`. Of a month before the one that is kept: nothing is added; of a later
   // one: the sum begins anew.
   virtual Result<FleetRecord> add_spending(const std::string& month, std::uint64_t micros) = 0;
+
+  // The managers with other stores, HOST:PORT, and others in the place of those before. Where managers share
+  // the store they know each other by it: nothing is kept.
+  virtual Result<std::vector<std::string>> read_siblings() = 0;
+  virtual Result<void> set_siblings(const std::vector<std::string>& siblings) = 0;
 };
 
 std::unique_ptr<FleetStore> make_memory_fleet();

@@ -37,6 +37,7 @@ class LogStore final : public Store {
   const std::string directory_;
   const ShardId shard_count_;
   std::uint64_t segment_bytes_ = 0;
+  StoreNumber number_ = 0;  // constant once it is open
   ShardFence fence_;
   std::unique_ptr<LogEngine> engine_;
 };
@@ -72,6 +73,7 @@ void add_mutation(const ShardBatch& batch, const Mutation& mutation, FrameBuilde
 }
 
 Result<void> LogStore::open(const LogOptions& options, const StoreFile& file, Logger log) {
+  if (options.is_numbered) number_ = number_of_secret(file.secret);
   LogEngineOptions engine;
   engine.directory = options.directory;
   engine.shard_count = shard_count_;
@@ -107,7 +109,7 @@ Result<Epoch> LogStore::claim(ShardId shard) {
     return fail(Code::kCorrupt, "the epochs of shard " + std::to_string(shard) + " are used up");
   }
   // From here on no commit of an older epoch is under way.
-  SKEP_TRY(const Epoch epoch, fence_.raise(shard, stored + 1));
+  SKEP_TRY(const Epoch epoch, fence_.raise(shard, next_epoch(stored, number_)));
   SKEP_TRY(engine_->write(Sync::kDurable, [&](FrameBuilder& frame) -> Result<void> {
     frame.put_epoch(shard, epoch);
     return ok();

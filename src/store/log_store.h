@@ -31,8 +31,9 @@ namespace skep::store {
 inline constexpr std::uint32_t kLogFormat = 3;
 
 struct LogOptions {
-  std::string directory;    // made if it is missing and its parent exists
-  ShardId shard_count = 1;  // of a store that is made; one that exists keeps its own
+  std::string directory;     // made if it is missing and its parent exists
+  ShardId shard_count = 1;   // of a store that is made; one that exists keeps its own
+  bool is_numbered = false;  // as in RocksdbOptions
   std::uint64_t segment_bytes = std::uint64_t{64} << 20;
   // The directory is at most half as large again as what is in it, and so much larger.
   std::uint64_t slack_bytes = std::uint64_t{1} << 30;

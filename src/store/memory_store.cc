@@ -9,7 +9,8 @@ struct MemoryDisk::Tables : Guarded<MemoryTables> {
   using Guarded::Guarded;
 };
 
-MemoryDisk::MemoryDisk(ShardId shard_count) : tables_(std::make_unique<Tables>(shard_count)) {}
+MemoryDisk::MemoryDisk(ShardId shard_count, StoreNumber number)
+    : tables_(std::make_unique<Tables>(shard_count, number)) {}
 MemoryDisk::MemoryDisk(ShardId shard_count, const Clock& clock) : MemoryDisk(shard_count) {
   clock_ = &clock;
 }

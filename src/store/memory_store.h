@@ -13,12 +13,13 @@
 
 #include "store/memory_tables.h"
 #include "store/store.h"
+#include "task/store_number.h"
 
 namespace skep::store {
 
 class MemoryDisk {
  public:
-  explicit MemoryDisk(ShardId shard_count = 1);
+  explicit MemoryDisk(ShardId shard_count = 1, StoreNumber number = 0);
   // One that several stores may be open on at a time, whose managers share the shards. The clock, which tells
   // who is silent, must outlive it.
   MemoryDisk(ShardId shard_count, const Clock& clock);

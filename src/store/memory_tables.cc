@@ -24,7 +24,8 @@ Error fenced(ShardId shard, Epoch tried, Epoch current) {
                                  " may not use it");
 }
 
-MemoryTables::MemoryTables(ShardId shard_count) : epochs_(shard_count, 0), owners_(shard_count, 0) {
+MemoryTables::MemoryTables(ShardId shard_count, StoreNumber number)
+    : number_(number), epochs_(shard_count, 0), owners_(shard_count, 0) {
   SKEP_CHECK(shard_count > 0, "a store has at least one shard");
 }
 
@@ -37,7 +38,7 @@ Result<Epoch> MemoryTables::claim(ShardId shard) {
   SKEP_CHECK(epochs_[shard] < std::numeric_limits<Epoch>::max(), "epochs of a shard are used up");
   make_durable();
   owners_[shard] = 0;
-  return ++epochs_[shard];
+  return epochs_[shard] = next_epoch(epochs_[shard], number_);
 }
 
 // ---- members ----

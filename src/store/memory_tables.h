@@ -19,12 +19,13 @@
 #include <vector>
 
 #include "store/store.h"
+#include "task/store_number.h"
 
 namespace skep::store {
 
 class MemoryTables {
  public:
-  explicit MemoryTables(ShardId shard_count = 1);
+  explicit MemoryTables(ShardId shard_count = 1, StoreNumber number = 0);
 
   ShardId shard_count() const { return static_cast<ShardId>(epochs_.size()); }
   // The epoch of `shard` now; 0 if nobody has claimed it or it does not exist.
@@ -83,6 +84,7 @@ class MemoryTables {
     Instant beat_at{};
   };
 
+  StoreNumber number_ = 0;        // of its epochs
   std::vector<Epoch> epochs_;     // by shard
   std::vector<MemberId> owners_;  // by shard; 0 is nobody
   std::map<MemberId, MemberRow> members_;

@@ -45,6 +45,9 @@ class PostgresFleet final : public FleetStore {
     return ask(sql::fleet_spend, {month, pg_bigint(static_cast<std::int64_t>(micros))});
   }
 
+  Result<std::vector<std::string>> read_siblings() override { return std::vector<std::string>(); }
+  Result<void> set_siblings(const std::vector<std::string>&) override { return ok(); }
+
  private:
   Result<FleetRecord> ask(std::string_view statement, const std::vector<std::string>& params) {
     SKEP_TRY(connection_.ensure());

@@ -39,6 +39,7 @@ class RocksdbStore final : public Store {
   const std::string directory_;
   const ShardId shard_count_;
   std::uint64_t reserve_ = 0;  // bytes
+  StoreNumber number_ = 0;  // constant once it is open
   ShardFence fence_;
   std::unique_ptr<RocksdbEngine> engine_;
 };
@@ -115,6 +116,7 @@ Result<void> RocksdbStore::check_meta() {
 
 Result<void> RocksdbStore::open(const RocksdbOptions& options, EngineMode mode, std::uint64_t secret,
                                 Logger log) {
+  if (options.is_numbered) number_ = number_of_secret(secret);
   EngineOptions engine;
   engine.directory = options.directory;
   engine.mode = mode;
@@ -164,7 +166,7 @@ Result<Epoch> RocksdbStore::claim(ShardId shard) {
     return fail(Code::kCorrupt, "the epochs of shard " + std::to_string(shard) + " are used up");
   }
   // From here on no commit of an older epoch is under way.
-  SKEP_TRY(const Epoch epoch, fence_.raise(shard, static_cast<Epoch>(stored) + 1));
+  SKEP_TRY(const Epoch epoch, fence_.raise(shard, next_epoch(static_cast<Epoch>(stored), number_)));
   SKEP_TRY(engine_->write(Sync::kDurable, [&](KvBatch& kv) -> Result<void> {
     kv.put(Table::kMeta, epoch_key(shard), encode_meta(epoch_key(shard), epoch));
     return ok();

@@ -27,8 +27,9 @@ class Env;
 namespace skep::store {
 
 struct RocksdbOptions {
-  std::string directory;    // made if it is missing and its parent exists
-  ShardId shard_count = 1;  // of a store that is made; one that exists keeps its own
+  std::string directory;     // made if it is missing and its parent exists
+  ShardId shard_count = 1;   // of a store that is made; one that exists keeps its own
+  bool is_numbered = false;  // its epochs have a number, so that its ids are told from those of other stores
   std::size_t cache_bytes = std::size_t{64} << 20;
   std::size_t write_buffer_bytes = std::size_t{128} << 20;
   std::size_t log_bytes_max = std::size_t{128} << 20;  // what a restart has to read at most

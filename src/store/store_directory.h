@@ -22,6 +22,7 @@
 #include "base/result.h"
 #include "store/store.h"
 #include "task/id.h"
+#include "task/store_number.h"
 
 namespace skep::store {
 
@@ -44,6 +45,10 @@ struct StoreFile {
 
 // From the system's source of random numbers; never 0.
 std::uint64_t draw_secret();
+// The same for all time for one secret.
+constexpr StoreNumber number_of_secret(std::uint64_t secret) {
+  return static_cast<StoreNumber>(1 + secret % kStoreNumberMax);
+}
 
 // What is there: nothing (an empty or missing directory whose parent exists), or a store. kInvalid for all
 // else: not a directory, missing parent, no permission, something else's files, a newer format. Touches

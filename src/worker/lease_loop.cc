@@ -186,8 +186,27 @@ std::vector<Action> LeaseLoop::on_heartbeat(Instant now, Result<api::v1::Heartbe
   if (is_told) heartbeat_.not_before = std::min(heartbeat_.not_before, add_saturated(now, kNextBeat));
   for (const auto& lease : reply.value().lost()) lose(lease, actions);
   for (const auto& lease : reply.value().cancelled()) cancel(lease, actions);
+  const bool is_of_this_registration = heartbeat_.registration == registration_ && is_registered_;
+  if (!left_.empty() && is_of_this_registration) actions.emplace_back(DoTakeLeave{std::exchange(left_, "")});
   if (reply.value().drain()) begin_drain(now, DrainCause::kOrder, actions);
+  if (!reply.value().move_to().empty()) begin_move(now, reply.value().move_to(), actions);
   return proceed(now, std::move(actions));
+}
+
+std::vector<Action> LeaseLoop::move(Instant now, const std::string& manager) {
+  Actions actions;
+  if (!is_over_) begin_move(now, manager, actions);
+  return proceed(now, std::move(actions));
+}
+
+// Nothing that it computes is stopped, and nobody gives it anything under its name of before any more.
+void LeaseLoop::begin_move(Instant now, const std::string& manager, Actions& actions) {
+  if (is_draining() || !is_registered_ || !left_.empty()) return;
+  actions.emplace_back(DoMoveTo{manager});
+  ++manager_;
+  left_ = worker_id_;
+  is_registered_ = false;
+  register_.not_before = now;
 }
 
 std::vector<Action> LeaseLoop::drain(Instant now, DrainCause cause) {

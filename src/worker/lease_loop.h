@@ -84,12 +84,18 @@ struct DoHeartbeat {
 struct DoCancelAcquire {
 };  // abandon the long-polls under way; on_acquired may still come for each, with leases or an error
 struct DoNextManager {};  // the current one does not answer: use another for the calls to come
+struct DoMoveTo {         // the same, since another one is wanted
+  std::string manager;    // HOST:PORT
+};
+struct DoTakeLeave {  // where it moved from: that manager may forget it
+  std::string worker;
+};
 struct DoExit {
   int code = 0;
   std::string reason;
 };
 using Action = std::variant<DoRegister, DoAcquire, DoStart, DoStop, DoHandBack, DoComplete, DoRelease,
-                            DoHeartbeat, DoCancelAcquire, DoNextManager, DoExit>;
+                            DoHeartbeat, DoCancelAcquire, DoNextManager, DoMoveTo, DoTakeLeave, DoExit>;
 
 // Why a drain began.
 enum class DrainCause : std::uint8_t { kSignal, kOrder, kSpotNotice };
@@ -109,6 +115,10 @@ class LeaseLoop {
   std::vector<Action> on_completed(Instant now, Result<api::v1::CompleteReply> reply);
   std::vector<Action> on_released(Instant now, Result<api::v1::ReleaseReply> reply);
   std::vector<Action> on_heartbeat(Instant now, Result<api::v1::HeartbeatReply> reply);
+  // Goes on at another manager with all that it holds: registers there, heartbeats, and then leaves the one
+  // before. Nothing while it drains or is not registered. A manager asks for the same by a heartbeat's
+  // answer.
+  std::vector<Action> move(Instant now, const std::string& manager);
   // Finish or hand back, then exit. The second kSignal, or the first one after an order to drain, hands back
   // at once what still runs; the one after it exits at once.
   std::vector<Action> drain(Instant now, DrainCause cause);
@@ -164,6 +174,7 @@ class LeaseLoop {
   void lose(const std::string& lease, Actions& actions);
   void cancel(const std::string& lease, Actions& actions);
 
+  void begin_move(Instant now, const std::string& manager, Actions& actions);
   void begin_drain(Instant now, DrainCause cause, Actions& actions);
   void ask_back(bool is_resumable_only, Actions& actions);
   bool is_drained(Instant now) const;
@@ -179,6 +190,7 @@ class LeaseLoop {
   std::string worker_id_;
   bool is_registered_ = false;      // and no manager has said otherwise since
   std::uint64_t registration_ = 0;  // counts registrations
+  std::string left_;                // its id where it moved from, until the next manager knows what it holds
   std::uint64_t manager_ = 0;       // counts DoNextManager
   Duration heartbeat_interval_;
   Instant answered_at_;  // when a manager last answered

@@ -203,6 +203,8 @@ class World {
     if (!acquiring_[Pool::kLanes] && !acquiring_[Pool::kCommands]) complain("cancels no acquire");
   }
   void carry_out_one(const DoNextManager&) {}
+  void carry_out_one(const DoMoveTo&) {}
+  void carry_out_one(const DoTakeLeave&) {}
   void carry_out_one(const DoExit& exit) {
     is_over_ = true;
     gave_up_ = exit.reason.starts_with("no manager") || exit.reason.starts_with("asked three times");

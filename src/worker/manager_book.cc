@@ -27,6 +27,23 @@ Result<ManagerBook> ManagerBook::make(const std::vector<std::string>& urls) {
   return book;
 }
 
+bool ManagerBook::is_own(const std::string& host_port) const {
+  const auto end = urls_.begin() + static_cast<std::ptrdiff_t>(own_);
+  return std::any_of(urls_.begin(), end, [&](const http::Url& url) { return url.host_port() == host_port; });
+}
+
+const http::Url& ManagerBook::find(const std::string& host_port) const {
+  const auto found = std::find_if(urls_.begin(), urls_.end(),
+                                  [&](const http::Url& url) { return url.host_port() == host_port; });
+  return found == urls_.end() ? urls_.front() : *found;
+}
+
+void ManagerBook::shuffle(Random& random) {
+  const auto end = urls_.begin() + static_cast<std::ptrdiff_t>(own_);
+  auto own = client::in_random_order({urls_.begin(), end}, random);
+  std::move(own.begin(), own.end(), urls_.begin());
+}
+
 bool ManagerBook::learn(const std::vector<std::string>& names) {
   std::vector<http::Url> urls(urls_.begin(), urls_.begin() + static_cast<std::ptrdiff_t>(own_));
   for (const auto& name : names) {

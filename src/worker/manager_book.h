@@ -8,6 +8,7 @@
 #include <string>
 #include <vector>
 
+#include "base/random.h"
 #include "base/result.h"
 #include "client/client.h"
 
@@ -26,6 +27,13 @@ class ManagerBook {
 
   // The operator's first, each once.
   const std::vector<http::Url>& urls() const { return urls_; }
+  std::size_t own_count() const { return own_; }
+  // HOST:PORT is one of the operator's.
+  bool is_own(const std::string& host_port) const;
+  // The one with that HOST:PORT; the first if there is none.
+  const http::Url& find(const std::string& host_port) const;
+  // The operator's in another order: which of them a worker begins at.
+  void shuffle(Random& random);
 
  private:
   std::size_t own_ = 0;  // how many of urls_ are the operator's

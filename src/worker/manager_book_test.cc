@@ -4,6 +4,8 @@
 
 #include <gtest/gtest.h>
 
+#include <map>
+
 namespace skep::worker {
 namespace {
 
@@ -23,6 +25,25 @@ using Names = std::vector<std::string>;
 
 TEST(ManagerBook, OperatorsManagersComeInOrderEachOnce) {
   EXPECT_EQ(names(book({"http://a:1,b:2", "http://a:1/prefix", "c"})), (Names{"a:1", "b:2", "c:80"}));
+}
+
+TEST(ManagerBook, TheOperatorsOwnAreToldFromThoseItWasToldOfAndWorkersBeginAtEachAlike) {
+  std::map<std::string, int> first;
+  for (std::uint64_t seed = 0; seed < 300; ++seed) {
+    ManagerBook known = book({"a:1,b:2,c:3"});
+    EXPECT_TRUE(known.learn({"d:4"}));
+    Random random(seed);
+    known.shuffle(random);
+    ++first[names(known).front()];
+    EXPECT_EQ(names(known).back(), "d:4");
+    EXPECT_EQ(known.own_count(), 3u);
+    for (const std::string own : {"a:1", "b:2", "c:3"}) EXPECT_TRUE(known.is_own(own));
+    EXPECT_FALSE(known.is_own("d:4"));
+    EXPECT_FALSE(known.is_own(""));
+    EXPECT_EQ(known.find("d:4").host, "d");
+  }
+  EXPECT_EQ(first.size(), 3u);
+  for (const auto& [name, count] : first) EXPECT_GT(count, 60) << name;
 }
 
 TEST(ManagerBook, NoneAndNonsenseAreRefused) {

@@ -74,6 +74,10 @@ constexpr Duration kCompleteTimeout = seconds(30);
 constexpr Duration kHeartbeatTimeout = seconds(5);
 constexpr Duration kHeartbeatSlack = seconds(3);
 constexpr Duration kGoodbyeTimeout = seconds(2);
+// Between two looks whether one of the operator's own managers is back.
+constexpr Duration kHomeFirst = seconds(4);
+constexpr Duration kHomeLast = seconds(12);
+constexpr Duration kHealthTimeout = milliseconds(500);
 // What an answer to a long-poll may take beyond the wait.
 constexpr Duration kAcquireSlack = seconds(10);
 
@@ -86,6 +90,7 @@ class Shell {
         log_(std::move(log)),
         executor_(executor),
         managers_(std::move(managers)),
+        random_(random.split()),
         loop_(loop_options(options_, compute.commands), random.split(), clock.now()),
         calls_(executor, clock, options_.http, managers_.urls(), random.split()),
         heartbeats_(executor, clock, options_.http, managers_.urls(), random.split()),
@@ -102,7 +107,10 @@ class Shell {
                       }}),
         done_(std::move(done)) {}
 
-  void begin() { carry_out(loop_.tick(executor_.now())); }
+  void begin() {
+    carry_out(loop_.tick(executor_.now()));
+    look_home();
+  }
 
   void drain(DrainCause cause) {
     if (!loop_.is_draining())
@@ -228,6 +236,17 @@ class Shell {
     log_.warn("manager does not answer", {{"next", calls_.client().current_manager()}});
   }
 
+  void carry_out_one(const DoMoveTo& move) {
+    const http::Url url = managers_.find(move.manager);
+    for_each_client([&](client::Client& client) { client.move_to(url); });
+    log_.info("moves to another manager", {{"manager", move.manager}});
+  }
+
+  void carry_out_one(const DoTakeLeave& leave) {
+    calls_.client().delete_worker(leave.worker, "it moved to another manager", within(kCallTimeout),
+                                  [this](const Result<v1::Worker>& reply) { note_failure("leave", reply); });
+  }
+
   // The manager is told, so that what it still counts here goes back at once; nobody waits for long.
   void carry_out_one(DoExit exit) {
     log_.info("exits", {{"reason", exit.reason}});
@@ -253,6 +272,8 @@ class Shell {
     checkpoints_.settle(reply.has_value());
     if (reply.has_value()) {
       learn(reply.value().managers());
+      // Where the operator wants it, and no further.
+      if (!managers_.is_own(reply.value().move_to())) reply.value().clear_move_to();
       if (reply.value().drain() && !loop_.is_draining()) log_.info("a manager orders the drain");
     }
     carry_out(loop_.on_heartbeat(executor_.now(), std::move(reply)));
@@ -296,6 +317,20 @@ class Shell {
     for_each_client([this](client::Client& client) { client.set_managers(managers_.urls()); });
   }
 
+  // At a manager that it only heard of it stays no longer than it must. Not all workers come back at once.
+  void look_home() {
+    const Duration jitter(static_cast<Duration::rep>(
+        random_.below(static_cast<std::uint64_t>(Duration(kHomeLast - kHomeFirst).count()))));
+    executor_.post_at(executor_.now() + kHomeFirst + jitter, [this] { look_home(); });
+    const bool is_home = managers_.is_own(calls_.client().current_manager());
+    if (is_home || loop_.worker_id().empty() || loop_.is_draining()) return;
+    const http::Url home = managers_.urls()[random_.below(managers_.own_count())];
+    calls_.client().ask_health(home, executor_.now() + kHealthTimeout,
+                               [this, home](const Result<void>& health) {
+                                 if (health) carry_out(loop_.move(executor_.now(), home.host_port()));
+                               });
+  }
+
   template <class Visit>
   void for_each_client(Visit visit) {
     visit(calls_.client());
@@ -315,6 +350,7 @@ class Shell {
   Logger log_;
   Executor& executor_;
   ManagerBook managers_;
+  Random random_;
   LeaseLoop loop_;
   client::Link calls_;
   client::Link heartbeats_;
@@ -380,8 +416,9 @@ Result<int> run_worker(WorkerOptions options, const Clock& clock, Logger log, Dr
   std::promise<int> done;
   std::future<int> exit_code = done.get_future();
   Runner runner(clock, "worker");
-  const Random random(static_cast<std::uint64_t>(clock.now().time_since_epoch().count()) ^
-                      (static_cast<std::uint64_t>(getpid()) << 40));
+  Random random(static_cast<std::uint64_t>(clock.now().time_since_epoch().count()) ^
+                (static_cast<std::uint64_t>(getpid()) << 40));
+  managers.shuffle(random);
   log.info("computes",
            {{"lanes", prepared.compute.plan.lanes()},
             {"kernel", prepared.compute.plan.kernel_for(prepared.compute.plan.lanes()).kernel.name},

@@ -77,6 +77,25 @@ TEST_P(FleetContract, AnotherManagerSeesWhatIsWritten) {
   EXPECT_EQ(read(*fleet_), read(*other));
 }
 
+TEST_P(FleetContract, SiblingsTakeThePlaceOfThoseBeforeAndLeaveTheRestAlone) {
+  using Siblings = std::vector<std::string>;
+  EXPECT_EQ(fleet_->read_siblings().value(), Siblings());
+  ASSERT_TRUE(fleet_->set_order(order_of(3)));
+  const Siblings siblings{"10.0.0.2:8080", "[::1]:9000"};
+  const auto set = fleet_->set_siblings(siblings);
+  ASSERT_TRUE(set) << set.error().message;
+  if (GetParam().name == "postgres") {
+    EXPECT_EQ(fleet_->read_siblings().value(), Siblings()) << "its managers know each other by it";
+    return;
+  }
+  ASSERT_TRUE(fleet_->add_spending("2026-11", 5));
+  EXPECT_EQ(read(*fleet_), (FleetRecord{order_of(3), "2026-11", 5}));
+  EXPECT_EQ(fleet_->read_siblings().value(), siblings);
+  ASSERT_TRUE(fleet_->set_siblings({siblings[1]}));
+  EXPECT_EQ(fleet_->read_siblings().value(), Siblings{siblings[1]});
+  EXPECT_EQ(read(*fleet_).order, order_of(3));
+}
+
 TEST_P(FleetContract, OutlivesThePower) {
   if (GetParam().name == "memory") GTEST_SKIP() << "keeps nothing";
   auto opened = engine_->open(1);

@@ -245,6 +245,7 @@ def test_it_moves_on_from_a_manager_that_is_gone_or_hangs_within_a_second(manage
         took = []
         for _ in range(3):
             with skep.Client(f"{dead},{manager.url}") as client:
+                client._managers.move_to(dead.rpartition("/")[2])
                 began = time.monotonic()
                 client.status()
                 took.append(time.monotonic() - began)
@@ -254,9 +255,41 @@ def test_it_moves_on_from_a_manager_that_is_gone_or_hangs_within_a_second(manage
         assert min(took) < 1.0, took
 
 
+def test_many_clients_prefer_each_manager_alike_and_come_back_to_it_one_by_one(monkeypatch):
+    now = [1000.0]
+    monkeypatch.setattr("skep._managers.time.monotonic", lambda: now[0])
+    addresses = parse_managers("http://a:1,http://b:1,http://c:1")
+    clients = [skep.Client("http://a:1,http://b:1,http://c:1") for _ in range(300)]
+    lists = [client._managers for client in clients]
+    first = [managers.choose() for managers in lists]
+    assert all(60 <= first.count(address) <= 140 for address in addresses), first
+    for managers in lists:
+        managers.move_on_from(addresses[0])
+    moved = [managers.choose() for managers in lists]
+    assert addresses[0] not in moved and all(110 <= moved.count(address) <= 190 for address in addresses[1:])
+    back = []  # in each second
+    while [managers.choose() for managers in lists] != first:
+        now[0] += 1.0
+        back.append([managers.choose() for managers in lists].count(addresses[0]) - sum(back))
+        assert len(back) < 10
+    assert max(back) <= sum(back) / 2, back
+    # One that goes on failing is tried less and less often.
+    managers = lists[first.index(addresses[0])]
+    left = now[0]
+    for _ in range(6):
+        managers.move_on_from(addresses[0])
+        left = now[0]
+        while managers.choose() != addresses[0]:
+            now[0] += 1.0
+    assert 30 <= now[0] - left <= 91
+    for client in clients:
+        client.close()
+
+
 def test_a_long_poll_moves_on_when_its_manager_stops(lab, manager):
     other = lab.manager(QUICK, directory=lab.path("other"))
     with skep.Client([manager.url, other.url]) as client:
+        client._managers.move_to(manager.address)
         client.status()
         ended = []
         thread = threading.Thread(target=lambda: ended.append(list(client.pull(wait=1))))

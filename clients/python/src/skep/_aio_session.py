@@ -115,9 +115,10 @@ class AsyncSession:
         deadline = float("inf") if timeout is None else time.monotonic() + timeout + call.wait
         policy = RetryPolicy(deadline, self._random)
         while True:
-            address = self._managers.current()
+            address = self._managers.choose()
             try:
                 answer = await self._try(address, call, deadline)
+                self._managers.note_answer(address)
                 if 200 <= answer.status < 300:
                     return call.read(answer)
                 failure = Failure(answer.error(), True, answer.retry_after())

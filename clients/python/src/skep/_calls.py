@@ -254,6 +254,7 @@ class Beat:
     lost: Tuple[str, ...]
     cancelled: Tuple[str, ...]
     drain: bool
+    move_to: str = ""  # HOST:PORT of a manager that has fewer workers
 
 
 def heartbeat(worker: str, leases: Mapping[str, bool], draining: bool, wait: float) -> Call[Beat]:
@@ -263,7 +264,8 @@ def heartbeat(worker: str, leases: Mapping[str, bool], draining: bool, wait: flo
 
     def read(answer: Response) -> Beat:
         obj = answer.json()
-        return Beat(tuple(obj.get("lost", ())), tuple(obj.get("cancelled", ())), bool(obj.get("drain")))
+        return Beat(tuple(obj.get("lost", ())), tuple(obj.get("cancelled", ())), bool(obj.get("drain")),
+                    obj.get("move_to", ""))
 
     return Call("POST", f"/v1/workers/{_one(worker)}:heartbeat", read, _message(request), _JSON_TYPE, wait)
 

@@ -6,13 +6,17 @@ Threads: ManagerList and Credentials may be used from any thread.
 from __future__ import annotations
 
 import os
+import random
 import ssl
 import threading
+import time
 from typing import List, NamedTuple, Optional, Sequence, Tuple, Union
 from urllib.parse import urlsplit
 
 DEFAULT_MANAGER = "http://127.0.0.1:8080"
 Managers = Union[str, Sequence[str], None]
+# Until the preferred manager is tried again: from half to one and a half of this, doubling up to the second.
+RETURN_FIRST, RETURN_MAX = 5.0, 60.0
 
 
 class Address(NamedTuple):
@@ -55,15 +59,30 @@ def parse_managers(managers: Managers) -> List[Address]:
 
 
 class ManagerList:
-    """The current manager is kept until it fails; of calls that fail at it at once, the first moves on."""
+    """The current manager is kept until it fails; of calls that fail at it at once, the first moves on.
 
-    def __init__(self, addresses: Sequence[Address]) -> None:
+    The first of the list is preferred. Where it failed, a call tries it again some seconds later: not all clients at the
+    same time, and less often while it goes on failing. With `returns` false nobody does: who uses the list decides.
+    """
+
+    def __init__(self, addresses: Sequence[Address], returns: bool = True, source: Optional[random.Random] = None) -> None:
         self._lock = threading.Lock()
         self._addresses: Tuple[Address, ...] = tuple(addresses)
         self._current = 0
+        self._returns = returns
+        self._random = source or random.Random()
+        self._back_off = 0.0  # of the preferred one, until it answers
+        self._return_at = 0.0
 
     def current(self) -> Address:
         with self._lock:
+            return self._addresses[self._current]
+
+    def choose(self) -> Address:
+        """Where a call goes that begins now."""
+        with self._lock:
+            if self._returns and self._current != 0 and time.monotonic() >= self._return_at:
+                self._current = 0
             return self._addresses[self._current]
 
     def __len__(self) -> int:
@@ -71,8 +90,26 @@ class ManagerList:
 
     def move_on_from(self, address: Address) -> None:
         with self._lock:
-            if self._addresses[self._current] == address:
-                self._current = (self._current + 1) % len(self._addresses)
+            if self._addresses[self._current] != address:
+                return
+            if self._current == 0:
+                self._back_off = min(2 * self._back_off, RETURN_MAX) or RETURN_FIRST
+                self._return_at = time.monotonic() + self._back_off * self._random.uniform(0.5, 1.5)
+            self._current = (self._current + 1) % len(self._addresses)
+
+    def note_answer(self, address: Address) -> None:
+        with self._lock:
+            if self._current == 0 and self._addresses[0] == address:
+                self._back_off = 0.0
+
+    def move_to(self, host_port: str) -> bool:
+        """To 'HOST:PORT', if it is in the list and not the current one."""
+        with self._lock:
+            for number, address in enumerate(self._addresses):
+                if address.host_header == host_port and number != self._current:
+                    self._current = number
+                    return True
+            return False
 
 
 class Credentials:

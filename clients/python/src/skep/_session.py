@@ -116,10 +116,11 @@ class Session:
         deadline = float("inf") if timeout is None else began + timeout + call.wait
         policy = RetryPolicy(deadline, self._random)
         while True:
-            address = self.managers.current()
+            address = self.managers.choose()
             failure = None
             try:
                 answer = self._try(address, call, deadline)
+                self.managers.note_answer(address)
                 if 200 <= answer.status < 300:
                     return call.read(answer)
                 failure = Failure(answer.error(), True, answer.retry_after())

@@ -7,6 +7,7 @@ Errors and units: as client.py.
 from __future__ import annotations
 
 import os
+import random
 import ssl
 import time
 from types import TracebackType
@@ -35,7 +36,8 @@ class AsyncClient:
         addresses = parse_managers(managers)
         trust = ca if ca is None or isinstance(ca, ssl.SSLContext) else os.fspath(ca)
         self.timeout = timeout
-        self._managers = ManagerList(addresses)
+        # In an order of its own, so that of many clients each manager is preferred by about as many.
+        self._managers = ManagerList(random.sample(addresses, len(addresses)))
         self._session = AsyncSession(self._managers, Credentials(token, os.fspath(token_file) if token_file else None),
                                      tls_context(addresses, trust))
 

@@ -8,6 +8,7 @@ Units: seconds, bytes.
 from __future__ import annotations
 
 import os
+import random
 import ssl
 import time
 from typing import Any, Dict, Iterable, Iterator, List, Optional, Sequence, Type, TypeVar, Union
@@ -29,7 +30,7 @@ BATCH_BYTES = 8 << 20
 
 
 class Client:
-    """Talks to a manager, or to several of which it keeps to one until that fails.
+    """Talks to a manager, or to several of which it prefers one, drawn at random, and uses another while that fails.
 
     managers: 'http://HOST:PORT', several with commas, or a sequence; None: SKEP_MANAGER, else http://127.0.0.1:8080.
     token, token_file: what the managers ask for; the file is read again when it changes. None: SKEP_TOKEN_FILE, else
@@ -51,7 +52,8 @@ class Client:
         addresses = parse_managers(managers)
         trust = ca if ca is None or isinstance(ca, ssl.SSLContext) else os.fspath(ca)
         self.timeout = timeout
-        self._managers = ManagerList(addresses)
+        # In an order of its own, so that of many clients each manager is preferred by about as many.
+        self._managers = ManagerList(random.sample(addresses, len(addresses)))
         self._session = Session(self._managers, Credentials(token, os.fspath(token_file) if token_file else None),
                                 tls_context(addresses, trust))
 
@@ -71,9 +73,9 @@ class Client:
         """The address of the manager that the next call goes to."""
         return str(self._managers.current())
 
-    def _share_managers(self, other: Client) -> None:
-        """From now on both talk to the same manager, and move on together."""
-        self._managers = self._session.managers = other._managers
+    def _use_managers(self, managers: ManagerList) -> None:
+        """Those who share a list talk to the same manager, and move on together."""
+        self._managers = self._session.managers = managers
 
     def _run(self, call: Call[T]) -> T:
         return self._session.run(call, self.timeout)

@@ -20,11 +20,12 @@ import threading
 import time
 from collections import deque
 from dataclasses import dataclass
-from typing import Any, Callable, Deque, Dict, List, Optional, Sequence, Union
+from typing import Any, Callable, Deque, Dict, List, Optional, Sequence, Tuple, Union
 
 from . import _calls
-from ._managers import Managers
+from ._managers import ManagerList, Managers, parse_managers
 from ._pool import Slot
+from ._retry import RETRYABLE
 from .client import Client
 from .errors import ClientClosed, Forbidden, InvalidRequest, NotFound, SkepError, Unauthenticated
 from .functions import load
@@ -79,8 +80,11 @@ class Worker:
             return Client(managers, token=token, token_file=token_file, ca=ca, timeout=timeout)
 
         self._polls, self._beats, self._calls = client(CALL_MAX), client(BEAT_MAX), client(CALL_MAX)
-        for other in (self._polls, self._calls):
-            other._share_managers(self._beats)  # it is registered at one of them
+        # It is registered at one of them, and stays there until that fails or asks it to move.
+        self._managers = ManagerList(parse_managers(managers), returns=False)
+        for each in (self._polls, self._beats, self._calls):
+            each._use_managers(self._managers)
+        self._left = ""  # its id where it moved from, until it has taken leave there
         self._changed = threading.Condition()
         self._slots: List[Slot] = []
         self._worker = ""  # its id, "" while it is not registered
@@ -242,6 +246,9 @@ class Worker:
                 self._pause(random.uniform(0.05, 0.5))
                 continue
             self._note_answer()
+            self._take_leave_of_the_last()
+            if beat.move_to and self._move(worker, beat.move_to):
+                continue
             has_news = bool(beat.lost or beat.cancelled or (beat.drain and not is_draining))
             with self._changed:
                 for name in (*beat.lost, *beat.cancelled):
@@ -250,6 +257,26 @@ class Worker:
                     self._begin_drain("a manager orders it")
                 self._changed.notify_all()
             self._pause(NEWS_PAUSE if has_news else max(0.0, sent + self._heartbeat - time.monotonic()))
+
+    def _move(self, worker: str, host_port: str) -> bool:
+        """Goes on at another manager, as this one asks, with all that it holds."""
+        with self._changed:
+            if self._drain_began is not None or not self._managers.move_to(host_port):
+                return False
+            LOG.info("moves to manager %s", host_port)
+            self._left, self._worker = worker, ""
+            return True
+
+    def _take_leave_of_the_last(self) -> None:
+        """The manager before may forget it, now that the next one has heard what it holds."""
+        with self._changed:
+            left, self._left = self._left, ""
+        if not left:
+            return
+        try:
+            self._beats._run(_calls.leave(left, "moved"))
+        except SkepError as error:
+            LOG.info("the manager before was not told: %s", error)  # it notices
 
     def _register(self) -> bool:
         request = {"name": self._name, "slots": self._slot_count, "commands": self._slot_count, "kinds": ["command"],
@@ -380,11 +407,10 @@ class Worker:
                     return
                 batch = self._take_outcomes(most)
                 releasing, worker = dict(self._releasing), self._worker
+            kept: List[Outcome] = []
             try:
                 if batch:
-                    for _, status, detail in self._calls._run(_calls.complete(worker, batch)):
-                        if status != "ok":
-                            LOG.info("an outcome is not taken: %s: %s", status, detail)
+                    kept = self._settle(batch, self._calls._run(_calls.complete(worker, batch)))
                     most = COMPLETE_MAX
                 if releasing:
                     self._calls._run(_calls.release(worker, releasing))
@@ -398,10 +424,23 @@ class Worker:
             self._note_answer()
             with self._changed:
                 for outcome in batch:
-                    self._held.pop(outcome.lease, None)
+                    if outcome not in kept:
+                        self._held.pop(outcome.lease, None)
+                self._outcomes.extend(kept)
                 for name in releasing:
                     self._releasing.pop(name, None)
                 self._changed.notify_all()
+            if kept:
+                self._pause(random.uniform(0.05, 0.5))
+
+    @staticmethod
+    def _settle(batch: List[Outcome], replies: List[Tuple[str, str, str]]) -> List[Outcome]:
+        """Those that are to be delivered again: the manager that has the task is away."""
+        status_of = {lease: status for lease, status, _ in replies}
+        for lease, status, detail in replies:
+            if status != "ok":
+                LOG.info("outcome %s is not taken: %s: %s", lease, status, detail)
+        return [outcome for outcome in batch if status_of.get(outcome.lease, "ok") in RETRYABLE]
 
     def _take_outcomes(self, most: int) -> List[Outcome]:
         batch: List[Outcome] = []

@@ -432,6 +432,7 @@ Result<void> LogEngine::Impl::close() {
   SKEP_TRY(sync_current());
   FrameBuilder last;
   SKEP_TRY(append(last, Sync::kDurable, true));
+  remover.reset();  // the seal names the files that are there
   return write_seal(options.directory);
 }
 

@@ -356,6 +356,29 @@ TEST_F(LogFaults, WhatABurstLeavesGoes) {
   EXPECT_LT(store_->stats().disk_bytes, 7 * kSegmentBytes);
 }
 
+TEST_F(LogFaults, AStoreThatIsClosedWhileSegmentsAreRemovedOpensAgain) {
+  store::LogOptions options;
+  options.directory = path_;
+  options.segment_bytes = 1 << 16;
+  options.slack_bytes = 4 << 16;  // disk: the machine's, with a remover of its own
+  store_ = store::open_log(options, Logger()).value();
+  driver_ = std::make_unique<Driver>(*store_);
+  claim();
+  for (std::uint64_t i = 1; i <= 600; ++i)
+    ASSERT_TRUE(driver_->commit({{0, epoch_, {PutTask{task(i), blob(60'000, 1), nullptr}}}}));
+  std::vector<store::Mutation> all;
+  for (std::uint64_t i = 1; i <= 600; ++i) all.push_back(EraseTask{task(i).id});
+  ASSERT_TRUE(driver_->commit({{0, epoch_, std::move(all)}}));
+  ASSERT_TRUE(driver_->commit({{0, epoch_, {PutTask{task(1000), nullptr, nullptr}}}}));
+  ASSERT_TRUE(driver_->commit({{0, epoch_, {PutTask{task(1001), nullptr, nullptr}}}}));
+  driver_.reset();
+  const auto closed = store_->close();
+  EXPECT_TRUE(closed) << closed.error().message;
+  store_.reset();
+  const auto again = store::open_log(options, Logger());
+  ASSERT_TRUE(again) << again.error().message;
+}
+
 TEST_F(LogFaults, ASegmentThatCouldNotBeOpenedForAWhileIsCollectedAfterAll) {
   const auto disk = std::make_shared<WatchedDisk>();
   store_ = open_on(disk, path_, 4 * kSegmentBytes);

@@ -25,7 +25,7 @@ constexpr std::array<CodeInfo, 13> kCodes{{
     {Code::kCorrupt, 500, 12, false, "Stored data is damaged"},
     {Code::kInternal, 500, 13, false, "Something broke here"},
     {Code::kUnauthenticated, 401, 3, false, "A valid token is needed"},
-    {Code::kForbidden, 403, 14, false, "The token does not allow this"},
+    {Code::kForbidden, 403, 14, false, "This is not allowed"},
 }};
 
 std::string problem_text(std::string_view type, std::string_view title, int status, std::string_view detail,

@@ -42,6 +42,11 @@ std::string own_program() {
   return size > 0 ? std::string(path, static_cast<std::size_t>(size)) : std::string("skep");
 }
 
+std::string own_host_name() {
+  char name[HOST_NAME_MAX + 1] = {};
+  return gethostname(name, sizeof name - 1) == 0 ? name : "localhost";
+}
+
 std::unique_ptr<scaler::Provisioner> make_process_provisioner(const ServeOptions& options, Executor& executor,
                                                               const manager::WorkerAccess& access,
                                                               const std::string& ca_file, const Logger& log) {
@@ -182,6 +187,7 @@ manager::ManagerOptions manager_options(const ServeOptions& options) {
   manager.seed_lease = options.seed_lease;
   manager.visibility = options.visibility;
   manager.disk_reserve = options.disk_reserve;
+  manager.host_names = {own_host_name()};
   manager.page = web::page();
   return manager;
 }

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // What the threads of a server share, and one I/O thread with its connections.
 #include <pthread.h>
+#include <unistd.h>
 
 #include <algorithm>
 #include <array>
@@ -181,11 +182,16 @@ void IoThread::send_on(Session& session, Connection& socket, std::uint64_t numbe
   IoError error;
   const Tcp protocol = socket.socket().local_endpoint(error).protocol();
   const auto handle = socket.socket().release(error);
-  const bool is_sent =
-      !error && large_->mailbox->post(
-                    [there = large_, number, moved = Tcp::socket(large_->io, protocol, handle)]() mutable {
-                      there->take_over(std::move(moved), number);
-                    });
+  if (error) return core.closed();
+  Tcp::socket moved(large_->io);
+  moved.assign(protocol, handle, error);
+  if (error) {
+    ::close(handle);
+    return core.closed();
+  }
+  const bool is_sent = large_->mailbox->post([there = large_, number, moved = std::move(moved)]() mutable {
+    there->take_over(std::move(moved), number);
+  });
   if (!is_sent) core.closed();
 }
 

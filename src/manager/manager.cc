@@ -122,6 +122,7 @@ struct Manager::Impl {
     service_options.seed_lease = options.seed_lease;
     service_options.visibility = options.visibility;
     service_options.disk_reserve = options.disk_reserve;
+    service_options.host_names = options.host_names;
     service_options.ownership = options.ownership;
     if (options.begin_chain) {
       service_options.match_digest = [this](std::vector<DigestCandidate> candidates, std::string hex,

@@ -48,10 +48,11 @@ struct ManagerOptions {
   DigestMatcher::BeginChain
       begin_chain;                   // for results of seed workers that may be of several tasks; may be empty
   std::size_t pending_max = 20'000;  // requests that wait for a commit; more get 503
-  std::optional<std::uint64_t> disk_reserve;   // bytes of the store's disk that new tasks leave; else its own
-  std::uint64_t random_seed = 0;               // for back-off jitter
-  OwnershipOptions ownership;                  // where managers share the store
-  SiblingAccess sibling_access;                // how they call each other
+  std::vector<std::string> host_names;        // without a token browsers may call it by these and its address
+  std::optional<std::uint64_t> disk_reserve;  // bytes of the store's disk that new tasks leave; else its own
+  std::uint64_t random_seed = 0;              // for back-off jitter
+  OwnershipOptions ownership;                 // where managers share the store
+  SiblingAccess sibling_access;               // how they call each other
   std::shared_ptr<const http::Document> page;  // at `/`; null: links to what there is
 };
 

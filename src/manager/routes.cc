@@ -9,6 +9,7 @@
 #include "base/check.h"
 #include "client/request.h"
 #include "http/router.h"
+#include "manager/origin.h"
 
 namespace skep::manager {
 namespace {
@@ -266,6 +267,13 @@ struct Routes::Impl {
     for (const auto& row : api::endpoints()) (void)binder.handler(row.endpoint);
   }
 
+  // By which a browser may ask for this manager.
+  std::vector<std::string> names() const {
+    std::vector<std::string> names = binder.service.options().host_names;
+    names.push_back(host_without_port(binder.service.options().address));
+    return names;
+  }
+
   Binder binder;
   http::Router router;
 };
@@ -317,6 +325,10 @@ void Routes::handle(http::Request request, http::Responder responder) {
 // Past the guard: what is asked is looked at.
 void Routes::let_in(CallPtr call) {
   const auto& endpoint = call->endpoint;
+  if (call->caller.token_id.empty() && is_of_browser(call->request.headers)) {
+    if (auto checked = check_origin(call->request, endpoint.endpoint, impl_->names()); !checked)
+      return impl_->binder.refuse(call, checked.error());
+  }
   const bool may_forward = call->caller.token_id.empty() || call->caller.role == Role::kSibling;
   call->is_forwarded = may_forward && call->request.headers.find(kForwardedHeader) != nullptr;
   if (auto checked = check_query(*call); !checked) {

@@ -107,6 +107,14 @@ TEST_F(RoutesTest, SeedSiblingsAreListedOnce) {
   EXPECT_EQ(managers[1].as_string(), "10.0.0.2:81");
 }
 
+TEST_F(RoutesTest, PagesOfOtherSitesAreRefused) {
+  expect_problem(send(M::kPut, "/enqueue?iterations=3", "x", {{"Origin", "https://evil.example"}}), 403,
+                 "a page of another site");
+  EXPECT_EQ(boost::json::parse(text(send(M::kGet, "/v1/tasks"))).at("tasks").as_array().size(), 0u);
+  EXPECT_EQ(send(M::kPut, "/enqueue?iterations=3", "x", {{"Origin", "http://" + manager->address()}}).status,
+            200);
+}
+
 TEST_F(RoutesTest, WhatTheTableDoesNotListIsRefused) {
   expect_problem(send(M::kGet, "/nothing"), 404, "/nothing");
   const auto wrong_method = send(M::kDelete, "/enqueue");

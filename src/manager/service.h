@@ -56,6 +56,7 @@ struct ServiceOptions {
   Duration visibility = seconds(30);
   Duration sweep = milliseconds(250);         // how often silence is looked for
   std::string address;                        // HOST:PORT that others reach this manager by
+  std::vector<std::string> host_names;        // by which browsers may ask for it beside that
   std::optional<std::uint64_t> disk_reserve;  // bytes of the store's disk that new tasks leave; else its own
   std::size_t waiting_bytes_max = std::size_t{256}
                                   << 20;  // of tasks, and of results, that wait for a commit: more get 503

@@ -91,10 +91,11 @@ struct Split : std::enable_shared_from_this<Split<Item, Outcome>> {
   std::size_t parts_left = 0;
   Error problem{};
   bool has_begun = false;  // a part of it was done, or may have been
-  bool is_unsure = false;  // of a part it is not known
+  bool is_unsure = false;  // of a part of this round it is not known
 
   void run(Forwarder& forwarder, Executor& executor, std::shared_ptr<bool> alive) {
     outcomes.resize(items.size());
+    is_unsure = false;
     std::map<std::string, std::vector<std::size_t>> parts;
     for (std::size_t i = 0; i < items.size(); ++i) {
       if (outcomes[i]) continue;

@@ -104,7 +104,8 @@ class SeveralManagers : public ::testing::Test {
       outcome.set_lease(lease.lease());
       outcome.set_result("result of " + lease.task());
     }
-    for (const auto& outcome : ask<v1::CompleteReply>(manager, Endpoint::kComplete, &request).outcomes())
+    const auto reply = ask<v1::CompleteReply>(manager, Endpoint::kComplete, &request);
+    for (const auto& outcome : reply.outcomes())
       EXPECT_EQ(outcome.status(), "ok") << outcome.ShortDebugString();
   }
   std::vector<std::string> pull_once(std::size_t manager, std::uint32_t top) {

@@ -103,8 +103,9 @@ json::object reference(std::string_view message) {
 }
 
 const pb::Descriptor& descriptor_of(std::string_view message) {
-  const auto* found = v1::Problem::descriptor()->file()->FindMessageTypeByName(std::string(message));
-  SKEP_CHECK(found != nullptr, "an endpoint names a message that skep.proto does not have");
+  const auto& pool = *v1::Problem::descriptor()->file()->pool();
+  const auto* found = pool.FindMessageTypeByName("skep.api.v1." + std::string(message));
+  SKEP_CHECK(found != nullptr, "an endpoint names a message that no schema has");
   return *found;
 }
 

@@ -44,6 +44,7 @@ void add_scaling_options(CLI::App& command, ServeOptions& options) {
   command.add_option("--max-workers", options.workers_max, "Workers that run at most");
   add_duration(command, "--target-wait", options.target_wait,
                "How long a task may wait before more workers are wanted");
+  add_objectives(command, options.queue_objectives);
   add_duration(command, "--idle-hold", options.idle_hold, "How long workers that are not needed are kept");
   command.add_option("--launches-per-minute", options.launches_minute,
                      "Workers that are started a minute at most; 0 is any number");

@@ -150,6 +150,36 @@ std::string describe_parts(const v1::ScalingReply& scaling) {
   return table(rows);
 }
 
+std::string describe_ms(std::uint64_t ms) {
+  return describe_duration(milliseconds(static_cast<std::int64_t>(ms)));
+}
+
+// Queues with objectives of their own, and boots by type of machine, where there are any.
+std::string describe_learned(const v1::ScalingState& state) {
+  std::string text;
+  if (state.objectives_size() > 0) {
+    std::vector<std::vector<std::string>> rows{
+        {"  QUEUE", "START WITHIN", "WEIGHT", "QUEUED", "LEASED", "OLDEST", "ARRIVES A SECOND"}};
+    for (const auto& one : state.objectives()) {
+      const auto arrives = Duration(static_cast<Duration::rep>(std::min(one.arrival_seconds(), 1e9) * 1e9));
+      rows.push_back(
+          {"  " + (one.queue().empty() ? "all others" : one.queue()), describe_ms(one.target_wait_ms()),
+           std::to_string(one.weight()), with_thousands(one.queued()), with_thousands(one.leased()),
+           one.queued() > 0 ? describe_ms(one.oldest_wait_ms()) : "-", describe_duration(arrives)});
+    }
+    text += table(rows);
+  }
+  if (state.boot_times_size() > 0) {
+    std::vector<std::vector<std::string>> rows{{"  MACHINES", "BOOTS", "HALF WITHIN", "NINE IN TEN WITHIN"}};
+    for (const auto& one : state.boot_times()) {
+      rows.push_back({"  " + (one.type().empty() ? "of any type" : one.type()), with_thousands(one.count()),
+                      describe_ms(one.p50_ms()), describe_ms(one.p90_ms())});
+    }
+    text += table(rows);
+  }
+  return text;
+}
+
 int explain_scaling(const Context& context, Remote& remote, std::uint32_t limit) {
   auto scaling = remote.wait<v1::ScalingReply>([&](client::Client& client, auto done) {
     client.scaling(limit, remote.within(kCallTimeout), std::move(done));
@@ -160,6 +190,7 @@ int explain_scaling(const Context& context, Remote& remote, std::uint32_t limit)
     return api::kExitOk;
   }
   std::printf("%s\n", scaling.value().explanation().c_str());
+  std::printf("%s", describe_learned(scaling.value().state()).c_str());
   if (scaling.value().parts_size() > 1) std::printf("%s", describe_parts(scaling.value()).c_str());
   for (const auto& decision : scaling.value().decisions()) {
     std::printf("  %s  %-9s wanted %u, running %u, booting %u, queued %llu: %s\n",

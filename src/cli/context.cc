@@ -8,6 +8,7 @@
 
 #include "api/errors.h"
 #include "cli/programs.h"
+#include "scaler/objective.h"
 
 namespace skep::cli {
 
@@ -35,6 +36,20 @@ CLI::Option* add_duration(CLI::App& app, const std::string& name, Duration& valu
       })
       ->type_name("DURATION")
       ->default_str(format_duration(value));
+}
+
+CLI::Option* add_objectives(CLI::App& app, std::vector<std::string>& value) {
+  return app
+      .add_option(
+          "--queue-objective", value,
+          "NAME=WAIT[:WEIGHT], as in urgent=5s:4: how long tasks of a queue may wait, where that is "
+          "not --target-wait, and how many leases it gets in its turn [1]; may be repeated, or several "
+          "with commas")
+      ->delimiter(',')
+      ->check([](const std::string& text) {
+        const auto parsed = scaler::parse_objective(text);
+        return parsed ? std::string() : parsed.error().message;
+      });
 }
 
 CLI::Option* add_log_level(CLI::App& app, const std::string& name, std::string& value,

@@ -174,6 +174,8 @@ manager::ManagerOptions manager_options(const ServeOptions& options) {
   manager.is_insecure = options.is_insecure;
   auto& bounds = manager.scaler.bounds;
   bounds = {options.workers_min, options.workers_max, options.target_wait};
+  if (auto objectives = scaler::parse_objectives(options.queue_objectives))
+    bounds.objectives = std::move(objectives.value());
   bounds.launches_minute_max = options.launches_minute;
   bounds.cost_hour_max = options.budget_hour;
   bounds.cost_month_max = options.budget_month;
@@ -197,6 +199,7 @@ manager::ManagerOptions manager_options(const ServeOptions& options) {
 Result<void> validate(const ServeOptions& options) {
   SKEP_TRY(check_store(options.store));
   SKEP_TRY(simulate::parse_tuning(options.policy));
+  SKEP_TRY(scaler::parse_objectives(options.queue_objectives));
   SKEP_TRY(parse_networks(options.seed_clients));
   SKEP_TRY(check_tls(options));
   if (!options.tls_cert.empty()) {

@@ -37,6 +37,7 @@ struct ServeOptions {
   std::uint32_t workers_max = 1;
   std::uint32_t slots = 0;  // of each worker; 0: the lanes of a core
   Duration target_wait = seconds(30);
+  std::vector<std::string> queue_objectives;  // NAME=WAIT[:WEIGHT]
   Duration idle_hold = seconds(20);
   std::uint32_t launches_minute = 0;  // 0: any number
   double budget_hour = 0;             // 0: any

@@ -265,6 +265,25 @@ TEST(FleetMessages, APartIsTheSameAfterItsWay) {
   }
   sent.add_boots()->set_ready_in_ms(70);
   sent.add_boots()->set_ready_in_ms(-80);
+  auto& boots = *sent.add_boot_times();
+  boots.set_type("m7a.large");
+  boots.set_count(3);
+  boots.set_p50_ms(41'000);
+  boots.set_p90_ms(55'000);
+  for (const char* queue : {"urgent", ""}) {
+    auto& objective = *sent.add_objectives();
+    objective.set_queue(queue);
+    objective.set_target_wait_ms(*queue == 0 ? sent.target_wait_ms() : 5'000);
+    objective.set_weight(*queue == 0 ? 1 : 4);
+    objective.set_queued(3);
+    objective.set_leased(4);
+    objective.set_queued_seconds(5);
+    objective.set_leased_seconds(6);
+    objective.set_arrival_seconds(7);
+    objective.set_oldest_wait_ms(8);
+    objective.set_started(9);
+    objective.set_queues(10);
+  }
   v1::FleetPart back;
   to_message(from_message(sent, Instant(hours(5))), Instant(hours(5)), back);
   EXPECT_EQ(back.DebugString(), sent.DebugString());

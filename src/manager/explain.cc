@@ -47,6 +47,17 @@ std::string explain_checkpoint(const TaskRecord& record) {
          describe_share(record.checkpoint->iterations, record.spec.iterations) + "), which are kept.";
 }
 
+// What it should take, where tasks like it have ended; "" else.
+std::string explain_work(const ExplainInput& input) {
+  if (input.work_seen == 0) return {};
+  const TaskSpec& spec = input.record->spec;
+  const std::string what =
+      spec.kind == "command" ? "program '" + spec.program + "'" : "kind '" + spec.kind + "'";
+  return " It should take about " +
+         describe_duration(Duration(static_cast<Duration::rep>(std::min(input.work_seconds, 1e9) * 1e9))) +
+         ", going by " + counted(input.work_seen, "task", "tasks") + " of " + what + " in its queue.";
+}
+
 std::string explain_queued(const ExplainInput& input) {
   const TaskRecord& record = *input.record;
   std::string text =
@@ -113,9 +124,9 @@ std::string explain_task(const ExplainInput& input) {
     case TaskState::kDelayed:
       return explain_delayed(input) + explain_checkpoint(record);
     case TaskState::kQueued:
-      return explain_queued(input) + explain_checkpoint(record);
+      return explain_queued(input) + explain_work(input) + explain_checkpoint(record);
     case TaskState::kLeased:
-      return explain_leased(input);
+      return explain_leased(input) + (input.progress ? "" : explain_work(input));
     case TaskState::kDone: {
       const std::string text =
           "Worker " + record.worker + " finished it " + ago(input.now, record.finished_at) + ". ";

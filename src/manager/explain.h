@@ -20,6 +20,8 @@ struct ExplainInput {
   std::uint32_t workers_fit = 0;               // of these: can run this kind and program
   std::uint32_t workers_draining = 0;          // alive, and take nothing more
   std::string scaling;                         // the scaler's own words; "" if there is no scaler
+  double work_seconds = 0;                     // what it should take of one slot, by what its class took;
+  std::uint64_t work_seen = 0;                 // by so many tasks of its queue, kind and program; 0: by none
 };
 
 std::string explain_task(const ExplainInput& input);

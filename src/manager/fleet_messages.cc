@@ -16,7 +16,55 @@ Duration from_ms(Number ms) {
   return milliseconds(static_cast<std::int64_t>(std::clamp<Number>(ms, 0, kSpanMax)));
 }
 
+scaler::QueueLoad load_of(const api::v1::QueueObjective& message) {
+  scaler::QueueLoad load;
+  load.queue = message.queue();
+  load.queues = message.queues();
+  load.queued = message.queued();
+  load.leased = message.leased();
+  load.queued_seconds = message.queued_seconds();
+  load.leased_seconds = message.leased_seconds();
+  load.arrival_seconds = message.arrival_seconds();
+  load.oldest_wait = from_ms(message.oldest_wait_ms());
+  load.started = message.started();
+  return load;
+}
+
 }  // namespace
+
+void to_messages(const std::vector<scaler::TypeBoots>& boots,
+                 google::protobuf::RepeatedPtrField<api::v1::TypeBoots>& out) {
+  for (const scaler::TypeBoots& one : boots) {
+    api::v1::TypeBoots& message = *out.Add();
+    message.set_type(one.type);
+    message.set_count(one.count);
+    message.set_p50_ms(to_ms(one.p50));
+    message.set_p90_ms(to_ms(one.p90));
+  }
+}
+
+void to_messages(const scaler::Bounds& bounds, const std::vector<scaler::QueueLoad>& loads,
+                 google::protobuf::RepeatedPtrField<api::v1::QueueObjective>& out) {
+  for (const scaler::QueueLoad& load : loads) {
+    api::v1::QueueObjective& message = *out.Add();
+    message.set_queue(load.queue);
+    message.set_target_wait_ms(to_ms(bounds.target_wait));
+    message.set_weight(1);
+    for (const scaler::QueueObjective& objective : bounds.objectives) {
+      if (objective.queue != load.queue) continue;
+      message.set_target_wait_ms(to_ms(objective.target_wait));
+      message.set_weight(objective.weight);
+    }
+    message.set_queues(load.queues);
+    message.set_queued(load.queued);
+    message.set_leased(load.leased);
+    message.set_queued_seconds(load.queued_seconds);
+    message.set_leased_seconds(load.leased_seconds);
+    message.set_arrival_seconds(load.arrival_seconds);
+    message.set_oldest_wait_ms(to_ms(load.oldest_wait));
+    message.set_started(load.started);
+  }
+}
 
 void to_message(const scaler::FleetPart& part, Instant now, api::v1::FleetPart& out) {
   out.set_address(part.address);
@@ -58,6 +106,8 @@ void to_message(const scaler::FleetPart& part, Instant now, api::v1::FleetPart& 
   out.set_budget_hour(part.bounds.cost_hour_max);
   out.set_budget_month(part.bounds.cost_month_max);
   out.set_price_hour(part.bounds.price_hour);
+  to_messages(part.boots, *out.mutable_boot_times());
+  to_messages(part.bounds, part.seen.loads, *out.mutable_objectives());
 }
 
 scaler::FleetPart from_message(const api::v1::FleetPart& message, Instant now) {
@@ -104,6 +154,14 @@ scaler::FleetPart from_message(const api::v1::FleetPart& message, Instant now) {
   part.bounds.cost_hour_max = message.budget_hour();
   part.bounds.cost_month_max = message.budget_month();
   part.bounds.price_hour = message.price_hour();
+  for (const auto& one : message.boot_times())
+    part.boots.push_back({one.type(), one.count(), from_ms(one.p50_ms()), from_ms(one.p90_ms())});
+  for (const auto& one : message.objectives()) {
+    part.seen.loads.push_back(load_of(one));
+    if (!one.queue().empty())
+      part.bounds.objectives.push_back(
+          {one.queue(), from_ms(one.target_wait_ms()), std::max(1u, one.weight())});
+  }
   return part;
 }
 

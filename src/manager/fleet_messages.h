@@ -13,6 +13,11 @@ namespace skep::manager {
 
 void to_message(const scaler::FleetPart& part, Instant now, api::v1::FleetPart& out);
 scaler::FleetPart from_message(const api::v1::FleetPart& message, Instant now);
+void to_messages(const std::vector<scaler::TypeBoots>& boots,
+                 google::protobuf::RepeatedPtrField<api::v1::TypeBoots>& out);
+// One for each load, with its objective; that of the rest is the target wait of all.
+void to_messages(const scaler::Bounds& bounds, const std::vector<scaler::QueueLoad>& loads,
+                 google::protobuf::RepeatedPtrField<api::v1::QueueObjective>& out);
 
 void to_message(const scaler::WorkerSeen& worker, Instant now, api::v1::FleetWorker& out);
 scaler::WorkerSeen from_message(const api::v1::FleetWorker& message, Instant now);

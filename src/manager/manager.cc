@@ -132,6 +132,9 @@ struct Manager::Impl {
     }
     service_options.host.pending_max = options.pending_max;
     service_options.host.shard.recovered_lease = options.lease;
+    service_options.objectives = options.scaler.bounds.objectives;
+    for (const auto& objective : service_options.objectives)
+      service_options.host.shard.weights[objective.queue] = objective.weight;
     run_and_wait(runner, [&] {
       service = std::make_unique<Service>(runner, store, std::move(service_options),
                                           Random(options.random_seed), log);

@@ -3,7 +3,6 @@
 #include "manager/service.h"
 
 #include <algorithm>
-#include <cmath>
 
 #include "base/check.h"
 
@@ -12,7 +11,6 @@ namespace {
 
 constexpr Duration kLostKept = minutes(5);      // how long a lost worker is still shown
 constexpr Duration kMovePatience = seconds(3);  // one that has not gone by then stays
-constexpr double kRateMemory = 30.0;            // seconds, of the arrival rate
 
 }  // namespace
 
@@ -158,20 +156,8 @@ void Service::sweep() {
   drop_old_seed_leases(now);
   drop_unwanted_waits();
   for (auto& [id, worker] : registry_.all()) update_idle(worker, leases_of(id), now);
-  if (host_.state() == HostState::kServing) {
-    const auto sums = host_.totals();
-    const double iterations = static_cast<double>(sums.enqueued_iterations);
-    const double others = static_cast<double>(sums.enqueued_others);
-    const double dt = std::chrono::duration<double>(now - rate_at_).count();
-    if (dt > 0 && iterations >= seen_iterations_ && others >= seen_others_) {
-      const double weight = 1.0 - std::exp(-dt / kRateMemory);
-      iterations_per_second_ += weight * ((iterations - seen_iterations_) / dt - iterations_per_second_);
-      others_per_second_ += weight * ((others - seen_others_) / dt - others_per_second_);
-    }
-    seen_iterations_ = iterations;
-    seen_others_ = others;
-    rate_at_ = now;
-  }
+  speed_.pass(std::chrono::duration<double>(now - rate_at_).count());
+  rate_at_ = now;
   sweep_timer_ = executor_.post_at(now + options_.sweep, [this] { sweep(); });
 }
 
@@ -268,22 +254,68 @@ Service::WaitingKinds Service::waiting_here() const {
   return kinds;
 }
 
+double Service::backlog_seconds(const queue::Shard& shard) const {
+  double all = 0;
+  shard.visit_classes([&](const auto& queue, const auto& kind, const auto& program, const auto& work) {
+    all +=
+        speed_.seconds(queue, kind, program, work.queued) + speed_.seconds(queue, kind, program, work.leased);
+  });
+  return all;
+}
+
+// One for each queue with an objective, and one for all the others.
+std::vector<scaler::QueueLoad> Service::loads(Instant now) const {
+  std::vector<scaler::QueueLoad> loads;
+  std::unordered_map<std::string, std::size_t> places;
+  for (const auto& objective : options_.objectives) {
+    places.emplace(objective.queue, loads.size());
+    loads.emplace_back().queue = objective.queue;
+  }
+  loads.emplace_back();
+  const auto load_of = [&](const std::string& queue) -> scaler::QueueLoad& {
+    const auto found = places.empty() ? places.end() : places.find(queue);
+    return found == places.end() ? loads.back() : loads[found->second];
+  };
+  std::set<std::string> waiting;  // queues of the rest
+  for (const auto& shard : host_.shards()) {
+    shard->visit_classes([&](const auto& queue, const auto& kind, const auto& program, const auto& work) {
+      auto& load = load_of(queue);
+      load.queued += work.queued.tasks;
+      load.leased += work.leased.tasks;
+      load.queued_seconds += speed_.seconds(queue, kind, program, work.queued);
+      load.leased_seconds += speed_.seconds(queue, kind, program, work.leased);
+    });
+    shard->visit_queues([&](const auto& queue, Instant oldest, std::uint64_t leases) {
+      auto& load = load_of(queue);
+      load.started += leases;
+      if (oldest == kNoInstant) return;
+      load.oldest_wait = std::max(load.oldest_wait, now - oldest);
+      if (load.queue.empty() && loads.size() > 1) waiting.insert(queue);
+    });
+  }
+  loads.back().queues = std::max(1u, static_cast<std::uint32_t>(waiting.size()));
+  speed_.visit_rates([&](const auto& queue, double rate) { load_of(queue).arrival_seconds += rate; });
+  return loads;
+}
+
 scaler::Observation Service::observe() {
   scaler::Observation seen;
   seen.now = executor_.now();
-  Instant oldest = kNever;
+  seen.loads = loads(seen.now);
   std::uint64_t others = 0;
   for (const auto& shard : host_.shards()) {
-    seen.queued += shard->queued_work().tasks;
-    seen.leased += shard->leased_work().tasks;
     others += shard->queued_work().others + shard->leased_work().others;
-    seen.queued_seconds += speed_.seconds(shard->queued_work());
-    seen.leased_seconds += speed_.seconds(shard->leased_work());
-    if (const Instant at = shard->oldest_queued_at(); at != kNoInstant) oldest = std::min(oldest, at);
   }
-  if (oldest != kNever) seen.oldest_wait = std::max(Duration::zero(), seen.now - oldest);
+  for (const auto& load : seen.loads) {
+    seen.queued += load.queued;
+    seen.leased += load.leased;
+    seen.queued_seconds += load.queued_seconds;
+    seen.leased_seconds += load.leased_seconds;
+    seen.arrival_seconds += load.arrival_seconds;
+    seen.oldest_wait = std::max(seen.oldest_wait, load.oldest_wait);
+  }
   seen.started = host_.totals().leased;
-  seen.arrival_seconds = speed_.seconds_of(iterations_per_second_, others_per_second_);
+  if (seen.loads.size() == 1) seen.loads.clear();  // it is all one
   std::uint32_t slots = 0;
   for (const auto& [id, worker] : registry_.all()) {
     if (worker.is_lost) continue;

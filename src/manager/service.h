@@ -63,7 +63,8 @@ struct ServiceOptions {
   // For results of the seed's protocol that may be of several tasks; without it the oldest is meant.
   MatchDigest match_digest;
   ShardHostOptions host;
-  OwnershipOptions ownership;  // where managers share the store
+  OwnershipOptions ownership;                      // where managers share the store
+  std::vector<scaler::QueueObjective> objectives;  // of queues whose load is told apart to the scaler
 };
 
 template <class T>
@@ -335,7 +336,11 @@ class Service final : private HostListener, public scaler::Fleet {
   std::uint32_t leases_of(const std::string& worker) const;
   bool is_fit(const WorkerInfo& worker, std::uint32_t leases) const;
   void note_waits(const std::vector<GrantedLease>& granted);
-  void learn(std::uint64_t run_us, const queue::Completed& completed);
+  void learn(std::uint64_t run_us, const queue::Shard& shard, const TaskId& id,
+             const queue::Completed& completed);
+  // Work that is queued and that is leased there, in seconds of one slot.
+  double backlog_seconds(const queue::Shard& shard) const;
+  std::vector<scaler::QueueLoad> loads(Instant now) const;
   // What the attempt cost is the task's.
   void charge(const std::string& worker, const queue::Shard& shard, const LeaseToken& token,
               std::uint64_t run_us);
@@ -377,12 +382,7 @@ class Service final : private HostListener, public scaler::Fleet {
   TimerId sweep_timer_ = 0;
   Instant swept_at_{};
 
-  // For the rate of arrival: totals at the last sweep, and the smoothed rate.
-  Instant rate_at_{};
-  double seen_iterations_ = 0;
-  double seen_others_ = 0;
-  double iterations_per_second_ = 0;
-  double others_per_second_ = 0;
+  Instant rate_at_{};  // when the rates of arrival were brought up to date
 
   store::Store& store_;
   KeepOrder keep_order_;

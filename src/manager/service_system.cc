@@ -118,6 +118,8 @@ void fill_state(const scaler::Scaler* scaler, const std::string& provisioner, co
   out.set_stopped(state.counts.stopped);
   out.set_boot_failures(state.counts.boot_failures);
   out.set_crashed(state.counts.crashed);
+  to_messages(state.bounds, state.loads, *out.mutable_objectives());
+  if (!state.parts.empty()) to_messages(state.parts.front().boots, *out.mutable_boot_times());
   out.set_role(std::string(role_name(state.role)));
   out.set_leader(state.role == scaler::FleetRole::kLeads ? address : state.leader);
 }
@@ -175,8 +177,7 @@ void Service::cluster(Reply<api::v1::ClusterReply> reply) {
     item.set_state(std::string(host_state_name(host_.state())));
     item.set_tasks(shard->size());
     item.set_owner(options_.address);
-    message.set_backlog_seconds(message.backlog_seconds() + speed_.seconds(shard->queued_work()) +
-                                speed_.seconds(shard->leased_work()));
+    message.set_backlog_seconds(message.backlog_seconds() + backlog_seconds(*shard));
     const Instant oldest = shard->oldest_queued_at();
     if (oldest == kNoInstant) continue;
     const auto age =

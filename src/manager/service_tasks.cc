@@ -81,7 +81,13 @@ Result<queue::EnqueueReply> Service::enqueue_all(Turn& turn, std::vector<NewTask
   queue::EnqueueReply reply(tasks.size());
   for (const auto& [id, part] : parts) {
     SKEP_TRY(const auto enqueued, turn.apply(*turn.shard(id), part.first));
-    for (std::size_t i = 0; i < enqueued.size(); ++i) reply[part.second[i]] = enqueued[i];
+    for (std::size_t i = 0; i < enqueued.size(); ++i) {
+      reply[part.second[i]] = enqueued[i];
+      if (enqueued[i].is_existing) continue;
+      const auto& [spec, body] = part.first.items[i];
+      speed_.arrived(spec.queue, spec.kind, spec.program,
+                     Speed::units(spec.kind, spec.iterations, body ? body->size() : 0));
+    }
   }
   return reply;
 }
@@ -156,6 +162,10 @@ void Service::fill_task(const TaskRecord& record, const queue::Shard& shard, api
     ++input.workers_fit;
   }
   if (scaler_ != nullptr) input.scaling = scaler_->explain();
+  const TaskSpec& spec = record.spec;
+  input.work_seen = speed_.seen(spec.queue, spec.kind, spec.program);
+  input.work_seconds = Speed::units(spec.kind, spec.iterations, record.body_bytes) *
+                       speed_.unit_seconds(spec.queue, spec.kind, spec.program);
   out.set_explanation(explain_task(input));
   const auto cost = scaler_ != nullptr ? scaler_->costs().of_task(record.id) : std::nullopt;
   if (!cost || cost->all() == 0) return;

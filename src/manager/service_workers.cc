@@ -258,15 +258,14 @@ void Service::acquire(api::v1::AcquireRequest request, IsWanted is_wanted, Reply
   host_.acquire(std::move(acquire));
 }
 
-void Service::learn(std::uint64_t run_us, const queue::Completed& completed) {
+void Service::learn(std::uint64_t run_us, const queue::Shard& shard, const TaskId& id,
+                    const queue::Completed& completed) {
   // A part may have been done before, or all of it here: a worker may pass a checkpoint over.
   if (completed.is_duplicate || completed.resumed_from > 0) return;
-  const double run = static_cast<double>(run_us) * 1e-6;
-  if (completed.is_sha512) {
-    speed_.learn_sha512(completed.iterations, completed.body_bytes, run);
-  } else {
-    speed_.learn_other(run);
-  }
+  const auto spec = shard.spec_of(id);
+  if (spec == nullptr) return;
+  const double units = Speed::units(spec->kind, completed.iterations, completed.body_bytes);
+  speed_.learn(spec->queue, spec->kind, spec->program, units, static_cast<double>(run_us) * 1e-6);
 }
 
 void Service::charge(const std::string& id, const queue::Shard& shard, const LeaseToken& token,
@@ -300,7 +299,7 @@ SettledOutcome Service::settle(Turn& turn, const std::string& worker, Outcome& o
     return refuse("invalid", "the result is larger than " + describe_bytes(limits::kResultBytesMax));
   const auto completed = turn.apply(*shard, queue::Complete{worker, *outcome.token, outcome.result});
   if (!completed) return refuse(code_name(completed.error().code), completed.error().message);
-  learn(outcome.run_us, completed.value());
+  learn(outcome.run_us, *shard, outcome.token->task, completed.value());
   charge(worker, *shard, *outcome.token, outcome.run_us);
   return settled;
 }

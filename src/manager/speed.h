@@ -1,15 +1,24 @@
 // SPDX-License-Identifier: Apache-2.0
-// speed.h - what was learned of how long work takes.
+// speed.h - what was learned of how long work takes, and how much arrives, by class of task.
 //
-// Work of kind sha512 is counted in compressions of one slot: one for each iteration and one for each 128
-// bytes of body. Other kinds are counted in tasks. Both are exponentially weighted means of what workers
-// reported.
+// A class is what a queue's tasks of one kind are and, of kind command, of one program. Its work is counted
+// in units: for sha512 compressions of one slot, one for each iteration and one for each 128 bytes of body;
+// else tasks. What a unit takes is an exponentially weighted mean of what workers reported; of a class that
+// has finished nothing yet it is that of the wider class: the same program in any queue, then the kind in any
+// queue, then all but sha512, then what is believed beforehand.
+//
+// At most kClassesMax are known. One more takes the place of the one that was used least lately; what of that
+// still arrives is remembered together.
 //
 // Threads:   one executor at a time.
 // Units:     seconds of one slot.
+// Cost:      constant; nothing is looked up while tasks are of the class of the one before.
 #pragma once
 
 #include <cstdint>
+#include <list>
+#include <string>
+#include <unordered_map>
 
 #include "queue/command.h"
 
@@ -17,39 +26,70 @@ namespace skep::manager {
 
 class Speed {
  public:
-  // One finished task: `run` seconds.
-  void learn_sha512(std::uint64_t iterations, std::uint64_t bytes, double run) {
-    const double work = compressions(iterations, bytes);
-    if (run <= 0 || work <= 0) return;
-    // Weighted by the work done, with a memory of about kMemory seconds of it: short tasks say little.
-    const double weight = run / (run + kMemory);
-    seconds_per_compression_ += (is_known_ ? weight : 1.0) * (run / work - seconds_per_compression_);
-    is_known_ = true;
-  }
-  void learn_other(double run) {
-    if (run <= 0) return;
-    seconds_per_other_ += (is_other_known_ ? 0.1 : 1.0) * (run - seconds_per_other_);
-    is_other_known_ = true;
-  }
+  static constexpr std::size_t kClassesMax = 1'024;
 
-  double seconds(const queue::Work& work) const {
-    return compressions(work.iterations, work.bytes) * seconds_per_compression_ +
-           static_cast<double>(work.others) * seconds_per_other_;
+  // Of one task.
+  static double units(const std::string& kind, std::uint64_t iterations, std::uint64_t bytes);
+
+  // So many units of the class have arrived; or have taken `run` seconds, as one task.
+  void arrived(const std::string& queue, const std::string& kind, const std::string& program, double units);
+  void learn(const std::string& queue, const std::string& kind, const std::string& program, double units,
+             double run);
+  // `dt` seconds have passed since the last call: what arrived in them goes into the rates.
+  void pass(double dt);
+
+  double unit_seconds(const std::string& queue, const std::string& kind, const std::string& program) const;
+  double seconds(const std::string& queue, const std::string& kind, const std::string& program,
+                 const queue::Work& work) const;
+  // How many tasks of exactly that class have taught it; 0 where it is not known.
+  std::uint64_t seen(const std::string& queue, const std::string& kind, const std::string& program) const;
+
+  // `visit(queue, work that arrives each second)`; "" for that of classes that are known no more.
+  template <class Visit>
+  void visit_rates(Visit visit) const {
+    static const std::string kNone;
+    visit(kNone, forgotten_rate_);
+    for (const Class& one : classes_) {
+      if (one.rate > 0) visit(one.name.queue, one.rate * unit_seconds(one));
+    }
   }
-  double seconds_of(double iterations, double others) const {
-    return iterations * seconds_per_compression_ + others * seconds_per_other_;
-  }
+  std::size_t size() const { return classes_.size(); }
 
  private:
-  static constexpr double kMemory = 2.0;
-  static double compressions(std::uint64_t iterations, std::uint64_t bytes) {
-    return static_cast<double>(iterations) + static_cast<double>(bytes) / 128.0;
-  }
+  struct Name {
+    std::string queue;  // "": all of them, where it is a wider class
+    std::string kind;
+    std::string program;  // "": all of them, or a kind that has none
 
-  double seconds_per_compression_ = 2.5e-7;  // prior: 4 million a second
-  double seconds_per_other_ = 1.0;
-  bool is_known_ = false;
-  bool is_other_known_ = false;
+    bool operator==(const Name&) const = default;
+  };
+  struct NameHash {
+    std::size_t operator()(const Name& name) const;
+  };
+  struct Class {
+    Name name;
+    double unit_seconds = 0;
+    std::uint64_t seen = 0;
+    double arrived = 0;  // units since the last pass()
+    double rate = 0;     // units that arrive each second
+  };
+  using Classes = std::list<Class>;
+
+  Class& use(const std::string& queue, const std::string& kind, const std::string& program);
+  const Class* find(const Name& name) const;
+  double unit_seconds(const Class& one) const {
+    return one.seen > 0 ? one.unit_seconds : unit_seconds(one.name.queue, one.name.kind, one.name.program);
+  }
+  void forget_one();
+  static void take_in_hashes(Class& one, double each, double run);
+  static void take_in_task(Class& one, double run);
+
+  Class hashes_;     // all of sha512
+  Class others_;     // all the rest
+  Classes classes_;  // the one used last first
+  std::unordered_map<Name, Classes::iterator, NameHash> by_name_;
+  double forgotten_arrived_ = 0;  // work of classes that are known no more, in seconds
+  double forgotten_rate_ = 0;
 };
 
 }  // namespace skep::manager

@@ -240,7 +240,8 @@ LaunchReply ProcessProvisioner::Impl::launch(std::uint32_t count, const std::str
     }
     Child child;
     child.process = process.value();
-    child.instance = {name, name, InstanceState::kRunning, now, "pid " + std::to_string(child.process.pid)};
+    child.instance = {
+        name, name, InstanceState::kRunning, now, "pid " + std::to_string(child.process.pid), "process"};
     log.info("worker process started", {{"pid", child.process.pid}, {"instance", name}});
     reply.started.push_back(child.instance);
     children.emplace(name, std::move(child));

@@ -100,7 +100,6 @@ struct Complete {
 struct Completed {
   bool is_duplicate = false;
   // Of the task, if this is the first result.
-  bool is_sha512 = false;
   std::uint64_t iterations = 0;
   std::uint64_t body_bytes = 0;
   std::uint64_t resumed_from = 0;  // iterations done by an earlier attempt
@@ -251,13 +250,21 @@ struct Work {
   std::uint64_t iterations = 0;  // of kind sha512, without those before a checkpoint
   std::uint64_t bytes = 0;       // bodies of kind sha512
   std::uint64_t others = 0;      // tasks of other kinds
+
+  bool operator==(const Work&) const = default;
+};
+// The same of one class of tasks: those of a queue that have the kind and, of kind command, the program.
+struct ClassWork {
+  Work queued;
+  Work leased;
+
+  bool is_empty() const { return queued.tasks + leased.tasks == 0; }
+  bool operator==(const ClassWork&) const = default;
 };
 
 // Since the shard was loaded.
 struct Totals {
   std::uint64_t enqueued = 0;
-  std::uint64_t enqueued_iterations = 0;  // of kind sha512
-  std::uint64_t enqueued_others = 0;      // tasks of other kinds
   std::uint64_t leased = 0;
   std::uint64_t completed = 0;
   std::uint64_t completed_iterations = 0;

@@ -119,8 +119,6 @@ Enqueued Shard::enqueue_one(const Enqueue::Item& item, Instant now, Effects& eff
   tasks_.set(record);
   index(record);
   ++totals_.enqueued;
-  totals_.enqueued_iterations += record.spec.iterations;
-  if (record.spec.kind != "sha512") ++totals_.enqueued_others;
   static const auto kEmpty = std::make_shared<const std::string>();
   effects.notices.push_back({NoticeKind::kEnqueued, record.id, {}});
   const Enqueued enqueued{record.id, record.state, false};
@@ -183,8 +181,7 @@ Result<Completed> Shard::apply(const Complete& command, Instant now, Effects& ef
   ++totals_.completed;
   totals_.completed_iterations += record->spec.iterations;
   effects.notices.push_back({NoticeKind::kDone, record->id, command.worker});
-  const Completed reply{false, record->spec.kind == "sha512", record->spec.iterations, record->body_bytes,
-                        record->resumed_from};
+  const Completed reply{false, record->spec.iterations, record->body_bytes, record->resumed_from};
   put(std::move(*record), effects, true, nullptr, command.result);
   effects.changes.push_back(EraseBody{command.token.task});
   return reply;

@@ -5,7 +5,8 @@
 // or a disk: the caller passes `now` and carries out the effects in the order of effects.h. Not here:
 // durability (store/store.h), waiting clients and batching (manager/shard_host.h).
 //
-// Order of lease: among queues in turn; within a queue by priority, then by age. A task that lost several
+// Order of lease: among queues in turn, where a queue with a weight gets as many leases in its turn; within a
+// queue by priority, then by age. A task that lost several
 // workers is a suspect: it is leased alone, to a worker that holds nothing else, so that it takes no
 // neighbours with it.
 //
@@ -48,6 +49,8 @@ inline constexpr Duration kRunTimeoutGrace = seconds(10);
 struct ShardOptions {
   // A lease that is found when the shard is loaded runs at least so long: its worker needs time to come back.
   Duration recovered_lease = seconds(15);
+  // How many leases a queue gets before the next one's turn, where that is not one; from 1.
+  std::map<std::string, std::uint32_t> weights{};
 };
 
 class Shard {
@@ -102,6 +105,25 @@ class Shard {
   const Work& queued_work() const { return queued_work_; }
   const Work& leased_work() const { return leased_work_; }
   Instant oldest_queued_at() const;
+  // `visit(queue, kind, program, const ClassWork&)` for every class of which something is queued or leased.
+  template <class Visit>
+  void visit_classes(Visit visit) const {
+    static const std::string kSha512 = "sha512", kNoProgram;
+    for (const auto& [name, queue] : queues_) {
+      if (!queue.hashes.is_empty()) visit(name, kSha512, kNoProgram, queue.hashes);
+      for (const auto& [task_class, work] : queue.others)
+        visit(name, task_class.first, task_class.second, work);
+    }
+  }
+  // `visit(queue, oldest, leases)` for every queue: since when its oldest queued task waits, kNoInstant if
+  // none does; how many leases it got since it came into being here.
+  template <class Visit>
+  void visit_queues(Visit visit) const {
+    for (const auto& [name, queue] : queues_) {
+      const Instant oldest = oldest_in(queue);
+      visit(name, oldest == kNever ? kNoInstant : oldest, queue.leases_given);
+    }
+  }
   // Grows whenever a worker that got nothing might get something now, but for what time alone brings.
   std::uint64_t openings() const { return openings_; }
   // Kind and, of a command, program. And whether a worker of these kinds and programs could take one such.
@@ -143,6 +165,10 @@ class Shard {
     std::set<std::pair<Instant, TaskId>> waiting_since;  // queued tasks that are not fresh, by age
     std::uint64_t delivered_bytes = 0;                   // with kKeptTaskBytes for each
     Counts counts;
+    std::uint32_t weight = 1;
+    std::uint64_t leases_given = 0;
+    ClassWork hashes;                       // of kind sha512: it wants no search
+    std::map<ClassName, ClassWork> others;  // of the other classes that have something queued or leased
   };
   struct Receipt {
     std::vector<TaskId> ids;
@@ -166,6 +192,7 @@ class Shard {
   Instant oldest_in(const Queue& queue) const;
   std::map<ClassName, std::map<std::uint32_t, std::vector<TaskId>>> ready_ids(const Queue& queue) const;
   void count(const TaskRecord& record, Queue& queue, std::int64_t by);
+  Queue& add_queue(const std::string& name);
   Instant timer_of(const TaskRecord& record) const;
   bool is_pullable(const TaskRecord& record) const;
   bool is_pullable(const DoneKey& key) const;
@@ -219,7 +246,9 @@ class Shard {
 
   TaskTable tasks_;
   std::map<std::string, Queue> queues_;
-  std::string last_queue_;  // the one that got the last lease: the turn goes on after it
+  std::string last_queue_;         // the one that got the last lease: the turn goes on after it,
+  std::uint32_t turn_left_ = 0;    // but for so many leases that it still gets
+  Queue* leased_queue_ = nullptr;  // the same one; null once queues were dropped
   std::map<std::pair<std::string, std::string>, TaskId> keys_;  // (queue, idempotency key)
   std::set<std::pair<Instant, TaskId>> timers_;
   std::unordered_map<std::string, std::set<std::pair<Instant, TaskId>>>

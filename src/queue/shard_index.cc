@@ -12,8 +12,6 @@ namespace skep::queue {
 
 Totals& Totals::operator+=(const Totals& other) {
   enqueued += other.enqueued;
-  enqueued_iterations += other.enqueued_iterations;
-  enqueued_others += other.enqueued_others;
   leased += other.leased;
   completed += other.completed;
   completed_iterations += other.completed_iterations;
@@ -67,12 +65,20 @@ Shard::Queue* Shard::make_queue(const std::string& name) {
   const auto found = queues_.find(name);
   if (found != queues_.end()) return &found->second;
   if (queues_.size() >= limits::kQueuesMax) return nullptr;
-  auto& queue = queues_[name];
+  return &add_queue(name);
+}
+
+// Precondition: it is not there.
+Shard::Queue& Shard::add_queue(const std::string& name) {
+  Queue& queue = queues_[name];
   queue.settings.name = name;
-  return &queue;
+  const auto weight = options_.weights.find(name);
+  if (weight != options_.weights.end()) queue.weight = std::max(1u, weight->second);
+  return queue;
 }
 
 void Shard::drop_unused_queues() {
+  leased_queue_ = nullptr;
   std::erase_if(queues_, [](const auto& entry) {
     const auto& by_state = entry.second.counts.by_state;
     return !entry.second.is_stored &&
@@ -126,15 +132,23 @@ void Shard::count(const TaskRecord& record, Queue& queue, std::int64_t by) {
   }
   if (record.state != TaskState::kQueued && record.state != TaskState::kLeased) return;
   if (record.state == TaskState::kLeased && record.workers_lost >= kSuspectAfter) suspects_leased_ += step;
-  Work& work = record.state == TaskState::kQueued ? queued_work_ : leased_work_;
-  work.tasks += step;
+  const bool is_queued = record.state == TaskState::kQueued;
+  Work& all = is_queued ? queued_work_ : leased_work_;
   if (record.spec.kind == "sha512") {
     const std::uint64_t done = record.checkpoint ? record.checkpoint->iterations : 0;
-    work.iterations += step * (record.spec.iterations - done);
-    work.bytes += step * record.body_bytes;
-  } else {
-    work.others += step;
+    for (Work* work : {&all, is_queued ? &queue.hashes.queued : &queue.hashes.leased}) {
+      work->tasks += step;
+      work->iterations += step * (record.spec.iterations - done);
+      work->bytes += step * record.body_bytes;
+    }
+    return;
   }
+  const auto at = queue.others.try_emplace(ClassName(record.spec.kind, record.spec.program)).first;
+  for (Work* work : {&all, is_queued ? &at->second.queued : &at->second.leased}) {
+    work->tasks += step;
+    work->others += step;
+  }
+  if (at->second.is_empty()) queue.others.erase(at);
 }
 
 void Shard::index(const TaskRecord& record) {
@@ -242,7 +256,8 @@ void Shard::erase(TaskId id, Effects& effects) {
 // ---- recovery ----
 
 void Shard::load(QueueRecord record) {
-  Queue& queue = queues_[record.name];
+  const auto found = queues_.find(record.name);
+  Queue& queue = found != queues_.end() ? found->second : add_queue(record.name);
   queue.settings = std::move(record);
   queue.is_stored = true;
 }
@@ -251,8 +266,7 @@ void Shard::load(TaskRecord record) {
   SKEP_CHECK(record.id.shard == id_ && record.id.epoch < epoch_,
              "a stored task is of this shard and of an earlier epoch");
   // Not make_queue: what is stored is kept, whatever the limit says now.
-  auto& queue = queues_[record.spec.queue];
-  if (queue.settings.name.empty()) queue.settings.name = record.spec.queue;
+  if (!queues_.contains(record.spec.queue)) add_queue(record.spec.queue);
   SKEP_CHECK(!tasks_.contains(record.id), "a task is loaded once");
   tasks_.set(record);
 }
@@ -428,6 +442,8 @@ void Shard::check_invariants() const {
     SKEP_CHECK(ready_ids(queue) == fresh.ready_ids(other) && other.suspects == queue.suspects,
                "ready lines follow from the records");
     const auto is_waiting = [this](const DoneKey& key) { return is_pullable(key); };
+    SKEP_CHECK(other.hashes == queue.hashes && other.others == queue.others,
+               "work of a class follows from the records");
     SKEP_CHECK(other.undelivered.alive(is_waiting) == queue.undelivered.alive(is_waiting) &&
                    other.delivered == queue.delivered && other.delivered_bytes == queue.delivered_bytes &&
                    other.waiting_since == queue.waiting_since,

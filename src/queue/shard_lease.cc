@@ -44,8 +44,9 @@ std::optional<TaskId> Shard::best_in(const Queue& queue, const Lease& command, P
 }
 
 std::optional<TaskId> Shard::next_candidate(const Lease& command, Pick pick) const {
-  // One full turn over the queues, beginning after the one that was served last.
-  auto at = queues_.upper_bound(last_queue_);
+  // One full turn over the queues, beginning after the one that was served last, or with it if its turn goes
+  // on.
+  auto at = turn_left_ > 0 ? queues_.lower_bound(last_queue_) : queues_.upper_bound(last_queue_);
   for (std::size_t i = 0; i < queues_.size(); ++i) {
     if (at == queues_.end()) at = queues_.begin();
     if (const auto found = best_in(at->second, command, pick)) return found;
@@ -94,7 +95,13 @@ LeaseReply Shard::apply(const Lease& command, Instant now, Effects& effects) {
 }
 
 void Shard::give(TaskRecord record, const Lease& command, Instant now, Effects& effects, LeaseReply& reply) {
-  last_queue_ = record.spec.queue;
+  const bool is_same_queue = leased_queue_ != nullptr && last_queue_ == record.spec.queue;
+  if (!is_same_queue) {
+    leased_queue_ = &queue_of(record);
+    last_queue_ = record.spec.queue;
+  }
+  turn_left_ = is_same_queue && turn_left_ > 0 ? turn_left_ - 1 : leased_queue_->weight - 1;
+  ++leased_queue_->leases_given;
   suspect_worker_.erase(record.id);
   last_leased_at_ = std::max(now, last_leased_at_ + Duration(1));
   update(record, [&](TaskRecord& r) {

@@ -481,5 +481,90 @@ TEST(Lease, OfAnEpochBeforeItsTaskWasNeverIssued) {
   EXPECT_EQ(world.state(id), TaskState::kQueued);
 }
 
+// ---- turns among queues ----
+
+std::string queues_of_leases(ShardWorld& world, std::uint32_t max) {
+  std::string order;
+  for (const auto& leased : world.lease("w", max)) order += world.record(leased.token.task).spec.queue;
+  return order;
+}
+
+ShardWorld with_weights() {
+  ShardOptions options;
+  options.weights = {{"b", 3}, {"later", 2}};
+  return ShardWorld(1, std::move(options));
+}
+
+void fill(ShardWorld& world, const std::string& queue, int count) {
+  for (int i = 0; i < count; ++i) {
+    TaskSpec spec = world.spec();
+    spec.queue = queue;
+    world.enqueue(spec);
+  }
+}
+
+TEST(Lease, AQueueGetsAsManyLeasesInItsTurnAsItWeighs) {
+  ShardWorld world = with_weights();
+  for (const char* queue : {"a", "b", "c"}) fill(world, queue, 5);
+  EXPECT_EQ(queues_of_leases(world, 7), "abbbcab");
+  EXPECT_EQ(queues_of_leases(world, 4), "bcac") << "a turn goes on in the next lease and ends with the queue";
+  world.shard->check_invariants();
+}
+
+TEST(Lease, WhatAQueueHasNotUsedOfItsTurnIsNotKept) {
+  ShardWorld world = with_weights();
+  fill(world, "a", 5);
+  fill(world, "b", 1);
+  EXPECT_EQ(queues_of_leases(world, 3), "aba");
+  fill(world, "b", 5);
+  EXPECT_EQ(queues_of_leases(world, 4), "bbba");
+}
+
+// ---- work by class ----
+
+std::map<std::string, std::pair<std::uint64_t, std::uint64_t>> classes_of(const Shard& shard) {
+  std::map<std::string, std::pair<std::uint64_t, std::uint64_t>> classes;
+  shard.visit_classes([&](const auto& queue, const auto& kind, const auto& program, const ClassWork& work) {
+    classes[queue + "/" + kind + "/" + program] = {work.queued.tasks, work.leased.tasks};
+  });
+  return classes;
+}
+
+TEST(Lease, WorkIsCountedByQueueKindAndProgram) {
+  ShardWorld world;
+  fill(world, "a", 3);
+  TaskSpec command;
+  command.kind = "command";
+  command.program = "prog";
+  command.queue = "b";
+  world.enqueue(command);
+  world.enqueue(command);
+  using Classes = std::map<std::string, std::pair<std::uint64_t, std::uint64_t>>;
+  EXPECT_EQ(classes_of(*world.shard), (Classes{{"a/sha512/", {3, 0}}, {"b/command/prog", {2, 0}}}));
+  const auto first = world.lease_one("w");
+  const auto second = world.lease_one("w");
+  EXPECT_EQ(classes_of(*world.shard), (Classes{{"a/sha512/", {2, 1}}, {"b/command/prog", {1, 1}}}));
+  world.complete(first).value();
+  world.complete(second).value();
+  world.complete(world.lease_one("w")).value();
+  world.complete(world.lease_one("w")).value();
+  EXPECT_EQ(classes_of(*world.shard), (Classes{{"a/sha512/", {1, 0}}})) << "a class without tasks is gone";
+  world.shard->check_invariants();
+}
+
+TEST(Lease, OldestAndLeasesAreToldOfEachQueue) {
+  ShardWorld world;
+  fill(world, "a", 2);
+  world.pass(seconds(5));
+  fill(world, "b", 1);
+  world.lease_one("w");
+  std::map<std::string, std::pair<Instant, std::uint64_t>> seen;
+  world.shard->visit_queues([&](const auto& queue, Instant oldest, std::uint64_t leases) {
+    seen[queue] = {oldest, leases};
+  });
+  EXPECT_EQ(seen.at("a"), std::pair(world.now - seconds(5), std::uint64_t{1}));
+  EXPECT_EQ(seen.at("b"), std::pair(world.now, std::uint64_t{0}));
+}
+
 }  // namespace
 }  // namespace skep::queue

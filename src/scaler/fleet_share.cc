@@ -54,6 +54,71 @@ bool take_one(std::vector<Slot>& slots) {
   return true;
 }
 
+void add_load(const QueueLoad& load, QueueLoad& sum) {
+  sum.queued += load.queued;
+  sum.leased += load.leased;
+  sum.queued_seconds += load.queued_seconds;
+  sum.leased_seconds += load.leased_seconds;
+  sum.arrival_seconds += load.arrival_seconds;
+  sum.oldest_wait = std::max(sum.oldest_wait, load.oldest_wait);
+  sum.started += load.started;
+  // The same queues, mostly: each is in the shards of all.
+  sum.queues = std::max(sum.queues, load.queues);
+}
+
+// What a part tells by queue; all of it is the rest where it knows no objective.
+std::vector<QueueLoad> loads_of(const Observation& seen) {
+  if (!seen.loads.empty()) return seen.loads;
+  QueueLoad rest;
+  rest.queued = seen.queued;
+  rest.leased = seen.leased;
+  rest.queued_seconds = seen.queued_seconds;
+  rest.leased_seconds = seen.leased_seconds;
+  rest.arrival_seconds = seen.arrival_seconds;
+  rest.oldest_wait = seen.oldest_wait;
+  rest.started = seen.started;
+  return {rest};
+}
+
+std::vector<QueueLoad> whole_loads(const std::vector<FleetPart>& parts) {
+  const bool is_all_one =
+      std::all_of(parts.begin(), parts.end(), [](const FleetPart& part) { return part.seen.loads.empty(); });
+  if (is_all_one) return {};
+  std::vector<QueueLoad> whole;
+  QueueLoad rest;
+  for (const FleetPart& part : parts) {
+    for (const QueueLoad& load : loads_of(part.seen)) {
+      if (load.queue.empty()) {
+        add_load(load, rest);
+        continue;
+      }
+      auto found = std::find_if(whole.begin(), whole.end(),
+                                [&](const QueueLoad& other) { return other.queue == load.queue; });
+      if (found == whole.end()) {
+        whole.emplace_back().queue = load.queue;
+        found = whole.end() - 1;
+      }
+      add_load(load, *found);
+    }
+  }
+  whole.push_back(std::move(rest));
+  return whole;
+}
+
+void add_objectives(const std::vector<QueueObjective>& objectives, std::vector<QueueObjective>& whole) {
+  for (const QueueObjective& objective : objectives) {
+    const auto found = std::find_if(whole.begin(), whole.end(), [&](const QueueObjective& other) {
+      return other.queue == objective.queue;
+    });
+    if (found == whole.end()) {
+      whole.push_back(objective);
+    } else {
+      found->target_wait = std::min(found->target_wait, objective.target_wait);
+      found->weight = std::max(found->weight, objective.weight);
+    }
+  }
+}
+
 }  // namespace
 
 Observation whole_observation(Instant now, const std::vector<FleetPart>& parts) {
@@ -77,6 +142,7 @@ Observation whole_observation(Instant now, const std::vector<FleetPart>& parts) 
                                   seen.booting_ready_at.end());
     whole.boot = std::max(whole.boot, seen.boot);
   }
+  whole.loads = whole_loads(parts);
   if (whole.running > 0)
     whole.slots_per_worker = static_cast<std::uint32_t>(std::max<std::uint64_t>(1, slots / whole.running));
   return whole;
@@ -98,7 +164,9 @@ Bounds whole_bounds(const std::vector<FleetPart>& parts) {
     whole->price_hour = std::max(whole->price_hour, part.bounds.price_hour);
     whole->target_wait = std::min(whole->target_wait, part.bounds.target_wait);
   }
-  return whole.value_or(parts.empty() ? Bounds{} : parts.front().bounds);
+  Bounds bounds = whole.value_or(parts.empty() ? Bounds{} : parts.front().bounds);
+  for (const FleetPart& part : parts) add_objectives(part.bounds.objectives, bounds.objectives);
+  return bounds;
 }
 
 FleetCounts whole_counts(const std::vector<FleetPart>& parts) {

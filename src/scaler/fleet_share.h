@@ -27,12 +27,13 @@ struct FleetPart {
   Observation seen;
   Bounds bounds;
   FleetCounts counts;
-  std::uint32_t own = 0;       // instances of its provisioner that run or boot
-  std::uint32_t own_idle = 0;  // of these: without a lease
-  std::uint32_t others = 0;    // workers of use that something else started
-  std::uint32_t room = 0;      // how many more it may launch
-  std::uint32_t share = 0;     // what it was told to have last
-  bool is_silent = false;      // it is as it last was
+  std::vector<TypeBoots> boots;  // of its provisioner's machines
+  std::uint32_t own = 0;         // instances of its provisioner that run or boot
+  std::uint32_t own_idle = 0;    // of these: without a lease
+  std::uint32_t others = 0;      // workers of use that something else started
+  std::uint32_t room = 0;        // how many more it may launch
+  std::uint32_t share = 0;       // what it was told to have last
+  bool is_silent = false;        // it is as it last was
   Duration silence{};
 };
 
@@ -40,7 +41,8 @@ struct FleetPart {
 Observation whole_observation(Instant now, const std::vector<FleetPart>& parts);
 // The sums of those that can launch, and the shortest target among them; where none can, the first's. A limit
 // that only some have holds for all; the month's spending is kept for all together, so the lowest budget
-// counts.
+// counts. The objectives of queues are those of all parts: of a queue that several name, the shortest wait
+// and the greatest weight.
 Bounds whole_bounds(const std::vector<FleetPart>& parts);
 FleetCounts whole_counts(const std::vector<FleetPart>& parts);
 

@@ -127,6 +127,26 @@ TEST(FleetShare, TheWholeIsTheSumOfItsParts) {
   EXPECT_EQ(whole_bounds({none}).workers_max, 70u);
 }
 
+TEST(FleetShare, LoadsOfQueuesAreAddedByNameAndTheRestIsTheRest) {
+  auto first = part(1, 4);
+  first.seen.loads = {{"urgent", 1, 3, 1, 6}, {"", 2, 10}};
+  first.bounds.objectives = {{"urgent", seconds(5), 2}};
+  auto second = part(2, 2);
+  second.seen.loads = {{"other", 1, 7}, {"urgent", 1, 2, 1, 4}, {"", 5, 20}};
+  second.bounds.objectives = {{"other", seconds(60), 1}, {"urgent", seconds(9), 4}};
+  auto third = part(0, 0);
+  third.can_launch = false;
+  third.seen.queued = 100;
+  const auto whole = whole_observation(Instant(seconds(9)), {first, second, third});
+  ASSERT_EQ(whole.loads.size(), 3u);
+  EXPECT_EQ(whole.loads[0], (QueueLoad{"urgent", 1, 5, 2, 10}));
+  EXPECT_EQ(whole.loads[1], (QueueLoad{"other", 1, 7}));
+  EXPECT_EQ(whole.loads[2], (QueueLoad{"", 5, 130}));
+  EXPECT_EQ(whole_bounds({first, second, third}).objectives,
+            (std::vector<QueueObjective>{{"urgent", seconds(5), 4}, {"other", seconds(60), 1}}));
+  EXPECT_TRUE(whole_observation(Instant(seconds(9)), {third}).loads.empty());
+}
+
 std::uint32_t below(std::uint32_t end) {
   return *rc::gen::inRange<std::uint32_t>(0, end);
 }

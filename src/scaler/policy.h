@@ -2,7 +2,7 @@
 // policy.h - how many workers are wanted, as a pure function with a small state.
 //
 // (observation, state) -> (wanted size, reason in words). No clock, no thread, no I/O: the shell
-// (scaler/scaler.h) passes what it saw, and `skep simulate` will replay traces against the same code.
+// (scaler/scaler.h) passes what it saw, and `skep simulate` replays traces against the same code.
 //
 // Threads:   one executor at a time.
 // Units:     work is in seconds of one slot; instants and durations are base/time.h types.
@@ -15,6 +15,7 @@
 #include <vector>
 
 #include "base/time.h"
+#include "scaler/objective.h"
 #include "task/fleet_order.h"
 
 namespace skep::scaler {
@@ -23,11 +24,27 @@ struct Bounds {
   std::uint32_t workers_min = 0;
   std::uint32_t workers_max = 1;
   Duration target_wait = seconds(30);
-  double late_share = 0.05;               // of the tasks may wait for longer than that
-  std::uint32_t launches_minute_max = 0;  // 0: any number
-  double cost_hour_max = 0;               // 0: any
-  double price_hour = 0;                  // of a worker, in the same money
-  double cost_month_max = 0;              // in a calendar month (UTC); 0: any
+  double late_share = 0.05;                  // of the tasks may wait for longer than that
+  std::uint32_t launches_minute_max = 0;     // 0: any number
+  double cost_hour_max = 0;                  // 0: any
+  double price_hour = 0;                     // of a worker, in the same money
+  double cost_month_max = 0;                 // in a calendar month (UTC); 0: any
+  std::vector<QueueObjective> objectives{};  // of queues that have their own; at most kObjectivesMax
+};
+
+// What there is of one queue with an objective of its own, or of all the others together.
+struct QueueLoad {
+  std::string queue;         // "": all that have none
+  std::uint32_t queues = 1;  // of which something is queued: each takes its turn
+  std::uint64_t queued = 0;  // and the rest as in Observation
+  std::uint64_t leased = 0;
+  double queued_seconds = 0;
+  double leased_seconds = 0;
+  double arrival_seconds = 0;
+  Duration oldest_wait{};
+  std::uint64_t started = 0;
+
+  bool operator==(const QueueLoad&) const = default;
 };
 
 // What the policy may know. Nothing else enters a decision.
@@ -48,6 +65,8 @@ struct Observation {
   Duration boot{};                        // what workers took to come up; zero: none came up yet
   double spent_month = 0;                 // in this month, in the money of the bounds
   FleetOrder order;                       // what a person ordered; holds against all but the limits
+  // The totals above by queue: one for each with an objective, and one for the rest. Empty: it is all one.
+  std::vector<QueueLoad> loads;
 };
 
 struct Decision {
@@ -97,6 +116,11 @@ struct DrainTimeOptions {
 // goes after `idle_hold`. Where boots are longer, what will wait when a new worker could help is forecast
 // from the rate of arrival and its trend, and a level of caution, learned from how many tasks started late
 // (scaler/caution.h), says how much is held in reserve and for how long a worker is kept.
+//
+// Queues with objectives are each sized on their own, and the worst decides: the greatest size. Workers lease
+// in turn among queues, by weight, so a queue gets the slots that it needs only if the fleet has those too
+// that the others' turns take meanwhile: as much as their turns are worth by the time that each takes, and no
+// more than they have work for.
 //
 // Never more workers than tasks. Work of unknown length counts as an eighth of the target wait for each task,
 // and as more the longer the oldest waits. What idle workers leave in the queue for so long that none can be

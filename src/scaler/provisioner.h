@@ -27,6 +27,8 @@ struct Instance {
   InstanceState state = InstanceState::kRunning;
   Instant started_at{};
   std::string detail;  // for people: "pid 4711", "exit code 1", "m7a.large in eu-central-1a"
+  // The kind of machine it is, "m7a.large": boot times are learned by it. "": it is not told apart.
+  std::string type{};
 };
 
 struct LaunchReply {

@@ -227,7 +227,7 @@ void Reconciler::came_up(Instant now, Known& known) {
   // less than what is believed without any.
   const Duration took = now - known.launched_at;
   if (!known.was_awaited && took >= options_.boot) return;
-  boots_.add(std::max(took, Duration(1)));
+  boots_.add(known.instance.type, std::max(took, Duration(1)));
 }
 
 Reconciler::Known& Reconciler::add(Instant now, const Instance& instance, Pending* launch) {
@@ -560,19 +560,22 @@ std::uint32_t Reconciler::existing() const {
 }
 
 std::vector<Instant> Reconciler::booting_ready_at() const {
-  const Duration usual = boots_.is_empty() ? options_.boot : boots_.within(0.5);
-  const Duration slow = boots_.is_empty() ? options_.boot : boots_.within(0.9);
-  const auto expected = [&](Instant begun) {
-    return begun + usual > seen_at_ ? begun + usual : begun + slow;
+  const auto expected = [&](Instant begun, const std::string& type) {
+    if (boots_.is_empty()) return begun + options_.boot;
+    const Instant usual = begun + boots_.within(type, 0.5);
+    return usual > seen_at_ ? usual : begun + boots_.within(type, 0.9);
   };
+  const std::string not_known_yet;
   std::vector<Instant> ready;
   for (const auto& [id, known] : instances_) {
     if (!is_booting(known)) continue;
     const bool has_left = known.phase == Phase::kLeft;
-    ready.push_back(expected(has_left ? known.boot_deadline - options_.boot_timeout : known.launched_at));
+    const Instant begun = has_left ? known.boot_deadline - options_.boot_timeout : known.launched_at;
+    ready.push_back(expected(begun, known.instance.type));
   }
   for (const Pending& launch : launches_) {
-    if (launch.answered_at == kNoInstant) ready.insert(ready.end(), launch.count, expected(launch.asked_at));
+    if (launch.answered_at != kNoInstant) continue;
+    ready.insert(ready.end(), launch.count, expected(launch.asked_at, not_known_yet));
   }
   return ready;
 }

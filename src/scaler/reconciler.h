@@ -117,11 +117,12 @@ class Reconciler {
 
   // As of the last call of absorb(), reconcile() or wind_down().
   FleetCounts counts() const { return totals_; }
-  // For each booting instance, when it is expected: when half of the last boots were up, or if that has
-  // passed without it, when nine in ten were.
+  // For each booting instance, when it is expected: when half of the last boots of its type were up, or if
+  // that has passed without it, when nine in ten were. Of a type that never came up, as all types together.
   std::vector<Instant> booting_ready_at() const;
   // What half of the last boots took at most; zero: none came up yet.
   Duration learned_boot() const { return boots_.within(0.5); }
+  std::vector<TypeBoots> boots_by_type() const { return boots_.types(); }
   Instant wake_at() const { return wake_at_; }  // when reconcile() is wanted at the latest
   // How many instances of the provisioner may exist: listed, started and not yet listed, of unknown outcome.
   std::uint32_t existing() const;
@@ -213,7 +214,7 @@ class Reconciler {
   std::optional<Instant> listed_at_;
   Instant list_at_ = kNoInstant;  // when the list at hand was asked for
   Instant seen_at_ = kNoInstant;  // the last call
-  BootTimes boots_;
+  BootTimesByType boots_;
   FleetCounts totals_;
   std::uint32_t own_ = 0;
   std::uint32_t own_idle_ = 0;

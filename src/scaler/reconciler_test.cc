@@ -131,6 +131,35 @@ TEST_F(Reconciling, LearnsHowLongABootTakes) {
             std::vector<Instant>{now + seconds(3)});  // and this may be another
 }
 
+TEST_F(Reconciling, ABootingWorkerIsExpectedAsItsTypeOfMachineTakes) {
+  const auto come_up = [&](int number, const char* type, Duration took) {
+    const std::string token = "launch-" + std::to_string(number);
+    run(static_cast<std::uint32_t>(number));
+    started(1, token);
+    listed.back().type = type;
+    run(static_cast<std::uint32_t>(number));
+    wait(took);
+    heard(token + "-0");
+    reconciler.absorb(now, listed, workers);
+  };
+  come_up(1, "small", seconds(4));
+  come_up(2, "metal", seconds(12));
+  come_up(3, "small", seconds(6));
+  EXPECT_EQ(reconciler.boots_by_type(), (std::vector<TypeBoots>{{"metal", 1, seconds(12), seconds(12)},
+                                                                {"small", 2, seconds(6), seconds(6)}}));
+  run(4);
+  started(1, "launch-4");
+  listed.back().type = "metal";
+  run(4);
+  EXPECT_EQ(reconciler.booting_ready_at(), std::vector<Instant>{now + seconds(12)});
+  listed.back().type = "small";
+  run(4);
+  EXPECT_EQ(reconciler.booting_ready_at(), std::vector<Instant>{now + seconds(6)});
+  listed.back().type = "never seen";
+  run(4);
+  EXPECT_EQ(reconciler.booting_ready_at(), std::vector<Instant>{now + seconds(6)}) << "half of all";
+}
+
 TEST_F(Reconciling, WhatWasHeardAndWentAwayBetweenTwoLooksCrashedAndDidNotFailToBoot) {
   run(1);
   started(1, "launch-1");

@@ -122,6 +122,7 @@ FleetPart Scaler::Impl::own_part(Instant now, bool may_act) {
   part.seen = fleet.observe();
   part.seen.booting_ready_at = reconciler.booting_ready_at();
   part.seen.boot = reconciler.learned_boot();
+  part.boots = reconciler.boots_by_type();
   part.bounds = options.bounds;
   part.counts = may_act ? reconciler.counts() : FleetCounts{};
   part.own = may_act ? reconciler.own() : 0;
@@ -148,6 +149,7 @@ std::uint32_t Scaler::Impl::size(Instant now, bool may_act) {
   }
   fleet_state.bounds = whole_bounds(parts);
   decided_on = parts.size() == 1 ? own.seen : whole_observation(now, parts);
+  fleet_state.loads = decided_on.loads;
   decided_on.order = order;
   decided_on.spent_month = static_cast<double>(spending.spent_micros()) * 1e-6;
   if (decides) {

@@ -57,6 +57,7 @@ struct FleetState {
   std::uint32_t wanted = 0;  // workers; where another leads: in all, as it said last
   Bounds bounds;
   FleetCounts counts;
+  std::vector<QueueLoad> loads;  // by queue, where some have objectives of their own; the rest is the last
   std::vector<FleetPart> parts;  // the first is this manager's
 };
 

@@ -126,6 +126,7 @@ class Refusals(Files):
         self.refused(self.checked('max-workers = "many"\n'), "--max-workers")
         self.refused(self.checked('target-wait = "5 parsecs"\n'), "--target-wait")
         self.refused(self.checked('command = ["nothing"]\n'), "is not NAME=PROGRAM")
+        self.refused(self.checked('queue-objective = ["urgent"]\n'), "is not NAME=WAIT")
         self.refused(self.checked('worker-log-level = "loud"\n'), "is not a log level")
         self.refused(skep("up", "--check-config", "--config", os.path.join(self.folder, "none")), "none")
 
@@ -139,6 +140,7 @@ class Refusals(Files):
         self.refused(skep("up", *at, "--min-workers", "2", "--max-workers", "1"), "min-workers (2) is more")
         self.refused(skep("up", *at, "--heartbeat", "5s"), "worker-timeout must be longer")
         self.refused(skep("up", *at, "--lease", "1s"), "lease must be longer than heartbeat")
+        self.refused(skep("up", *at, "--queue-objective", "a=5s,a=6s"), "queue 'a' has two objectives")
         self.refused(skep("up", *at, "--sibling", "a b"), "sibling")
         self.refused(skep("up", *at, "--advertise", "a b"), "advertise")
         self.refused(skep("up", *first, "--listen", "0.0.0.0:0", "--store", "memory:"), "--insecure")

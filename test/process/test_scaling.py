@@ -58,6 +58,26 @@ class Scaling(ProcessTest):
         task = self.enqueue(http, b"wakes it")
         self.assertEqual(self.finished(http, task)["state"], "done")
 
+    def test_a_queue_with_its_own_objective_is_sized_apart(self):
+        piece = self.lab.script("piece", "#!/bin/sh\nexec sleep 0.5\n")
+        manager = self.lab.manager(["--max-workers", "3", "--target-wait", "60s", "--queue-objective", "urgent=1s:4",
+                                    "--command", f"piece={piece}", *QUICK], command="up")
+        http = manager.http()
+        task = {"options": {"kind": "command", "program": "piece", "queue": "urgent"}, "body": ""}
+        self.assertEqual(http.post("/v1/tasks:batch", {"tasks": [task] * 12}).status, 200)
+        wait_until(lambda: http.get("/v1/cluster").json()["tasks"].get("done", 0) == 12, "all is done", 2 * PATIENCE)
+        scaling = http.get("/v1/scaling?limit=1000").json()
+        self.assertTrue(any("queue 'urgent' decides (1s)" in one["reason"] for one in scaling["decisions"]), scaling)
+        urgent, rest = scaling["state"]["objectives"]
+        self.assertEqual((urgent["queue"], urgent["target_wait_ms"], urgent["weight"]), ("urgent", 1000, 4))
+        self.assertEqual((rest.get("queue", ""), rest["target_wait_ms"]), ("", 60_000))
+        boots = scaling["state"]["boot_times"][0]
+        self.assertEqual(boots["type"], "process")
+        self.assertGreaterEqual(boots["p90_ms"], boots["p50_ms"])
+        told = self.lab.run("explain", "scaling", "--manager", manager.url).stdout
+        self.assertRegex(told, r"(?m)^  urgent +1s +4 ")
+        self.assertRegex(told, r"(?m)^  process +[1-3] ")
+
     def test_the_minimum_runs_without_work(self):
         manager = self.lab.manager(["--min-workers", "2", "--max-workers", "3", *QUICK], command="up")
         http = manager.http()

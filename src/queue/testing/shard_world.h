@@ -20,7 +20,8 @@ inline Blob blob(const std::string& text) {
 
 class ShardWorld {
  public:
-  explicit ShardWorld(Epoch epoch = 1) : shard(std::make_unique<Shard>(0, epoch, Random(7), ShardOptions{})) {
+  explicit ShardWorld(Epoch epoch = 1, ShardOptions options = {})
+      : shard(std::make_unique<Shard>(0, epoch, Random(7), std::move(options))) {
     shard->finish_load(now);
   }
 

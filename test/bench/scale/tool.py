@@ -13,7 +13,6 @@ import machine  # noqa: E402  (its place is known only now)
 import report  # noqa: E402
 
 PAGE = os.path.join(machine.ROOT, "docs", "benchmarks.md")
-POSTGRES_PAGE = os.path.join(machine.ROOT, "docs", "postgres.md")
 
 
 def say(text):
@@ -41,11 +40,11 @@ def parser_of(description):
     parser.add_argument("--directory", help="on the disk to measure [the system's temporary directory]")
     parser.add_argument("--json", help="write the raw measurements there")
     parser.add_argument("--from-json", help="do not measure: show what was written there")
-    parser.add_argument("--write-docs", action="store_true", help="put the tables into the page of docs/ that has them")
+    parser.add_argument("--write-docs", action="store_true", help="put the tables into docs/benchmarks.md")
     return parser
 
 
-def run(name, options, measure, lines_of, page=PAGE):
+def run(name, options, measure, lines_of):
     if options.from_json:
         with open(options.from_json, encoding="utf-8") as file:
             result = json.load(file)
@@ -58,5 +57,5 @@ def run(name, options, measure, lines_of, page=PAGE):
     lines = facts_lines(result) + lines_of(result)
     print("\n".join(lines))
     if options.write_docs:
-        report.renew(page, lines, name)
+        report.renew(PAGE, lines, name)
     return 0

@@ -33,6 +33,7 @@ struct SimulateOptions {
   std::vector<std::string> traces;
   std::vector<std::string> policies{"skep"};
   simulate::WorldOptions world;
+  std::vector<std::string> objectives;  // NAME=WAIT[:WEIGHT]
   simulate::TraceOptions scaling;
   std::string load = "auto";
   Duration service = seconds(2);
@@ -170,6 +171,18 @@ std::string to_json(const Row& row, const SimulateOptions& options) {
                       {"launches_refused", out.refused},
                       {"tasks_restarted", out.restarted},
                       {"finished", out.is_finished}};
+  if (!out.queues.empty()) {
+    json::array queues;
+    for (const auto& queue : out.queues) {
+      queues.push_back(json::object{{"queue", api::to_valid_utf8(queue.queue)},
+                                    {"target_wait_s", queue.target_s},
+                                    {"tasks", queue.tasks},
+                                    {"wait_p50_s", queue.wait_p50_s},
+                                    {"wait_p95_s", queue.wait_p95_s},
+                                    {"late_share", queue.late_share}});
+    }
+    object["queues"] = std::move(queues);
+  }
   if (options.wants_series) {
     json::array series;
     for (const simulate::Sample& sample : out.series) {
@@ -200,6 +213,21 @@ std::string to_table(const std::vector<Row>& rows, const SimulateOptions& option
     if (!out.is_finished) cells.back().push_back("never finished");
   }
   return table(cells);
+}
+
+// The same by queue; "" where it is all one.
+std::string to_queue_table(const std::vector<Row>& rows) {
+  std::vector<std::vector<std::string>> cells{
+      {"TRACE", "SEED", "POLICY", "QUEUE", "START WITHIN", "TASKS", "WAIT P50", "P95", "LATE"}};
+  for (const Row& row : rows) {
+    for (const auto& queue : row.outcome.queues) {
+      cells.push_back({row.subject->trace.name, std::to_string(row.subject->seed), row.policy, queue.queue,
+                       fixed(queue.target_s, 1) + " s", with_thousands(queue.tasks),
+                       fixed(queue.wait_p50_s, 1) + " s", fixed(queue.wait_p95_s, 1) + " s",
+                       fixed(100 * queue.late_share, 2) + " %"});
+    }
+  }
+  return cells.size() == 1 ? "" : "\n" + table(cells);
 }
 
 // What was simulated, in a sentence: the figures mean nothing without it.
@@ -254,6 +282,7 @@ Result<int> compare(const Context& context, const SimulateOptions& options, cons
   if (!context.is_json) {
     std::fputs(describe_world(options).c_str(), stdout);
     std::fputs(to_table(rows, options).c_str(), stdout);
+    std::fputs(to_queue_table(rows).c_str(), stdout);
   }
   if (!options.picture_file.empty()) {
     SKEP_TRY(draw(options, cases.front(), rows));
@@ -295,7 +324,7 @@ Result<int> search_settings(const Context& context, const SimulateOptions& optio
   return api::kExitOk;
 }
 
-Result<int> simulate_all(const Context& context, const SimulateOptions& options) {
+Result<int> simulate_all(const Context& context, SimulateOptions& options) {
   if (!options.record_from.empty()) {
     SKEP_TRY(const std::string text, record_trace(options.record_from, context.access));
     if (options.output_file.empty()) {
@@ -310,6 +339,7 @@ Result<int> simulate_all(const Context& context, const SimulateOptions& options)
     return fail(Code::kInvalid, "--min (" + std::to_string(bounds.workers_min) + ") is more than --max (" +
                                     std::to_string(bounds.workers_max) + ")");
   }
+  SKEP_TRY(options.world.bounds.objectives, scaler::parse_objectives(options.objectives));
   SKEP_TRY(choices_of(options));
   SKEP_TRY(const auto cases, cases_of(options));
   return options.is_tuning ? search_settings(context, options, cases) : compare(context, options, cases);
@@ -326,6 +356,7 @@ void add_world_options(CLI::App& command, SimulateOptions& options) {
   command.add_option("--min", world.bounds.workers_min, "Workers at least")->check(CLI::Range(0, 10'000));
   command.add_option("--max", world.bounds.workers_max, "Workers at most")->check(CLI::Range(1, 10'000));
   add_duration(command, "--target-wait", world.bounds.target_wait, "A task that waits longer is late");
+  add_objectives(command, options.objectives);
   command.add_option("--slots", world.slots, "Tasks that a worker runs at once")->check(CLI::Range(1, 1'024));
   command
       .add_option("--slot-gain", world.slot_gain, "What each further busy slot of a worker adds, in slots")

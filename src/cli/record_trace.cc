@@ -20,6 +20,7 @@ constexpr std::size_t kTasksMax = 5'000'000;
 struct Seen {
   std::int64_t enqueued_ms = 0;
   std::int64_t run_ms = 0;
+  std::string queue;
 };
 
 Result<std::vector<Seen>> ended_tasks(Remote& remote) {
@@ -35,7 +36,8 @@ Result<std::vector<Seen>> ended_tasks(Remote& remote) {
     }));
     for (const v1::Task& task : page.tasks()) {
       const std::int64_t begin = task.started_at_ms() > 0 ? task.started_at_ms() : task.leased_at_ms();
-      tasks.push_back({task.enqueued_at_ms(), std::max<std::int64_t>(1, task.finished_at_ms() - begin)});
+      tasks.push_back({task.enqueued_at_ms(), std::max<std::int64_t>(1, task.finished_at_ms() - begin),
+                       task.options().queue()});
     }
     cursor = page.next_cursor();
   } while (!cursor.empty() && tasks.size() < kTasksMax);
@@ -52,12 +54,15 @@ Result<std::string> record_trace(const std::string& url, const Access& access) {
   std::sort(tasks.begin(), tasks.end(),
             [](const Seen& a, const Seen& b) { return a.enqueued_ms < b.enqueued_ms; });
   const std::int64_t first = tasks.front().enqueued_ms;
-  std::string text = "# load as recorded at " + url + "\nt_seconds,service_seconds\n";
+  const bool has_queues = std::any_of(tasks.begin(), tasks.end(),
+                                      [&](const Seen& task) { return task.queue != tasks.front().queue; });
+  std::string text = "# load as recorded at " + url + "\nt_seconds,service_seconds";
+  text += has_queues ? ",queue\n" : "\n";
   for (const Seen& task : tasks) {
     char line[64];
-    std::snprintf(line, sizeof line, "%.3f,%.3f\n", static_cast<double>(task.enqueued_ms - first) / 1e3,
+    std::snprintf(line, sizeof line, "%.3f,%.3f", static_cast<double>(task.enqueued_ms - first) / 1e3,
                   static_cast<double>(task.run_ms) / 1e3);
-    text += line;
+    text += line + (has_queues ? "," + task.queue : "") + "\n";
   }
   return text;
 }

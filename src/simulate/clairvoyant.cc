@@ -115,19 +115,32 @@ void advance(std::vector<Frontier>& states, const Step& step, double work, doubl
   states = std::move(up);
 }
 
+// Seconds: of the queues that the trace has.
+double longest_target(const Trace& trace, const WorldOptions& options) {
+  const scaler::Bounds& bounds = options.bounds;
+  std::vector<std::string> queues = trace.queues;
+  if (queues.empty()) queues.emplace_back("default");
+  Duration longest{};
+  for (const std::string& queue : queues) {
+    const auto found = std::find_if(bounds.objectives.begin(), bounds.objectives.end(),
+                                    [&](const auto& objective) { return objective.queue == queue; });
+    longest = std::max(longest, found == bounds.objectives.end() ? bounds.target_wait : found->target_wait);
+  }
+  return std::chrono::duration<double>(longest).count();
+}
+
 }  // namespace
 
 Bound clairvoyant_bound(const Trace& trace, const WorldOptions& options) {
-  const auto in_seconds = [](Duration duration) { return std::chrono::duration<double>(duration).count(); };
   Step step;
   step.bin_s = trace.span_s > 25 * 3600 ? 30 : 15;
-  step.boot_s = in_seconds(options.boot);
+  step.boot_s = std::chrono::duration<double>(options.boot).count();
   const double speed = std::accumulate(options.speeds.begin(), options.speeds.end(), 0.0) /
                        static_cast<double>(options.speeds.size());
   step.slots = speed * (1 + options.slot_gain * (options.slots - 1));
   step.least = options.bounds.workers_min;
   const auto patience =
-      static_cast<std::size_t>(std::ceil((in_seconds(options.bounds.target_wait) + step.bin_s) / step.bin_s));
+      static_cast<std::size_t>(std::ceil((longest_target(trace, options) + step.bin_s) / step.bin_s));
   const std::vector<double> work = released(trace, step.bin_s, patience);
 
   const auto sizes = std::max(options.bounds.workers_max, step.least) - step.least + 1;

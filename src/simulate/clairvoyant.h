@@ -5,7 +5,8 @@
 // A dynamic program over bins of 15 s (30 s for traces longer than 25 hours): the state is a whole number of
 // workers and the backlog, of which only the pairs of cost and backlog are kept that none other beats in
 // both. Work is a fluid; tasks are cut in chunks of a bin; what is released in a bin is done within the
-// target wait and one bin, so no task waits longer than the target. A boot is billed and otherwise free of
+// target wait and one bin, so no task waits longer than the target: where queues have their own, the longest
+// of them all, which keeps it a bound, though a loose one. A boot is billed and otherwise free of
 // delay; there is no least time of billing, and
 // what is left when the arrivals end costs only the time in which it is done. So it is below what any policy
 // without a late task can do, up to two roundings (at most 40 pairs a state, backlogs to a tenth of a

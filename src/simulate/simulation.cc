@@ -9,6 +9,7 @@
 
 #include "base/random.h"
 #include "scaler/reconciler.h"
+#include "simulate/lines.h"
 #include "simulate/machines.h"
 #include "simulate/waits.h"
 
@@ -95,7 +96,7 @@ class World {
 
   std::vector<float> estimates_;
   std::vector<bool> has_started_;
-  std::deque<std::uint32_t> queue_;
+  Lines lines_;
   std::size_t next_arrival_ = 0;
   std::uint64_t ended_ = 0;
   double queued_estimate_ = 0;
@@ -140,6 +141,7 @@ World::World(const Trace& trace, const WorldOptions& options, Sizing& sizing, st
       boots_(seed * 2 + 1),
       lives_(seed * 2 + 2),
       reconciler_(reconciler_options(options, sizing)),
+      lines_(trace, options.bounds),
       waits_(in_seconds(options.bounds.target_wait)),
       bin_waits_(in_seconds(options.bounds.target_wait)) {
   Random noise(seed * 7 + 3);
@@ -225,18 +227,16 @@ void World::arrive() {
   arrived_work_ += trace_.tasks[task].service_s;
   queued_estimate_ += estimate;
   queued_work_ += trace_.tasks[task].service_s;
-  queue_.push_back(task);
+  lines_.arrive(task, trace_.tasks[task].queue, estimate);
   serve();
 }
 
 void World::serve() {
-  while (!queue_.empty() && !free_.empty()) {
+  while (!lines_.empty() && !free_.empty()) {
     const std::uint32_t index = free_.back();
     free_.pop_back();
     if (!machines_[index].takes_tasks(options_.slots)) continue;
-    const std::uint32_t task = queue_.front();
-    queue_.pop_front();
-    start(task, index);
+    start(lines_.take(estimates_), index);
   }
 }
 
@@ -248,7 +248,8 @@ void World::start(std::uint32_t task, std::uint32_t index) {
   if (!has_started_[task]) {
     has_started_[task] = true;
     const double wait = now_s_ - arrival.at_s;
-    waits_.add(wait);
+    lines_.note_wait(arrival.queue, wait);
+    waits_.add(wait, lines_.target_s(arrival.queue));
     if (options_.wants_series) bin_waits_.add(wait);
     ++started_;
   }
@@ -299,7 +300,7 @@ void World::free_slot(std::uint32_t index) {
 // To the front, in the order in which they were taken.
 void World::hand_back(Machine& machine) {
   for (auto it = machine.running.rbegin(); it != machine.running.rend(); ++it) {
-    queue_.push_front(it->task);
+    lines_.give_back(it->task, trace_.tasks[it->task].queue, estimates_[it->task]);
     queued_estimate_ += estimates_[it->task];
     queued_work_ += trace_.tasks[it->task].service_s;
     ++outcome_.restarted;
@@ -461,19 +462,22 @@ Sight World::observe() {
   Sight sight;
   scaler::Observation& seen = sight.seen;
   seen.now = at(now_s_);
-  seen.queued = queue_.size();
-  seen.queued_seconds = queue_.empty() ? 0 : std::max(0.0, queued_estimate_);
-  if (!queue_.empty()) {
-    seen.oldest_wait =
-        Duration(static_cast<Duration::rep>((now_s_ - trace_.tasks[queue_.front()].at_s) * 1e9));
-  }
+  seen.queued = lines_.size();
+  seen.queued_seconds = lines_.empty() ? 0 : std::max(0.0, queued_estimate_);
+  if (!lines_.empty())
+    seen.oldest_wait = Duration(static_cast<Duration::rep>((now_s_ - lines_.oldest_s(trace_)) * 1e9));
+  std::vector<std::uint64_t> leased(lines_.queues());
+  std::vector<double> leased_estimates(lines_.queues());
   for (const std::uint32_t index : alive_) {
     Machine& machine = machines_[index];
     if (machine.state != MachineState::kUp) continue;
     machine.advance(now_s_, options_.slot_gain);
     for (const Running& running : machine.running) {
       const double share = (running.ends_at - machine.progress) / trace_.tasks[running.task].service_s;
-      seen.leased_seconds += std::clamp(share, 0.0, 1.0) * estimates_[running.task];
+      const double left = std::clamp(share, 0.0, 1.0) * estimates_[running.task];
+      seen.leased_seconds += left;
+      ++leased[trace_.tasks[running.task].queue];
+      leased_estimates[trace_.tasks[running.task].queue] += left;
     }
     seen.leased += machine.running.size();
     if (machine.is_draining) {
@@ -490,6 +494,7 @@ Sight World::observe() {
     const double arrived = (arrived_estimate_ - arrived_at_last_tick_) / (now_s_ - last_tick_s_);
     rate_ += -std::expm1(-(now_s_ - last_tick_s_) / kRateMemory) * (arrived - rate_);
   }
+  seen.loads = lines_.loads(trace_, now_s_, now_s_ - last_tick_s_, leased, leased_estimates);
   arrived_at_last_tick_ = arrived_estimate_;
   last_tick_s_ = now_s_;
   seen.arrival_seconds = rate_;
@@ -529,7 +534,7 @@ void World::sample(double until_s) {
     for (const std::uint32_t index : alive_) {
       ++(machines_[index].state == MachineState::kUp ? sample.running : sample.booting);
     }
-    sample.backlog_s = queue_.empty() ? 0 : std::max(0.0, queued_work_);
+    sample.backlog_s = lines_.empty() ? 0 : std::max(0.0, queued_work_);
     sample.wait_p95_s = bin_waits_.percentile(0.95);
     bin_waits_.clear();
     outcome_.series.push_back(sample);
@@ -543,12 +548,16 @@ Outcome World::result() {
   out.is_finished = ended_ == trace_.tasks.size();
   // What never started waited until now.
   for (std::size_t task = 0; task < has_started_.size(); ++task) {
-    if (!has_started_[task]) waits_.add(std::max(0.0, now_s_ - trace_.tasks[task].at_s));
+    if (has_started_[task]) continue;
+    const double wait = std::max(0.0, now_s_ - trace_.tasks[task].at_s);
+    waits_.add(wait, lines_.target_s(trace_.tasks[task].queue));
+    lines_.note_wait(trace_.tasks[task].queue, wait);
   }
   out.wait_p50_s = waits_.percentile(0.5);
   out.wait_p95_s = waits_.percentile(0.95);
   out.wait_p99_s = waits_.percentile(0.99);
   out.late_share = waits_.late_share();
+  out.queues = lines_.figures();
   double there = 0;
   for (const Machine& machine : machines_) {
     const double end = machine.state == MachineState::kGone ? machine.gone_s : now_s_;

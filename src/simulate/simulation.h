@@ -1,10 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
 // simulation.h - one trace against one sizing, by discrete events over the reconciler that the manager runs.
 //
-// Tasks wait in one line and start on the worker that was busy last (so that idle time gathers on few). A
-// worker has slots that share its speed, boots, may fail to boot, may be taken away with a notice, is
-// drained, and is billed by the second from launch to end. The reconciler's launches, drains and terminations
-// are carried out as a provider would, with its limits.
+// Tasks wait in a line for each queue, which take turns, and start on the worker that was busy last (so that
+// idle time gathers on few). A worker has slots that share its speed, boots, may fail to boot, may be taken
+// away with a notice, is drained, and is billed by the second from launch to end. The reconciler's launches,
+// drains and terminations are carried out as a provider would, with its limits.
 //
 // Threads:   one executor; each run owns all it needs.
 // Units:     seconds, seconds of one slot, slots; money is in the unit of `price_hour`.
@@ -17,6 +17,7 @@
 
 #include "base/time.h"
 #include "scaler/policy.h"
+#include "simulate/lines.h"
 #include "simulate/sizing.h"
 #include "simulate/trace.h"
 
@@ -57,7 +58,7 @@ struct Outcome {
   double wait_p50_s = 0;
   double wait_p95_s = 0;
   double wait_p99_s = 0;
-  double late_share = 0;      // of tasks that waited longer than the target
+  double late_share = 0;      // of tasks that waited longer than the target of their queue
   double worker_seconds = 0;  // billed
   double cost = 0;
   double fleet_mean = 0;           // machines that ran or booted
@@ -69,7 +70,8 @@ struct Outcome {
   std::uint64_t interruptions = 0;
   std::uint64_t restarted = 0;  // tasks that had to begin again
   double end_s = 0;
-  bool is_finished = true;  // false: given up with tasks still waiting, long after the trace's end
+  bool is_finished = true;             // false: given up with tasks still waiting, long after the trace's end
+  std::vector<Lines::Figures> queues;  // where the trace names some, or some have objectives
   std::vector<Sample> series;
   std::vector<std::pair<double, std::string>> reasons;  // of changes, the last few hundred
 };

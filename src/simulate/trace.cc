@@ -4,6 +4,7 @@
 #include <algorithm>
 #include <charconv>
 #include <cmath>
+#include <map>
 #include <optional>
 #include <utility>
 
@@ -14,6 +15,7 @@ namespace {
 
 constexpr double kLoadWindow = 120;  // seconds in which the offered load is measured
 constexpr double kTasksMax = 2e7;
+constexpr std::size_t kNameMax = 64;
 constexpr double kCopySpread = 5;  // seconds within which the copies of a task arrive
 
 std::optional<double> number_in(std::string_view text) {
@@ -30,6 +32,18 @@ std::string_view next_line(std::string_view& rest) {
   rest.remove_prefix(end == std::string_view::npos ? rest.size() : end + 1);
   if (line.ends_with('\r')) line.remove_suffix(1);
   return line;
+}
+
+// Where rows have a queue: its name, which is cut off the line.
+Result<std::string> take_queue(std::string_view& line, const std::string& where) {
+  const std::size_t comma = line.rfind(',');
+  std::string name(comma == std::string_view::npos ? "" : line.substr(comma + 1));
+  if (comma == line.find(',')) return fail(Code::kInvalid, where + " has no queue as its third value");
+  while (!name.empty() && name.back() == ' ') name.pop_back();
+  if (name.empty() || name.size() > kNameMax)
+    return fail(Code::kInvalid, where + " has no queue of 1 to " + std::to_string(kNameMax) + " characters");
+  line = line.substr(0, comma);
+  return name;
 }
 
 Result<Arrival> parse_row(std::string_view line, const std::string& where, double not_before) {
@@ -96,8 +110,20 @@ void add_listed(const TraceSource& source, double factor, std::uint32_t times, R
     for (std::uint32_t copy = 0; copy < times; ++copy) {
       const double at =
           copy == 0 ? row.at_s : std::min(row.at_s + random.unit() * kCopySpread, source.span_s);
-      out.tasks.push_back({at, least_of(row.service_s * factor, 1e-3)});
+      out.tasks.push_back({at, least_of(row.service_s * factor, 1e-3), row.queue});
     }
+  }
+}
+
+// In the order of their names, in which they take turns.
+void name_queues(const std::map<std::string, std::uint32_t>& found, TraceSource& source) {
+  std::vector<std::uint32_t> places(found.size());
+  for (const auto& [name, number] : found) {
+    places[number] = static_cast<std::uint32_t>(source.queues.size());
+    source.queues.push_back(name);
+  }
+  for (Arrival& row : source.rows) {
+    if (!places.empty()) row.queue = places[row.queue];
   }
 }
 
@@ -107,9 +133,11 @@ Result<TraceSource> parse_trace(std::string name, std::string_view text) {
   TraceSource source;
   source.name = std::move(name);
   bool has_head = false;
+  bool has_queue = false;
+  std::map<std::string, std::uint32_t> queues;
   std::size_t number = 0;
   while (!text.empty()) {
-    const std::string_view line = next_line(text);
+    std::string_view line = next_line(text);
     ++number;
     if (line.empty()) continue;
     if (line.front() == '#') {
@@ -120,18 +148,32 @@ Result<TraceSource> parse_trace(std::string name, std::string_view text) {
       has_head = true;
       if (line == "t_seconds,arrivals") {
         source.has_counts = true;
+      } else if (line == "t_seconds,service_seconds,queue") {
+        has_queue = true;
       } else if (line != "t_seconds,service_seconds") {
-        return fail(Code::kInvalid, source.name + ": the first line is to be t_seconds,service_seconds or " +
-                                        "t_seconds,arrivals, and is '" + std::string(line.substr(0, 60)) +
-                                        "'");
+        return fail(Code::kInvalid,
+                    source.name +
+                        ": the first line is to be t_seconds,service_seconds (with ,queue behind it) " +
+                        "or t_seconds,arrivals, and is '" + std::string(line.substr(0, 60)) + "'");
       }
       continue;
     }
     const double not_before = source.rows.empty() ? 0 : source.rows.back().at_s;
-    SKEP_TRY(const Arrival row,
-             parse_row(line, source.name + ": line " + std::to_string(number), not_before));
+    const std::string where = source.name + ": line " + std::to_string(number);
+    std::uint32_t queue = 0;
+    if (has_queue) {
+      SKEP_TRY(std::string named, take_queue(line, where));
+      queue = queues.try_emplace(std::move(named), static_cast<std::uint32_t>(queues.size())).first->second;
+    }
+    SKEP_TRY(Arrival row, parse_row(line, where, not_before));
+    row.queue = queue;
     source.rows.push_back(row);
   }
+  if (queues.size() > kTraceQueuesMax) {
+    return fail(Code::kInvalid, source.name + " has " + std::to_string(queues.size()) +
+                                    " queues and the limit is " + std::to_string(kTraceQueuesMax));
+  }
+  name_queues(queues, source);
   if (source.rows.empty()) return fail(Code::kInvalid, source.name + ": there is no row in it");
   const double last = source.rows.back().at_s;
   const double bin = source.rows.size() > 1 ? last - source.rows[source.rows.size() - 2].at_s : 60;
@@ -156,6 +198,7 @@ Result<Trace> make_trace(const TraceSource& source, const TraceOptions& options,
   }
   Trace trace;
   trace.name = source.name;
+  trace.queues = source.queues;
   trace.span_s = source.span_s;
   if (source.has_counts) {
     add_counted(source, factor * options.times, service_mean_s, random, trace);

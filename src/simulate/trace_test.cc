@@ -82,12 +82,29 @@ TEST(Trace, WhatIsNoTraceIsRefusedWithItsLine) {
     return source ? std::string("accepted") : source.error().message;
   };
   EXPECT_EQ(message("a,b\n"),
-            "t: the first line is to be t_seconds,service_seconds or t_seconds,arrivals, and is 'a,b'");
+            "t: the first line is to be t_seconds,service_seconds (with ,queue behind it) or "
+            "t_seconds,arrivals, and is 'a,b'");
+  EXPECT_EQ(message("t_seconds,service_seconds,queue\n1,2\n"), "t: line 2 has no queue as its third value");
+  EXPECT_EQ(message("t_seconds,service_seconds,queue\n1,2,\n"),
+            "t: line 2 has no queue of 1 to 64 characters");
   EXPECT_EQ(message(""), "t: there is no row in it");
   EXPECT_EQ(message("t_seconds,arrivals\n0;1\n"), "t: line 2 is not two numbers with a comma");
   EXPECT_EQ(message("t_seconds,arrivals\n0,x\n"), "t: line 2 is not two numbers with a comma");
   EXPECT_EQ(message("t_seconds,arrivals\n5,1\n4,1\n"), "t: line 3 is earlier than the row before it");
   EXPECT_EQ(message("t_seconds,arrivals\n5,-1\n"), "t: line 2 has a negative value");
+}
+
+// In the order of their names, not of their rows: that is how they take turns.
+TEST(Trace, AThirdColumnNamesTheQueue) {
+  const auto source =
+      parse_trace("t", "t_seconds,service_seconds,queue\n0,1,urgent\n1,2,bulk\r\n2,3,urgent\n").value();
+  EXPECT_EQ(source.queues, (std::vector<std::string>{"bulk", "urgent"}));
+  TraceOptions options;
+  options.times = 2;
+  const Trace trace = make_trace(source, options, 1).value();
+  EXPECT_EQ(trace.queues, source.queues);
+  ASSERT_EQ(trace.tasks.size(), 6u);
+  for (const Arrival& task : trace.tasks) EXPECT_EQ(task.queue, task.service_s == 2 ? 0u : 1u);
 }
 
 TEST(Trace, TooManyTasksAreRefused) {

@@ -16,9 +16,11 @@ class Waits {
  public:
   explicit Waits(double target_s) : target_s_(target_s) {}
 
-  void add(double wait_s) {
+  void add(double wait_s) { add(wait_s, target_s_); }
+  // One that has another target.
+  void add(double wait_s, double target_s) {
     waits_.push_back(static_cast<float>(wait_s));
-    if (wait_s > target_s_) ++late_;
+    if (wait_s > target_s) ++late_;
   }
   void clear() {
     waits_.clear();
@@ -33,6 +35,8 @@ class Waits {
     std::nth_element(waits_.begin(), waits_.begin() + static_cast<std::ptrdiff_t>(rank), waits_.end());
     return waits_[rank];
   }
+  double target_s() const { return target_s_; }
+  std::uint64_t size() const { return waits_.size(); }
   double late_share() const {
     return waits_.empty() ? 0 : static_cast<double>(late_) / static_cast<double>(waits_.size());
   }

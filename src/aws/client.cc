@@ -9,7 +9,6 @@
 namespace skep::aws {
 namespace {
 
-constexpr Duration kTryTimeout = seconds(60);
 constexpr Duration kSkewMin = minutes(4);  // AWS allows 5
 
 std::string form_body(const Call& call) {
@@ -68,7 +67,7 @@ Result<Reply> Client::once(const Call& call, const CallOptions& options) {
   }
   const Duration left = options.deadline - now();
   if (left <= Duration::zero()) return fail(Code::kTimeout, subject_of(call) + ": no time is left");
-  auto response = parts_.transport.exchange(request, std::min(left, kTryTimeout));
+  auto response = parts_.transport.exchange(request, std::min(left, options.try_timeout));
   if (!response) return with_context(std::move(response.error()), subject_of(call));
   Reply reply;
   reply.http = std::move(response.value());

@@ -43,6 +43,7 @@ struct Call {
 struct CallOptions {
   Instant deadline{};
   int tries_max = 3;
+  Duration try_timeout = seconds(60);  // of one try; a large body takes longer
 };
 
 struct Reply {

@@ -114,8 +114,12 @@ Result<std::vector<Vpc>> Ec2::vpcs(const Filters& filters, const CallOptions& op
 Result<std::vector<Subnet>> Ec2::subnets(const Filters& filters, const CallOptions& options) {
   SKEP_TRY(const auto items, describe("DescribeSubnets", "subnetSet", Form().filters(filters), options));
   return all_of<Subnet>(items, [](const Element& item) {
-    return Subnet{item.text_of("subnetId"), item.text_of("vpcId"), item.text_of("availabilityZone"),
-                  number_of(item.text_of("availableIpAddressCount")), item.text_of("defaultForAz") == "true"};
+    return Subnet{item.text_of("subnetId"),
+                  item.text_of("vpcId"),
+                  item.text_of("availabilityZone"),
+                  number_of(item.text_of("availableIpAddressCount")),
+                  item.text_of("defaultForAz") == "true",
+                  item.text_of("cidrBlock")};
   });
 }
 
@@ -184,8 +188,12 @@ Result<std::vector<Volume>> Ec2::volumes(const Filters& filters, const CallOptio
   SKEP_TRY(const auto items, describe("DescribeVolumes", "volumeSet", Form().filters(filters), options));
   return all_of<Volume>(items, [](const Element& item) {
     const auto& attached = item.list("attachmentSet");
-    return Volume{item.text_of("volumeId"), item.text_of("availabilityZone"), item.text_of("status"),
-                  attached.empty() ? std::string() : attached.front().text_of("instanceId"), tags_of(item)};
+    return Volume{item.text_of("volumeId"),
+                  item.text_of("availabilityZone"),
+                  item.text_of("status"),
+                  attached.empty() ? std::string() : attached.front().text_of("instanceId"),
+                  tags_of(item),
+                  number_of(item.text_of("size"))};
   });
 }
 

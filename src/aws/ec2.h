@@ -32,6 +32,7 @@ struct Subnet {
   std::string zone;
   int free_addresses = 0;
   bool is_default = false;
+  std::string cidr{};
 };
 
 // Who may come in: from addresses, or from members of a group.
@@ -57,7 +58,8 @@ struct Volume {
   std::string zone;
   std::string state;     // "available", "in-use", ...
   std::string instance;  // that it is attached to, "" if none
-  Tags tags;
+  Tags tags{};
+  int size_gib = 0;
 };
 
 struct VolumeSpec {
@@ -95,7 +97,9 @@ struct LaunchSpec {
   std::string user_data;  // as it is, not encoded
   int disk_gib = 0;       // of the root volume; 0: the image's
   bool is_spot = false;
+  std::string address;            // private, of the subnet; "": any that is free
   bool ends_on_shutdown = false;  // terminated, not stopped
+  bool shows_tags = false;        // in the instance's own metadata
   Tags tags;                      // of the instances and their volumes
 };
 
@@ -173,6 +177,8 @@ class Ec2 {
 
   Result<std::vector<Template>> templates(const Filters& filters, const CallOptions& options);
   Result<std::string> create_template(const TemplateSpec& spec, const CallOptions& options);
+  // From now on the template is as `spec` says, its tags too: a new version, and the default one.
+  Result<void> renew_template(const std::string& id, const TemplateSpec& spec, const CallOptions& options);
   Result<void> delete_template(const std::string& id, const CallOptions& options);
 
   Result<std::vector<Instance>> instances(const Filters& filters, const CallOptions& options);

@@ -28,6 +28,7 @@ void add_launch(Form& form, const std::string& prefix, const LaunchSpec& spec) {
   form.list(prefix + "SecurityGroupId", spec.groups);
   form.set_if(prefix + "IamInstanceProfile.Name", spec.profile);
   form.set_if(prefix + "UserData", base64_of(spec.user_data));
+  form.set_if(prefix + "PrivateIpAddress", spec.address);  // of a launch alone
   if (spec.ends_on_shutdown) form.set(prefix + "InstanceInitiatedShutdownBehavior", "terminate");
   if (spec.disk_gib > 0) {
     const std::string disk = prefix + "BlockDeviceMapping.1.";
@@ -38,6 +39,7 @@ void add_launch(Form& form, const std::string& prefix, const LaunchSpec& spec) {
     // Version 2 of the metadata service alone, and not for what runs in containers behind another hop.
     form.set(prefix + "MetadataOptions.HttpTokens", "required");
     form.set(prefix + "MetadataOptions.HttpPutResponseHopLimit", "1");
+    if (spec.shows_tags) form.set(prefix + "MetadataOptions.InstanceMetadataTags", "enabled");
   }
   form.tag_specification(prefix, 1, "instance", spec.tags).tag_specification(prefix, 2, "volume", spec.tags);
 }
@@ -83,6 +85,19 @@ Result<std::string> Ec2::create_template(const TemplateSpec& spec, const CallOpt
   form.tag_specification("", 1, "launch-template", spec.tags);
   SKEP_TRY(const Element answer, call("CreateLaunchTemplate", std::move(form), options));
   return answer.at("launchTemplate").text_of("launchTemplateId");
+}
+
+Result<void> Ec2::renew_template(const std::string& id, const TemplateSpec& spec,
+                                 const CallOptions& options) {
+  Form form;
+  form.set("LaunchTemplateId", id);
+  add_launch(form, "LaunchTemplateData.", spec.launch);
+  SKEP_TRY(const Element answer, call("CreateLaunchTemplateVersion", std::move(form), options));
+  Form chosen;
+  chosen.set("LaunchTemplateId", id);
+  chosen.set("SetDefaultVersion", answer.at("launchTemplateVersion").text_of("versionNumber"));
+  SKEP_TRY(call("ModifyLaunchTemplate", std::move(chosen), options));
+  return tag({id}, spec.tags, options);
 }
 
 Result<void> Ec2::delete_template(const std::string& id, const CallOptions& options) {

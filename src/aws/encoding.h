@@ -19,6 +19,9 @@ enum class Slash { kEncoded, kKept };
 // All but letters, digits and "-._~" as %XX; '/' as told.
 std::string percent_encoded(std::string_view text, Slash slash = Slash::kEncoded);
 
+// The inverse; what is no encoded byte stays as it is.
+std::string percent_decoded(std::string_view text);
+
 std::string base64_of(std::string_view bytes);
 
 // "20260131T235959Z", as in x-amz-date; its first 8 characters are the day.

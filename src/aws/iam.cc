@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "aws/iam.h"
 
+#include "aws/encoding.h"
+
 namespace skep::aws {
 namespace {
 
@@ -8,14 +10,18 @@ constexpr const char* kTrustOfEc2 =
     R"({"Version":"2012-10-17","Statement":[{"Effect":"Allow","Action":"sts:AssumeRole",)"
     R"("Principal":{"Service":"ec2.amazonaws.com"}}]})";
 
+Tags iam_tags_of(const Element& item) {
+  Tags tags;
+  for (const Element& tag : item.list("Tags")) tags[tag.text_of("Key")] = tag.text_of("Value");
+  return tags;
+}
+
 Role role_of(const Element& item) {
-  Role role{item.text_of("RoleName"), item.text_of("Arn"), {}};
-  for (const Element& tag : item.list("Tags")) role.tags[tag.text_of("Key")] = tag.text_of("Value");
-  return role;
+  return {item.text_of("RoleName"), item.text_of("Arn"), iam_tags_of(item)};
 }
 
 InstanceProfile profile_of(const Element& item) {
-  InstanceProfile profile{item.text_of("InstanceProfileName"), item.text_of("Arn"), {}};
+  InstanceProfile profile{item.text_of("InstanceProfileName"), item.text_of("Arn"), {}, iam_tags_of(item)};
   for (const Element& role : item.list("Roles")) profile.roles.push_back(role.text_of("RoleName"));
   return profile;
 }
@@ -59,6 +65,14 @@ Result<void> Iam::put_policy(const std::string& role, const std::string& policy,
   Form form;
   form.set("RoleName", role).set("PolicyName", policy).set("PolicyDocument", document);
   return change("PutRolePolicy", std::move(form), options);
+}
+
+Result<std::string> Iam::policy(const std::string& role, const std::string& policy,
+                                const CallOptions& options) {
+  Form form;
+  form.set("RoleName", role).set("PolicyName", policy);
+  SKEP_TRY(const Element answer, call(Service::kIam, "GetRolePolicy", std::move(form), options));
+  return percent_decoded(answer.text_of("PolicyDocument"));
 }
 
 Result<void> Iam::delete_policy(const std::string& role, const std::string& policy,

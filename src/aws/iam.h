@@ -29,6 +29,7 @@ struct InstanceProfile {
   std::string name;
   std::string arn;
   Names roles;  // one at most
+  Tags tags;
 };
 
 class Iam {
@@ -43,6 +44,8 @@ class Iam {
   // Sets or replaces an inline policy, a JSON document.
   Result<void> put_policy(const std::string& role, const std::string& policy, const std::string& document,
                           const CallOptions& options);
+  // The document of an inline policy. kNotFound: the role has none of that name.
+  Result<std::string> policy(const std::string& role, const std::string& policy, const CallOptions& options);
   Result<void> delete_policy(const std::string& role, const std::string& policy, const CallOptions& options);
   Result<void> delete_role(const std::string& name, const CallOptions& options);
 

@@ -2,6 +2,7 @@
 #include "aws/s3.h"
 
 #include "aws/encoding.h"
+#include "base/secret.h"
 
 namespace skep::aws {
 namespace {
@@ -18,6 +19,26 @@ HttpRequest of_key(const std::string& key) {
   HttpRequest request;
   request.path = "/" + percent_encoded(key, Slash::kKept);
   return request;
+}
+
+// What S3 holds the body against before it takes it.
+void add_checksum(HttpRequest& request) {
+  request.headers.emplace_back("X-Amz-Sdk-Checksum-Algorithm", "SHA256");
+  request.headers.emplace_back("X-Amz-Checksum-Sha256", base64_of(sha256(request.body, "")));
+}
+
+std::string xml_text(const std::string& text) {
+  std::string out;
+  for (const char c : text) {
+    if (c == '&') {
+      out += "&amp;";
+    } else if (c == '<') {
+      out += "&lt;";
+    } else {
+      out += c;
+    }
+  }
+  return out;
 }
 
 }  // namespace
@@ -47,6 +68,34 @@ Result<void> S3::create_bucket(const std::string& bucket, const CallOptions& opt
   return ok();
 }
 
+Result<void> S3::find_bucket(const std::string& bucket, const CallOptions& options) {
+  SKEP_TRY(send("HeadBucket", "HEAD", bucket, {}, options));
+  return ok();
+}
+
+Result<Tags> S3::bucket_tags(const std::string& bucket, const CallOptions& options) {
+  const auto reply = send("GetBucketTagging", "GET", bucket, of_query({{"tagging", ""}}), options);
+  if (!reply && reply.error().code == Code::kNotFound) return Tags();  // it has none
+  if (!reply) return reply.error();
+  SKEP_TRY(const Element answer, parse_xml(reply.value().http.body));
+  Tags tags;
+  for (const Element& tag : answer.list("TagSet")) tags[tag.text_of("Key")] = tag.text_of("Value");
+  return tags;
+}
+
+Result<void> S3::tag_bucket(const std::string& bucket, const Tags& tags, const CallOptions& options) {
+  HttpRequest request = of_query({{"tagging", ""}});
+  request.headers = {{"Content-Type", "application/xml"}};
+  request.body = "<Tagging xmlns=\"http://s3.amazonaws.com/doc/2006-03-01/\"><TagSet>";
+  for (const auto& [key, value] : tags) {
+    request.body += "<Tag><Key>" + xml_text(key) + "</Key><Value>" + xml_text(value) + "</Value></Tag>";
+  }
+  request.body += "</TagSet></Tagging>";
+  add_checksum(request);
+  SKEP_TRY(send("PutBucketTagging", "PUT", bucket, std::move(request), options));
+  return ok();
+}
+
 Result<void> S3::delete_bucket(const std::string& bucket, const CallOptions& options) {
   SKEP_TRY(send("DeleteBucket", "DELETE", bucket, {}, options));
   return ok();
@@ -57,6 +106,7 @@ Result<void> S3::put(const std::string& bucket, const std::string& key, std::str
   HttpRequest request = of_key(key);
   request.headers = {{"Content-Type", "application/octet-stream"}};
   request.body = std::move(body);
+  add_checksum(request);
   SKEP_TRY(send("PutObject", "PUT", bucket, std::move(request), options));
   return ok();
 }

@@ -19,8 +19,14 @@ class S3 {
 
   // S3 lets nobody else read a bucket that is made today, unless it is told to.
   Result<void> create_bucket(const std::string& bucket, const CallOptions& options);
+  // kNotFound: there is none of that name.
+  Result<void> find_bucket(const std::string& bucket, const CallOptions& options);
+  Result<Tags> bucket_tags(const std::string& bucket, const CallOptions& options);
+  // Instead of those that it has.
+  Result<void> tag_bucket(const std::string& bucket, const Tags& tags, const CallOptions& options);
   Result<void> delete_bucket(const std::string& bucket, const CallOptions& options);
 
+  // S3 takes the object only if its SHA-256 is that of `body`.
   Result<void> put(const std::string& bucket, const std::string& key, std::string body,
                    const CallOptions& options);
   Result<std::string> get(const std::string& bucket, const std::string& key, const CallOptions& options);

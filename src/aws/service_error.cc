@@ -61,11 +61,13 @@ constexpr Meaning kMeanings[] = {
     {"AlreadyOwnedByYou", Code::kConflict},
     {"DependencyViolation", Code::kConflict},
     {"DeleteConflict", Code::kConflict},
+    {"InvalidIPAddress", Code::kExhausted},  // before InUse: another address may be free
     {"InUse", Code::kConflict},
     {"IncorrectState", Code::kConflict},
     {"IncorrectInstanceState", Code::kConflict},
     {"BucketNotEmpty", Code::kConflict},
     {"Idempotent", Code::kConflict},
+    {"OperationAborted", Code::kUnavailable},  // of S3: a bucket of that name is just being made or deleted
     {"Throttl", Code::kUnavailable},
     {"RequestLimitExceeded", Code::kUnavailable},
     {"SlowDown", Code::kUnavailable},

@@ -26,6 +26,14 @@ Result<json::object> call_json(Client& client, Service service, const std::strin
   return std::move(parsed.get_object());
 }
 
+constexpr int kPagesMax = 1'000;
+
+json::array tag_list(const Tags& tags) {
+  json::array list;
+  for (const auto& [key, value] : tags) list.push_back(json::object{{"Key", key}, {"Value", value}});
+  return list;
+}
+
 // The member of a member; null if there is none.
 const json::value* member_of(const json::object& object, const char* outer, const char* inner) {
   const json::value* first = object.if_contains(outer);
@@ -43,6 +51,34 @@ Result<std::string> Ssm::parameter(const std::string& name, const CallOptions& o
   return std::string(value->get_string());
 }
 
+Result<void> Ssm::create_secret(const std::string& name, const std::string& value, const Tags& tags,
+                                const CallOptions& options) {
+  SKEP_TRY(call_json(client_, Service::kSsm, "AmazonSSM.PutParameter",
+                     {{"Name", name}, {"Value", value}, {"Type", "SecureString"}, {"Tags", tag_list(tags)}},
+                     options));
+  return ok();
+}
+
+Result<Names> Ssm::names_below(const std::string& path, const CallOptions& options) {
+  Names names;
+  std::string next;
+  for (int page = 0; page < kPagesMax; ++page) {
+    json::object asked{{"Path", path}, {"Recursive", true}};
+    if (!next.empty()) asked["NextToken"] = next;
+    SKEP_TRY(const json::object answer,
+             call_json(client_, Service::kSsm, "AmazonSSM.GetParametersByPath", asked, options));
+    const json::value* list = answer.if_contains("Parameters");
+    for (const json::value& item : list != nullptr && list->is_array() ? list->get_array() : json::array()) {
+      const json::value* name = item.is_object() ? item.get_object().if_contains("Name") : nullptr;
+      if (name != nullptr && name->is_string()) names.emplace_back(name->get_string());
+    }
+    const json::value* token = answer.if_contains("NextToken");
+    next = token != nullptr && token->is_string() ? std::string(token->get_string()) : std::string();
+    if (next.empty()) return names;
+  }
+  return fail(Code::kCorrupt, "SSM GetParametersByPath: the answer has no last page");
+}
+
 Result<void> Ssm::put_secret(const std::string& name, const std::string& value, const CallOptions& options) {
   SKEP_TRY(call_json(client_, Service::kSsm, "AmazonSSM.PutParameter",
                      {{"Name", name}, {"Value", value}, {"Type", "SecureString"}, {"Overwrite", true}},
@@ -56,10 +92,8 @@ Result<void> Ssm::delete_parameter(const std::string& name, const CallOptions& o
 }
 
 Result<void> Ssm::tag_parameter(const std::string& name, const Tags& tags, const CallOptions& options) {
-  json::array list;
-  for (const auto& [key, value] : tags) list.push_back(json::object{{"Key", key}, {"Value", value}});
   SKEP_TRY(call_json(client_, Service::kSsm, "AmazonSSM.AddTagsToResource",
-                     {{"ResourceType", "Parameter"}, {"ResourceId", name}, {"Tags", std::move(list)}},
+                     {{"ResourceType", "Parameter"}, {"ResourceId", name}, {"Tags", tag_list(tags)}},
                      options));
   return ok();
 }

@@ -17,6 +17,12 @@ class Ssm {
 
   // A parameter's value, decrypted.
   Result<std::string> parameter(const std::string& name, const CallOptions& options);
+  // Makes a SecureString with its tags. kConflict: there is a parameter of that name. Its value goes into no
+  // error.
+  Result<void> create_secret(const std::string& name, const std::string& value, const Tags& tags,
+                             const CallOptions& options);
+  // The names of all parameters below a path, "/skep/prod".
+  Result<Names> names_below(const std::string& path, const CallOptions& options);
   // Makes or replaces a SecureString. Its value goes into no error.
   Result<void> put_secret(const std::string& name, const std::string& value, const CallOptions& options);
   Result<void> delete_parameter(const std::string& name, const CallOptions& options);

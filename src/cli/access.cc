@@ -9,41 +9,15 @@
 #include <cstdio>
 #include <cstdlib>
 #include <cstring>
-#include <fstream>
 #include <system_error>
 
+#include "cli/token_file.h"
 #include "task/access_token.h"
 
 namespace skep::cli {
 namespace {
 
 constexpr const char* kVariable = "SKEP_TOKEN";
-constexpr std::size_t kFileBytesMax = 4096;
-
-std::string trimmed(std::string text) {
-  const auto is_blank = [](char c) { return c == ' ' || c == '\n' || c == '\r' || c == '\t'; };
-  while (!text.empty() && is_blank(text.back())) text.pop_back();
-  std::size_t begin = 0;
-  while (begin < text.size() && is_blank(text[begin])) ++begin;
-  return text.substr(begin);
-}
-
-Result<std::string> read_token(const std::string& path) {
-  std::ifstream file(path, std::ios::binary);
-  std::string text(kFileBytesMax, '\0');
-  file.read(text.data(), static_cast<std::streamsize>(text.size()));
-  if (!file.is_open() || file.bad()) {
-    return fail(Code::kInvalid,
-                "--token-file: '" + path + "' can not be read: check that it exists and is yours");
-  }
-  text.resize(static_cast<std::size_t>(file.gcount()));
-  text = trimmed(std::move(text));
-  if (!split_token(text)) {
-    return fail(Code::kInvalid,
-                "--token-file: '" + path + "' has no token in it: `skep token create` makes one");
-  }
-  return text;
-}
 
 // A file's token, as the file is now. What can not be read leaves the one before.
 class FileToken {
@@ -83,7 +57,7 @@ Error write_error(const std::string& path) {
 std::string take_token_variable() {
   char* value = std::getenv(kVariable);
   if (value == nullptr) return {};
-  std::string token = trimmed(value);
+  std::string token = trimmed_token(value);
   // Also out of what the system shows of this process.
   std::memset(value, 0, std::strlen(value));
   ::unsetenv(kVariable);

@@ -22,6 +22,10 @@ class AwsSession {
   static Result<std::unique_ptr<AwsSession>> open(const std::string& region, const std::string& profile);
 
   aws::Client& client() { return *client_; }
+  aws::Transport& transport() { return transport_; }
+  aws::Pauses& pauses() { return pauses_; }
+  const Clock& clock() const { return clock_; }
+  const aws::Environment& environment() const { return environment_; }
   // Where the keys in use came from.
   const std::string& credentials_place() const { return credentials_->place(); }
 

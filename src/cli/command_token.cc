@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// token: make, list, rotate and revoke tokens, at a manager or in a store.
+// token: make, import, list, rotate and revoke tokens, at a manager or in a store.
+#include <algorithm>
 #include <cstdio>
 
 #include "api/convert.h"
@@ -8,7 +9,9 @@
 #include "cli/context.h"
 #include "cli/output.h"
 #include "cli/serve.h"
+#include "cli/token_file.h"
 #include "manager/token_guard.h"
+#include "task/token_import.h"
 
 namespace skep::cli {
 namespace {
@@ -174,6 +177,49 @@ void show_list(const Context& context, const v1::TokensReply& tokens) {
   std::fputs(table(rows).c_str(), stdout);
 }
 
+// A token that was made elsewhere, so that several stores accept the same one. Doing it again changes
+// nothing, also when it has been revoked since.
+Result<int> import_token(const Context& context, const TokenOptions& options) {
+  SKEP_TRY(check_token_name(options.name));
+  SKEP_TRY(const std::string token, read_token(context.access.token_file));
+  SKEP_TRY(auto store, open_tokens(options.store));
+  const SystemClock clock;
+  SKEP_TRY(const auto record, record_of(token, *parse_role(options.role), options.name, clock.now()));
+  const auto added = store->add(record);
+  bool is_there = false;
+  if (!added) {
+    if (added.error().code != Code::kConflict) return added.error();
+    SKEP_TRY(const auto listed, store->list());
+    is_there = std::any_of(listed.begin(), listed.end(), [&](const TokenRecord& known) {
+      return known.id == record.id && known.role == record.role &&
+             is_secret_of(known, split_token(token)->secret);
+    });
+    if (!is_there)
+      return fail(Code::kConflict,
+                  "the store has another token '" + record.id + "', or that one with another role");
+  }
+  if (!context.is_json) {
+    std::printf("token %s, role %s, is %s\n", record.id.c_str(), options.role.c_str(),
+                is_there ? "there already" : "imported");
+    return api::kExitOk;
+  }
+  v1::Token shown;
+  api::from_token(record, clock.now(), shown);
+  std::printf("%s\n", api::to_json(shown).c_str());
+  return api::kExitOk;
+}
+
+Result<void> check_import(const Context& context, const TokenOptions& options) {
+  if (options.action != "import") return ok();
+  if (options.store.empty() || options.store == "memory:" || context.access.token_file.empty()) {
+    return fail(
+        Code::kInvalid,
+        "skep token import wants --store, and --token-file with the token: it goes into the store itself, "
+        "not over the network");
+  }
+  return ok();
+}
+
 Result<void> check(const TokenOptions& options) {
   const bool needs_id = options.action == "rotate" || options.action == "revoke";
   if (needs_id && options.id.empty()) {
@@ -182,13 +228,15 @@ Result<void> check(const TokenOptions& options) {
   if (!needs_id && !options.id.empty()) {
     return fail(Code::kInvalid, "skep token " + options.action + " takes no ID");
   }
-  if (options.action == "create" && options.role.empty()) {
-    return fail(Code::kInvalid, "skep token create wants --role client, worker, sibling or admin");
+  if ((options.action == "create" || options.action == "import") && options.role.empty()) {
+    return fail(Code::kInvalid,
+                "skep token " + options.action + " wants --role client, worker, sibling or admin");
   }
   return ok();
 }
 
 Result<int> run(const Context& context, const TokenOptions& options) {
+  if (options.action == "import") return import_token(context, options);
   SKEP_TRY(auto tokens, connect(context, options));
   if (options.action == "list") {
     SKEP_TRY(const auto listed, tokens->list());
@@ -210,15 +258,16 @@ Result<int> run(const Context& context, const TokenOptions& options) {
 
 void add_token_command(CLI::App& app, Context& context) {
   auto options = std::make_shared<TokenOptions>();
-  auto* command = app.add_subcommand("token", "Make, list, rotate and revoke tokens");
+  auto* command = app.add_subcommand("token", "Make, import, list, rotate and revoke tokens");
   command->footer(
       "Example: skep token create --role admin --store rocksdb:/var/lib/skep --out admin.token\n"
       "         skep token create --role worker --expires 30d --token-file admin.token\n"
+      "         skep token import --role client --store rocksdb:/var/lib/skep --token-file client.token\n"
       "         skep token rotate 3f6c01d2a9b4 --overlap 1h --token-file admin.token\n"
       "With --store the store itself is changed, whether a manager runs or not; else the manager is asked.");
-  command->add_option("ACTION", options->action, "create, list, rotate or revoke")
+  command->add_option("ACTION", options->action, "create, import, list, rotate or revoke")
       ->required()
-      ->check(CLI::IsMember({"create", "list", "rotate", "revoke"}));
+      ->check(CLI::IsMember({"create", "import", "list", "rotate", "revoke"}));
   command->add_option("ID", options->id, "Id of the token, for rotate and revoke");
   command->add_option("--role", options->role, "client, worker, sibling or admin")
       ->check(CLI::IsMember({"client", "worker", "sibling", "admin"}));
@@ -230,7 +279,10 @@ void add_token_command(CLI::App& app, Context& context) {
   command->add_option("--store", options->store,
                       "rocksdb:DIRECTORY, log:DIRECTORY or postgres://HOST/DATABASE");
   add_client_options(*command, context);
-  context.checks[command] = [options] { return check(*options); };
+  context.checks[command] = [&context, options]() -> Result<void> {
+    SKEP_TRY(check_import(context, *options));
+    return check(*options);
+  };
   context.actions[command] = [&context, options] {
     const auto code = run(context, *options);
     return code ? code.value() : report(code.error());

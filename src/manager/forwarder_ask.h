@@ -85,12 +85,17 @@ struct Split : std::enable_shared_from_this<Split<Item, Outcome>> {
   std::function<Outcome(const Item&, const Error& why)> give_up;
   Instant deadline{};
   bool is_repeatable = true;  // repeating a part whose outcome is unknown is harmless
+  // An error that says that nothing was done is not given where some of it was, or may have been.
+  bool is_none_on_error = false;
   std::vector<std::optional<Outcome>> outcomes{};
   std::size_t parts_left = 0;
   Error problem{};
+  bool has_begun = false;  // a part of it was done, or may have been
+  bool is_unsure = false;  // of a part of this round it is not known
 
   void run(Forwarder& forwarder, Executor& executor, std::shared_ptr<bool> alive) {
     outcomes.resize(items.size());
+    is_unsure = false;
     std::map<std::string, std::vector<std::size_t>> parts;
     for (std::size_t i = 0; i < items.size(); ++i) {
       if (outcomes[i]) continue;
@@ -121,13 +126,20 @@ struct Split : std::enable_shared_from_this<Split<Item, Outcome>> {
   void take(const std::vector<std::size_t>& places, Result<std::vector<Outcome>> answered) {
     if (!answered) {
       problem = answered.error();
+      has_begun |= problem.code == Code::kUnknownOutcome;
+      is_unsure |= problem.code == Code::kTimeout || problem.code == Code::kUnknownOutcome;
       return;
     }
+    has_begun = true;
     for (std::size_t i = 0; i < places.size() && i < answered.value().size(); ++i)
       outcomes[places[i]] = std::move(answered.value()[i]);
   }
+  Error final_problem() const {
+    if (!is_none_on_error || !has_begun || problem.code == Code::kUnknownOutcome) return problem;
+    return fail(Code::kUnknownOutcome, "a part of it was taken, the rest was not: " + problem.message);
+  }
   void end() {
-    if (!give_up) return done(problem);
+    if (!give_up) return done(final_problem());
     std::vector<Outcome> all;
     for (std::size_t i = 0; i < items.size(); ++i)
       all.push_back(outcomes[i] ? std::move(*outcomes[i]) : give_up(items[i], problem));
@@ -141,9 +153,8 @@ struct Split : std::enable_shared_from_this<Split<Item, Outcome>> {
       for (auto& outcome : outcomes) all.push_back(std::move(*outcome));
       return done(std::move(all));
     }
-    const bool is_unsure = problem.code == Code::kTimeout || problem.code == Code::kUnknownOutcome;
-    const bool may_mend =
-        problem.code == Code::kFenced || problem.code == Code::kUnavailable || (is_unsure && is_repeatable);
+    const bool is_away = problem.code == Code::kFenced || problem.code == Code::kUnavailable;
+    const bool may_mend = is_repeatable ? is_away || is_unsure : is_away && !is_unsure;
     if (!may_mend || executor.now() >= deadline) return end();
     forwarder.look_for_owners();
     forwarder.when_changed([self = this->shared_from_this(), &forwarder, &executor, alive] {

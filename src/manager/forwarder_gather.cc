@@ -87,7 +87,8 @@ void Forwarder::acquire_here(const std::shared_ptr<Acquiring>& acquiring, bool m
   const Duration wait =
       may_wait ? std::clamp<Duration>(left, Duration::zero(), kLeaseSlice) : Duration::zero();
   v1::AcquireRequest request = acquiring->request;
-  request.set_wait_ms(static_cast<std::uint64_t>(wait / milliseconds(1)));
+  // Rounded up: with less than a millisecond left it would ask without a wait until that has passed.
+  request.set_wait_ms(static_cast<std::uint64_t>((wait + milliseconds(1) - Duration(1)) / milliseconds(1)));
   const auto is_wanted = [shared = acquiring->is_wanted] { return !*shared || (*shared)(); };
   service_.acquire(std::move(request), is_wanted, [this, alive = alive_, acquiring](Result<Granted> granted) {
     if (!*alive) return;

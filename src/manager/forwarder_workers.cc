@@ -339,6 +339,7 @@ void Forwarder::enqueue_batch(v1::EnqueueBatchRequest request, Reply<v1::Enqueue
   split->nobody_has = [this](store::ShardAt at) { return nobody_has(at); };
   split->deadline = split_deadline();
   split->is_repeatable = has_keys;
+  split->is_none_on_error = true;
   split->run(*this, executor_, alive_);
 }
 

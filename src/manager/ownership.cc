@@ -57,6 +57,7 @@ bool Ownership::is_own(ShardId shard) const {
     case State::kServing:
       return true;
     case State::kGivingUp:
+    case State::kReleasing:
       return false;
     case State::kElsewhere:
       break;
@@ -113,8 +114,13 @@ void Ownership::on_not_taken(ShardId shard) {
   if (shards_[shard].state == State::kTaking) shards_[shard] = {};
 }
 
+void Ownership::on_releasing(ShardId shard) {
+  if (shards_[shard].state == State::kGivingUp) shards_[shard].state = State::kReleasing;
+}
+
 void Ownership::on_given_up(ShardId shard) {
-  if (shards_[shard].state == State::kGivingUp) shards_[shard] = {};
+  const State state = shards_[shard].state;
+  if (state == State::kGivingUp || state == State::kReleasing) shards_[shard] = {};
 }
 
 // ---- the plan ----
@@ -138,7 +144,8 @@ Ownership::Plan Ownership::on_view(Instant sent_at, store::ClusterView view) {
   return plan;
 }
 
-// A view may be older than what was taken since: then the epoch in it is the lower one.
+// A view may be older than what was taken since: then the epoch in it is the lower one. It may also show a
+// release of this manager's own before that is answered: beats and releases do not wait for each other.
 void Ownership::find_lost(Plan& plan) {
   for (ShardId shard = 0; shard < shards_.size(); ++shard) {
     const bool is_held = shards_[shard].state == State::kServing || shards_[shard].state == State::kGivingUp;
@@ -176,8 +183,10 @@ void Ownership::plan_give_ups(std::size_t surplus, Plan& plan) {
     plan.releases.push_back({shard, view_.shards[shard].epoch});
     --surplus;
   }
-  auto under_way = static_cast<std::size_t>(std::count_if(
-      shards_.begin(), shards_.end(), [](const Shard& shard) { return shard.state == State::kGivingUp; }));
+  auto under_way =
+      static_cast<std::size_t>(std::count_if(shards_.begin(), shards_.end(), [](const Shard& shard) {
+        return shard.state == State::kGivingUp || shard.state == State::kReleasing;
+      }));
   const std::size_t most = is_leaving_ ? shards_.size() : options_.give_up_max;
   for (std::size_t left = shards_.size(); left > 0 && surplus > 0 && under_way < most; --left) {
     const auto shard = static_cast<ShardId>(left - 1);

@@ -45,7 +45,7 @@ class Ownership {
   struct Plan {
     std::vector<ShardId> lost;             // serve them no more, at once: they are somebody else's
     std::vector<store::ShardAt> takes;     // take and load them: on_taken, on_not_taken
-    std::vector<ShardId> give_ups;         // stop serving, commit what is under way, release: on_given_up
+    std::vector<ShardId> give_ups;         // stop serving, commit: on_releasing; release: on_given_up
     std::vector<store::ShardAt> releases;  // owned in the store, not here: release them
   };
   // A beat that was sent at `sent_at` was answered. expire() comes first.
@@ -57,6 +57,8 @@ class Ownership {
   // False: it came too late, or the shard was lost meanwhile: it must not be served.
   bool on_taken(store::ShardAt taken, Instant now);
   void on_not_taken(ShardId shard);
+  // All of it is committed and its release is on its way: whose it is then says nothing against the rest.
+  void on_releasing(ShardId shard);
   void on_given_up(ShardId shard);
   // What is served is lost here, though the store may still say that it is this manager's.
   void drop_all();
@@ -81,10 +83,10 @@ class Ownership {
   std::size_t shard_count() const { return shards_.size(); }
 
  private:
-  enum class State : std::uint8_t { kElsewhere, kTaking, kServing, kGivingUp };
+  enum class State : std::uint8_t { kElsewhere, kTaking, kServing, kGivingUp, kReleasing };
   struct Shard {
     State state = State::kElsewhere;
-    Epoch epoch = 0;       // of kServing and kGivingUp
+    Epoch epoch = 0;       // of kServing and what follows
     bool is_void = false;  // of kTaking: what comes of it is not to be served
   };
   struct Share {

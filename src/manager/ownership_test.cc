@@ -147,6 +147,22 @@ TEST(Ownership, AViewThatIsOlderThanATakingTakesNothingAway) {
   EXPECT_FALSE(ownership.serves(0));
 }
 
+// Beats and releases go to the store on their own ways: a view may come back before the answer to a release.
+TEST(Ownership, AReleaseThatAViewShowsBeforeItIsAnsweredIsNoLoss) {
+  Ownership ownership = serving(1, {0, 1, 2, 3}, 4, {member(1)});
+  const std::vector<Member> both{member(1), member(2)};
+  EXPECT_EQ(ownership.on_view(kStart, view_of(both, {1, 1, 1, 1}, 2)).give_ups, (std::vector<ShardId>{3, 2}));
+  ownership.on_releasing(3);
+  ClusterView view = view_of(both, {1, 1, 1, 2}, 2);
+  view.shards[3].epoch = 4;  // released at 3, and taken
+  EXPECT_TRUE(ownership.on_view(kStart, view).lost.empty());
+  EXPECT_TRUE(ownership.serves(0));
+  ownership.on_given_up(3);
+  // What is not released yet can only have been taken away.
+  view.shards[2] = {3, 2};
+  EXPECT_EQ(ownership.on_view(kStart, view).lost, (std::vector<ShardId>{2}));
+}
+
 TEST(Ownership, WhoLeavesGivesUpEverythingAndTheOthersTakeIt) {
   Ownership first = serving(1, {0, 1}, 2, {member(1)});
   first.leave();

@@ -34,6 +34,7 @@ class CutStore final : public store::Store {
 
   bool is_cut_off = false;
   std::optional<Error> commit_error;  // of the next commit
+  Duration release_lag{};             // from a release to its answer
 
  private:
   store::MemoryStore inner_;
@@ -54,7 +55,13 @@ class CutMembership final : public store::Membership {
   }
   void release(std::vector<store::ShardAt> shards, UniqueFunction<void(Result<void>)> done) override {
     if (store_.is_cut_off) return refuse(std::move(done));
-    inner_->release(std::move(shards), std::move(done));
+    inner_->release(std::move(shards), [&executor = executor_, lag = store_.release_lag,
+                                        done = std::move(done)](Result<void> released) mutable {
+      executor.post_at(executor.now() + lag,
+                       [done = std::move(done), released = std::move(released)]() mutable {
+                         done(std::move(released));
+                       });
+    });
   }
   void leave(UniqueFunction<void(Result<void>)> done) override { inner_->leave(std::move(done)); }
 
@@ -191,6 +198,17 @@ TEST_F(ServiceSharing, WhatOneTookIsThereAtTheOneThatTakesItsShardOver) {
     EXPECT_EQ(get(first, id).error().code, Code::kFenced);
   }
   EXPECT_GT(moved, 0u);
+}
+
+// As under load, where the answer to a beat overtakes that to a release.
+TEST_F(ServiceSharing, WhoHandsShardsOverKeepsTheOthersThoughTheAnswersAreLate) {
+  OneManager& first = join();
+  executor.run_for(milliseconds(100));
+  first.store.release_lag = milliseconds(700);
+  join();
+  executor.run_for(seconds(10));
+  EXPECT_EQ(shares(), (std::vector<std::size_t>{32, 32}));
+  for (const auto& shard : first.service.host().shards()) EXPECT_EQ(shard->epoch(), 1u) << shard->id();
 }
 
 TEST_F(ServiceSharing, ADeadManagersShardsAreServedWithinSixSeconds) {

@@ -11,7 +11,7 @@ namespace {
 
 constexpr std::size_t kSiblingsMax = 64;
 
-// The same, or another name of this machine with the same port.
+// The same, or another name of this machine with the same port. 127.0.0.2 may be somebody else's.
 bool is_own_address(const std::string& address, const std::string& own) {
   if (address == own) return true;
   const auto split = [](const std::string& text) {
@@ -20,7 +20,7 @@ bool is_own_address(const std::string& address, const std::string& own) {
                      colon == std::string::npos ? std::string() : text.substr(colon + 1));
   };
   const auto is_loopback = [](const std::string& host) {
-    return host == "localhost" || host == "[::1]" || host.starts_with("127.");
+    return host == "localhost" || host == "[::1]" || host == "127.0.0.1";
   };
   const auto [host, port] = split(address);
   const auto [own_host, own_port] = split(own);

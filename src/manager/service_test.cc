@@ -343,8 +343,9 @@ TEST_F(ServiceTest, DrainedSeedWorkerIsAskedToExit) {
 TEST_F(ServiceTest, SiblingsAreKeptOnceAndItselfIsIgnored) {
   service->register_sibling("10.0.0.2:80", [](const auto&) {});
   service->register_sibling("10.0.0.2:80", [](const auto&) {});
-  service->register_sibling("127.0.0.1:1", [](const auto&) {});
-  EXPECT_EQ(service->managers(), (std::vector<std::string>{"127.0.0.1:1", "10.0.0.2:80"}));
+  for (const char* address : {"127.0.0.1:1", "localhost:1", "127.0.0.2:1"})
+    service->register_sibling(address, [](const auto&) {});
+  EXPECT_EQ(service->managers(), (std::vector<std::string>{"127.0.0.1:1", "10.0.0.2:80", "127.0.0.2:1"}));
 }
 
 TEST_F(ServiceTest, ObservationCountsWorkInSeconds) {

@@ -143,6 +143,7 @@ void ShardKeeper::give_up(ShardId shard) {
   const Epoch epoch = (*at)->epoch();
   host_.give_up(shard, [this, alive = alive_, shard, epoch] {
     if (!*alive) return;
+    ownership_.on_releasing(shard);
     membership_.release({{shard, epoch}}, [this, alive, shard](const Result<void>& released) {
       if (!*alive) return;
       if (!released)

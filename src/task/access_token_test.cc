@@ -4,6 +4,8 @@
 
 #include <gtest/gtest.h>
 
+#include "task/token_import.h"
+
 namespace skep {
 namespace {
 
@@ -31,6 +33,17 @@ TEST(AccessToken, IsTheSecretOfItsOwnRecordOnly) {
   TokenRecord moved = record;
   moved.salt = other_record.salt;
   EXPECT_FALSE(is_secret_of(moved, parts->secret));
+}
+
+TEST(AccessToken, IsAcceptedByARecordThatWasMadeOfIt) {
+  const auto [token, first] = make_token(Role::kClient, "", kNow, kNever);
+  const auto record = record_of(token, Role::kClient, "imported", kNow);
+  ASSERT_TRUE(record);
+  EXPECT_EQ(record.value().id, first.id);
+  EXPECT_TRUE(is_secret_of(record.value(), split_token(token)->secret));
+  EXPECT_NE(record.value().salt, first.salt);
+  EXPECT_EQ(record.value().expires_at, kNever);
+  EXPECT_EQ(record_of(token + "0", Role::kClient, "", kNow).error().code, Code::kInvalid);
 }
 
 TEST(AccessToken, TheRecordHoldsNothingOfTheSecret) {

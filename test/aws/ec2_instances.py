@@ -21,7 +21,7 @@ BY_USER = ("Client.UserInitiatedShutdown", "Client.UserInitiatedShutdown: User i
 
 
 class Instance:
-    def __init__(self, world, launch, subnet, market):
+    def __init__(self, world, launch, subnet, market, taken=()):
         faults, what = world.faults, {"type": launch.kind, "zone": subnet.zone}
         self.id = world.ident("i")
         self.kind = launch.kind
@@ -30,7 +30,7 @@ class Instance:
         self.launch = launch  # what was asked for: image, groups, profile, user data
         self.groups = launch.groups
         self.tags = dict(launch.tags)
-        self.address = subnet.next_address()
+        self.address = launch.address or subnet.next_address(taken)
         self.subnet = subnet.id
         self.launched = world.now
         self.lag = timedelta(seconds=faults.delay("describe_seconds"))
@@ -95,6 +95,10 @@ class Instances:
     def at(self, address):
         """The instance that has this address and is running, or None."""
         return next((one for one in self.all.values() if one.address == address and not one.is_terminated), None)
+
+    def addresses(self):
+        """Those that are taken: an instance has its own until it is terminated."""
+        return {one.address for one in self.all.values() if not one.is_terminated}
 
     def vcpus(self, market):
         """What counts for the quota: an ended instance does so for a while."""

@@ -45,6 +45,7 @@ class Launch:
                                "groups may not be specified on the same request", 400)
         self.subnet = interface.get("SubnetId") or spec.get("SubnetId")
         self.zone = (spec.get("Placement") or {}).get("AvailabilityZone")
+        self.address = spec.get("PrivateIpAddress")
         self.groups = _groups(network, interface.get("Groups") or spec.get("SecurityGroupIds"), spec.get("SecurityGroups"))
         self.profile = _profile(world, spec.get("IamInstanceProfile"))
         self.tags = tags_of(spec, "instance")
@@ -139,7 +140,11 @@ def start(world, launch, subnet, market, most, least, more_tags=None):
                            f"Availability Zone you requested ({subnet.zone}). Our system will be working on provisioning "
                            "additional capacity.", 500)
     world.throttle.check_instances(count, world.now)
-    made = [Instance(world, launch, subnet, market) for _ in range(count)]
+    if launch.address:
+        if most > 1:
+            raise ServiceError("InvalidParameterCombination", "A private IP address can be given to one instance alone", 400)
+        subnet.check_address(launch.address, instances.addresses())
+    made = [Instance(world, launch, subnet, market, instances.addresses()) for _ in range(count)]
     for one in made:
         one.tags.update(more_tags or {})
         instances.all[one.id] = one

@@ -5,6 +5,8 @@ Addresses are of 127.0.0.0/8, so that instances, which are processes of this mac
 
 Threads: under the server's lock.
 """
+import ipaddress
+
 from answer import ServiceError
 from registry import operation, page, select, tag_list, tags_of, with_token
 
@@ -19,12 +21,23 @@ class Subnet:
         self.tags = {}
         self.used = 10  # the last part of the address that was given out
 
-    def next_address(self):
-        self.used += 1
-        if self.used > 250 * 16:
-            raise ServiceError("InsufficientFreeAddressesInSubnet", f"No free addresses in subnet '{self.id}'.", 400)
-        base = self.cidr.split("/")[0].split(".")
-        return f"{base[0]}.{base[1]}.{int(base[2]) + self.used // 250}.{self.used % 250 + 1}"
+    def next_address(self, taken=()):
+        """One that was not given out yet and is none of `taken`."""
+        while True:
+            self.used += 1
+            if self.used > 250 * 16:
+                raise ServiceError("InsufficientFreeAddressesInSubnet", f"No free addresses in subnet '{self.id}'.", 400)
+            base = self.cidr.split("/")[0].split(".")
+            address = f"{base[0]}.{base[1]}.{int(base[2]) + self.used // 250}.{self.used % 250 + 1}"
+            if address not in taken:
+                return address
+
+    def check_address(self, address, taken):
+        """Whether an instance may have this one."""
+        if ipaddress.ip_address(address) not in ipaddress.ip_network(self.cidr):
+            raise ServiceError("InvalidParameterValue", f"Address {address} does not fall within the subnet's address range", 400)
+        if address in taken:
+            raise ServiceError("InvalidIPAddress.InUse", f"Address {address} is in use.", 400)
 
 
 class Group:

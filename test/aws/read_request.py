@@ -7,6 +7,7 @@ A reader consumes what the model names; anything that is left over is a Violatio
 Threads: functions of their arguments.
 """
 import base64
+import hashlib
 import json
 import re
 import urllib.parse
@@ -14,7 +15,7 @@ import xml.etree.ElementTree
 from datetime import datetime, timezone
 
 import model
-from answer import Violation
+from answer import ServiceError, Violation
 
 # Headers that belong to the transport and to signing, not to an operation.
 PLAIN_HEADERS = {"x-amz-date", "x-amz-content-sha256", "x-amz-security-token", "x-amz-user-agent", "x-amz-target"}
@@ -215,7 +216,32 @@ def _read_rest(service, request):
     elif request.body and not payload:
         raise Violation("InvalidRequest", f"{operation.name} has no body", 400)
     model.check(operation, value, "InvalidArgument")
+    _check_checksums(operation, request)
     return operation, value
+
+
+CHECKSUMS = {"sha256": hashlib.sha256, "sha1": hashlib.sha1}
+CHECKSUM = "x-amz-checksum-"
+
+
+def _check_checksums(operation, request):
+    """Holds the body against the checksums sent with it. Some operations want one: MD5's or another."""
+    named = getattr(operation, "http_checksum", None) or {}
+    sent = [name for name in request.headers if name.startswith(CHECKSUM)]
+    if named.get("requestChecksumRequired") and not sent and "content-md5" not in request.headers:
+        raise Violation("InvalidRequest", "Missing required header for this request: Content-MD5 OR x-amz-checksum-*", 400)
+    if "x-amz-sdk-checksum-algorithm" in request.headers and not sent and "x-amz-trailer" not in request.headers:
+        raise Violation("InvalidRequest", "x-amz-sdk-checksum-algorithm specified, but no corresponding x-amz-checksum-* or "
+                        "x-amz-trailer headers were found.", 400)
+    for name in sent:
+        digest = CHECKSUMS.get(name[len(CHECKSUM):])
+        if digest and base64.b64encode(digest(request.body).digest()).decode() != request.headers[name]:
+            raise ServiceError("BadDigest", f"The {name[len(CHECKSUM):].upper()} you specified did not match the calculated "
+                               "checksum.", 400)
+    if "content-md5" in request.headers:
+        digest = base64.b64encode(hashlib.md5(request.body, usedforsecurity=False).digest()).decode()
+        if digest != request.headers["content-md5"]:
+            raise ServiceError("BadDigest", "The Content-MD5 you specified did not match what we received.", 400)
 
 
 def _literals(operation):
@@ -277,6 +303,8 @@ def _read_headers(operation, request, value):
         prefix = next((found for found in by_prefix if header.startswith(found)), None)
         if prefix:
             value.setdefault(by_prefix[prefix], {})[header[len(prefix):]] = text
+        elif header.startswith(CHECKSUM) and getattr(operation, "http_checksum", None):
+            continue  # of any algorithm, whether the model names it for this operation or not
         elif header.startswith("x-amz-") and header not in PLAIN_HEADERS:
             raise Violation("InvalidArgument", f"{operation.name} has no header '{header}'", 400)
 

@@ -75,6 +75,10 @@ class Handler(BaseHTTPRequestHandler):
     def log_message(self, *_):
         pass
 
+    def date_time_string(self, timestamp=None):
+        """The header Date: what the server takes for the time of day."""
+        return super().date_time_string(self.server.world.clock.wall().timestamp() if timestamp is None else timestamp)
+
     def version_string(self):
         return "skep-test-aws"
 

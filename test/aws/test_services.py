@@ -3,9 +3,12 @@
 
 Method: botocore's clients, each request made once, against one server without machines; its clock is moved by hand.
 """
+import ipaddress
 import json
 import threading
 import unittest
+from datetime import datetime, timezone
+from email.utils import parsedate_to_datetime
 
 import botocore.exceptions
 from fault_server import DEBIAN, TRUST, FaultServer
@@ -278,10 +281,36 @@ class Limits(ServiceTest):
         self.server.advance(101)
         ec2.describe_vpcs()
 
+    def test_a_private_address_is_one_instances_until_it_is_terminated(self):
+        subnet = self.ec2.describe_subnets()["Subnets"][0]
+        address = str(ipaddress.ip_network(subnet["CidrBlock"])[77])
+        first = self.run_one(SubnetId=subnet["SubnetId"], PrivateIpAddress=address)
+        self.refused("InvalidIPAddress.InUse", self.run_one, SubnetId=subnet["SubnetId"], PrivateIpAddress=address)
+        self.refused("InvalidParameterValue", self.run_one, SubnetId=subnet["SubnetId"], PrivateIpAddress="192.0.2.1")
+        self.server.advance(30)
+        self.ec2.terminate_instances(InstanceIds=[first])
+        self.server.advance(30)
+        second = self.run_one(SubnetId=subnet["SubnetId"], PrivateIpAddress=address)
+        self.assertEqual(self.server.state("instances")[second]["address"], address)
+
+    def test_a_body_is_held_against_its_checksum(self):
+        self.s3.create_bucket(Bucket="sums", CreateBucketConfiguration={"LocationConstraint": "eu-central-1"})
+        tagging = {"TagSet": [{"Key": "a", "Value": "b"}]}
+        self.s3.put_bucket_tagging(Bucket="sums", Tagging=tagging)
+        self.s3.put_bucket_tagging(Bucket="sums", Tagging=tagging, ChecksumAlgorithm="SHA256")
+        self.s3.put_public_access_block(Bucket="sums", PublicAccessBlockConfiguration={"BlockPublicAcls": True},
+                                        ChecksumAlgorithm="SHA256")
+        self.s3.put_object(Bucket="sums", Key="k", Body=b"1", ChecksumAlgorithm="SHA256")
+        self.refused("BadDigest", self.s3.put_object, Bucket="sums", Key="k", Body=b"1", ContentMD5="1B2M2Y8AsgTpgAmY7PhCfg==")
+
     def test_a_clock_that_is_wrong_is_told(self):
         self.server.control("POST", "clock", {"skew_seconds": 3600})
         self.addCleanup(self.server.control, "POST", "clock", {"skew_seconds": 0})
-        self.refused("RequestExpired", self.ec2.describe_instances)
+        with self.assertRaises(botocore.exceptions.ClientError) as caught:
+            self.ec2.describe_instances()
+        self.assertEqual(caught.exception.response["Error"]["Code"], "RequestExpired")
+        date = parsedate_to_datetime(caught.exception.response["ResponseMetadata"]["HTTPHeaders"]["date"])
+        self.assertAlmostEqual((date - datetime.now(timezone.utc)).total_seconds(), 3600, delta=60)
         self.assertIn("Signature expired", self.refused("SignatureDoesNotMatch", self.sts.get_caller_identity))
         self.refused("RequestTimeTooSkewed", self.s3.list_buckets)
         self.assertIn("Signature expired", self.refused("InvalidSignatureException", self.ssm.get_parameter, Name=DEBIAN))

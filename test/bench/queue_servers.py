@@ -307,6 +307,61 @@ class Postgresql(Server):
         return done.returncode == 0
 
 
+class SkepPostgres(Postgresql):
+    """The same PostgreSQL, with the managers on it that share its shards. docs/postgres.md asks nothing more of the server."""
+
+    name = "skep-postgres"
+    driver = "skep"
+    durability = "PostgreSQL's: one commit, with one fdatasync, for the requests that wait; keeps the result of 64 bytes too"
+    driven = Skep.driven
+    managers = 1
+
+    @classmethod
+    def is_there(cls):
+        return super().is_there() and Skep.is_there()
+
+    @classmethod
+    def version(cls):
+        return f"{Skep.version()}, PostgreSQL {super().version()}"
+
+    def start(self):
+        super().start()
+        self.database = f"postgres://postgres@{LOCALHOST}:{self.port}/postgres"
+        self.ports, self.processes = [], []
+        for _ in range(self.managers):
+            process = self.run([BIN, "manager", "--listen", f"{LOCALHOST}:0", "--provisioner", "none", "--store", self.database])
+            self.processes.append(process)
+            self.ports.append(port_in(process))
+        self.port = self.ports[0]
+        return self
+
+    def ask(self, sql):
+        """The database's answer: rows on lines, columns with '|' between."""
+        return output_of([os.path.join(os.path.dirname(self.program), "psql"), "-d", self.database, "-AtXq", "-c", sql])
+
+    def wait_until_shared(self):
+        """Every manager has its part of the shards."""
+        sql = "SELECT count(DISTINCT owner), count(*) FILTER (WHERE owner IS NULL), max(n) - min(n) <= 1 FROM (SELECT owner, " \
+              "count(*) OVER (PARTITION BY owner) AS n FROM skep.shards) AS owners"
+        wait_until(lambda: self.ask(sql) == f"{self.managers}|0|t", "the managers share the shards", START_SECONDS)
+
+    def pids(self):
+        out = super().pids()
+        for process in self.processes:
+            out |= tree_of(process.pid, parents())
+        return out
+
+    def stop(self):
+        for process in getattr(self, "processes", []):
+            process.signal(signal.SIGTERM)
+        for process in getattr(self, "processes", []):
+            try:
+                process.wait(STOP_SECONDS)
+            except AssertionError:
+                pass
+        super().stop()
+
+
 class Beanstalkd(Server):
     """Its manual: -b keeps a log, -f0 syncs each write before it is answered; -z lets bodies be larger than 65,535 bytes."""
 
@@ -324,4 +379,4 @@ class Beanstalkd(Server):
         return [self.program, "-l", LOCALHOST, "-p", str(self.port), "-b", self.data, "-f", "0", "-z", str(2**20)]
 
 
-SERVERS = (Skep, SkepLog, Redis, Nats, Rabbitmq, Postgresql, Beanstalkd, BareHttp)
+SERVERS = (Skep, SkepLog, SkepPostgres, Redis, Nats, Rabbitmq, Postgresql, Beanstalkd, BareHttp)

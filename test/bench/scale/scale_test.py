@@ -1,6 +1,6 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: Apache-2.0
-"""Goal: the arithmetic of `./dev bench memory`, `fleet` and `load` is right: percentiles, messages, tables.
+"""Goal: the arithmetic of `./dev bench memory`, `fleet`, `load`, `bloat` and `managers` is right: percentiles, messages, tables.
 
 Method: made-up measurements; nothing is timed and nothing needs a build.
 """
@@ -8,8 +8,10 @@ import random
 import unittest
 
 import tool  # noqa: F401  (it knows where the others are)
+import bloat
 import fleet
 import load
+import managers
 import memory
 import report
 import simulator
@@ -124,6 +126,37 @@ class Page(unittest.TestCase):
             page = file.read()
         for name in ("memory", "fleet", "load"):
             self.assertIn("\n\nnew\n\n", report.with_section(page, ["new"], name))
+
+
+
+class OnPostgres(unittest.TestCase):
+    def sample(self, at, done, size):
+        table = {"heap": size * 2 ** 20, "indexes": 2 ** 20, "toast": 0, "live": 5, "dead": 7, "vacuums": 1}
+        return {"at_s": float(at), "acknowledged": done, "wal": done * 2_500,
+                "tables": {name: dict(table) for name in bloat.TABLES}}
+
+    def test_bloat_shows_the_rate_of_each_part_and_the_largest_it_was(self):
+        samples = [self.sample(5 * i, 1_000 * i, 9 if i == 3 else 4) for i in range(1, 11)]
+        result = {"tasks": 10_000, "seconds": 50.0, "samples": samples, "gone_s": 2.0, "naptime": "1min", "cpu_s": 1.0,
+                  "last": self.sample(60, 10_000, 1), "version": "skep, PostgreSQL"}
+        text = "\n".join(bloat.lines_of(result))
+        self.assertIn("2.5 KB of WAL a task", text.replace("\n", " "))
+        self.assertIn("100 µs of processor time", text.replace("\n", " "))
+        self.assertIn("| after 10 tenths of the time | 10,000 | 200 | 4 / 1 | 4 / 1 | 4 / 1 | 21 | 3 |", text)
+        self.assertIn("| at its largest | 3,000 | - | 9 / 1 | 9 / 1 | 9 / 1 | 21 | 3 |", text)
+        self.assertIn("| all gone, and vacuumed | 10,000 | - | 1 / 1 |", text)
+
+    def test_managers_are_shown_beside_the_queue_without_skep_by_the_median(self):
+        def run(count, repeat, tasks):
+            phase = {"tasks": tasks, "seconds": 2.0, "p50_ms": 3.0, "p99_ms": 9.0, "server_cpu_s": 1.0}
+            return {"managers": count, "batch": 100, "repeat": repeat,
+                    "phases": [{"phase": name, **phase} for name in ("cycle", "enqueue", "drain")]}
+
+        runs = [run(count, repeat, 1_000 * (count + 1) * (repeat + 1)) for count in (0, 1, 2) for repeat in range(3)]
+        text = "\n".join(managers.lines_of({"runs": runs, "connections": 32, "seconds": 2.0, "repeats": 3}))
+        self.assertIn("| SKIP LOCKED, without skep | 1,000 | 1,000 | 1,000 | 3.0 / 9.0 | 500 |", text)
+        self.assertIn("| 1 manager | 2,000 |", text)
+        self.assertIn("| 2 managers | 3,000 |", text)
 
 
 if __name__ == "__main__":

@@ -94,12 +94,17 @@ def sample(flow, manager, began):
             "disk": process_figures.directory_bytes(manager.directory), "memory": process_figures.memory(manager.pid)}
 
 
-def run(flow, manager):
+def start(flow):
     threads = [threading.Thread(target=flow.guarded, args=(body,))
                for body in (flow.enqueue, flow.collect, *[flow.work] * WORKERS)]
-    began = time.monotonic()
     for thread in threads:
         thread.start()
+    return threads
+
+
+def run(flow, manager):
+    began = time.monotonic()
+    threads = start(flow)
     samples = []
     while any(thread.is_alive() for thread in threads):
         process_figures.wait_for_instant(began + SAMPLE_SECONDS * (len(samples) + 1))

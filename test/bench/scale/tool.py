@@ -13,6 +13,7 @@ import machine  # noqa: E402  (its place is known only now)
 import report  # noqa: E402
 
 PAGE = os.path.join(machine.ROOT, "docs", "benchmarks.md")
+POSTGRES_PAGE = os.path.join(machine.ROOT, "docs", "postgres.md")
 
 
 def say(text):
@@ -40,11 +41,11 @@ def parser_of(description):
     parser.add_argument("--directory", help="on the disk to measure [the system's temporary directory]")
     parser.add_argument("--json", help="write the raw measurements there")
     parser.add_argument("--from-json", help="do not measure: show what was written there")
-    parser.add_argument("--write-docs", action="store_true", help="put the tables into docs/benchmarks.md")
+    parser.add_argument("--write-docs", action="store_true", help="put the tables into the page of docs/ that has them")
     return parser
 
 
-def run(name, options, measure, lines_of):
+def run(name, options, measure, lines_of, page=PAGE):
     if options.from_json:
         with open(options.from_json, encoding="utf-8") as file:
             result = json.load(file)
@@ -57,5 +58,5 @@ def run(name, options, measure, lines_of):
     lines = facts_lines(result) + lines_of(result)
     print("\n".join(lines))
     if options.write_docs:
-        report.renew(PAGE, lines, name)
+        report.renew(page, lines, name)
     return 0

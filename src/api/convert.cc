@@ -29,6 +29,7 @@ Result<TaskSpec> to_spec(const v1::TaskOptions& options) {
   spec.run_timeout = duration_from_ms(options.timeout_ms());
   spec.idempotency_key = options.idempotency_key();
   spec.tags.assign(options.tags().begin(), options.tags().end());
+  spec.parameters.assign(options.parameters().begin(), options.parameters().end());
   if (options.has_checkpoint()) {
     SKEP_TRY(set_checkpoints(spec, options.checkpoint()));
   }
@@ -54,6 +55,7 @@ void from_spec(const TaskSpec& spec, v1::TaskOptions& out) {
   out.set_timeout_ms(ms_from_duration(spec.run_timeout));
   out.set_idempotency_key(spec.idempotency_key);
   for (const auto& tag : spec.tags) out.add_tags(tag);
+  for (const auto& parameter : spec.parameters) out.add_parameters(parameter);
   if (spec.kind == "sha512") out.set_checkpoint(spec.keep_checkpoints);
 }
 
@@ -83,6 +85,8 @@ void from_record(const TaskRecord& record, v1::Task& out) {
   out.set_reason(record.reason);
   out.set_result_bytes(record.result_bytes);
   out.set_delivered_at_ms(to_unix_ms(record.delivered_at));
+  out.set_cpu_us(record.usage.cpu_us);
+  out.set_memory_peak_bytes(record.usage.memory_peak_bytes);
   if (!record.checkpoint) return;
   out.set_checkpoint_iterations(record.checkpoint->iterations);
   out.set_checkpoint_at_ms(to_unix_ms(record.checkpoint->at));

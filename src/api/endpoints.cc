@@ -16,6 +16,7 @@ constexpr Param kEnqueueParams[] = {
     {"kind", "sha512 or command [sha512]"},
     {"iterations", "sha512: how many hashes, from 1"},
     {"program", "command: a program that workers list"},
+    {"parameter", "command: NAME=VALUE; may be repeated", false, true},
     {"priority", "0-9, 9 goes first [5]"},
     {"max_attempts", "failures before it is dead [5]"},
     {"delay", "before it may start, as 30s"},

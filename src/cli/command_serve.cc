@@ -122,6 +122,7 @@ void add_options(CLI::App& command, ServeOptions& options) {
                   "Tasks that each worker computes at once; 0 is as many as a core has lanes")
       ->check(CLI::Range(0, 1000));
   add_programs(command, options.commands);
+  add_program_options(command, options.command_options);
   add_log_level(command, "--worker-log-level", options.worker_log_level,
                 "Log level of the workers that it starts");
   add_scaling_options(command, options);

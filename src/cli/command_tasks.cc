@@ -228,6 +228,12 @@ void add_enqueue(CLI::App& app, Context& context) {
   command->add_option_function<std::string>(
       "--program", [options](const std::string& v) { options->task.set_program(v); },
       "Program, for kind command");
+  command->add_option_function<std::vector<std::string>>(
+      "--parameter",
+      [options](const std::vector<std::string>& parameters) {
+        for (const auto& parameter : parameters) options->task.add_parameters(parameter);
+      },
+      "NAME=VALUE, for a program that declares it; may be repeated");
   command->add_option_function<std::string>(
       "--key", [options](const std::string& v) { options->task.set_idempotency_key(v); },
       "Idempotency key: the same key is the same task");

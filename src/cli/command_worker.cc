@@ -17,8 +17,9 @@ namespace {
 struct WorkerCommand {
   worker::WorkerOptions worker;
   std::string managers = "http://127.0.0.1:8080";
-  std::vector<std::string> commands;  // NAME=PROGRAM
-  std::string compute;                // a target's name; "" is the best
+  std::vector<std::string> commands;         // NAME=PROGRAM
+  std::vector<std::string> command_options;  // NAME.KEY=VALUE
+  std::string compute;                       // a target's name; "" is the best
 };
 
 int run(const Context& context, const WorkerCommand& command) {
@@ -38,11 +39,9 @@ int run(const Context& context, const WorkerCommand& command) {
   std::istringstream list(command.managers);
   for (std::string url; std::getline(list, url, ',');) options.managers.push_back(url);
   if (!command.compute.empty()) options.target = compute::parse_target(command.compute);
-  for (const auto& text : command.commands) {
-    auto programs = parse_programs(text);
-    if (!programs) return report(programs.error());
-    for (auto& program : programs.value()) options.programs[program.name] = std::move(program.arguments);
-  }
+  auto programs = read_programs(command.commands, command.command_options);
+  if (!programs) return report(programs.error());
+  options.programs = std::move(programs.value());
   const worker::DrainHandle drain;
   // A second signal hastens the drain, a third ends it.
   std::thread listener([&] {
@@ -86,10 +85,15 @@ void add_worker_command(CLI::App& app, Context& context) {
   command->add_option("--name", options->worker.name, "What people call it [the host's name]");
   command->add_option("--instance", options->worker.instance, "The token that a provisioner gave it");
   add_programs(*command, options->commands);
+  add_program_options(*command, options->command_options);
   add_duration(*command, "--orphan-timeout", options->worker.orphan_timeout,
                "No manager answered for so long: exit");
   add_duration(*command, "--drain-timeout", options->worker.drain_timeout,
                "Draining for longer: hand back what runs");
+  context.checks[command] = [options]() -> Result<void> {
+    SKEP_TRY(read_programs(options->commands, options->command_options));
+    return ok();
+  };
   context.actions[command] = [&context, options] { return run(context, *options); };
 }
 

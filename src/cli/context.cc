@@ -74,6 +74,18 @@ CLI::Option* add_programs(CLI::App& app, std::vector<std::string>& value) {
       });
 }
 
+CLI::Option* add_program_options(CLI::App& app, std::vector<std::string>& value) {
+  return app
+      .add_option(
+          "--command-option", value,
+          "NAME.KEY=VALUE, a setting of one of them, such as thumb.memory=256MiB; may be repeated, or "
+          "several with semicolons")
+      ->check([](const std::string& text) {
+        const auto checked = check_program_options(text);
+        return checked ? std::string() : checked.error().message;
+      });
+}
+
 CLI::Option* add_managers(CLI::App& app, std::string& value) {
   return app.add_option("--manager", value, "URL of the manager, or several with commas")
       ->type_name("URL")

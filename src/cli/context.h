@@ -44,8 +44,9 @@ CLI::Option* add_log_level(CLI::App& app, const std::string& name, std::string& 
                            const std::string& what);
 // --queue-objective. What does not parse is refused with a sentence.
 CLI::Option* add_objectives(CLI::App& app, std::vector<std::string>& value);
-CLI::Option* add_programs(CLI::App& app, std::vector<std::string>& value);  // --command
-CLI::Option* add_managers(CLI::App& app, std::string& value);               // --manager
+CLI::Option* add_programs(CLI::App& app, std::vector<std::string>& value);         // --command
+CLI::Option* add_program_options(CLI::App& app, std::vector<std::string>& value);  // --command-option
+CLI::Option* add_managers(CLI::App& app, std::string& value);                      // --manager
 void add_client_options(CLI::App& app, Context& context);  // --manager, --json, and those of cli/access.h
 
 // A client of the manager that --manager names, with the threads that it needs.

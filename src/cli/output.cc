@@ -79,6 +79,14 @@ void add_progress(const api::v1::Task& task, Instant now, std::vector<std::vecto
   }
 }
 
+// What the program was given.
+void add_command(const api::v1::Task& task, std::vector<std::vector<std::string>>& rows) {
+  constexpr std::size_t kShown = 100;
+  for (const auto& parameter : task.options().parameters())
+    rows.push_back(
+        {"parameter", parameter.size() <= kShown ? parameter : parameter.substr(0, kShown) + "..."});
+}
+
 }  // namespace
 
 std::string describe_task(const api::v1::Task& task, Instant now) {
@@ -98,6 +106,7 @@ std::string describe_task(const api::v1::Task& task, Instant now) {
                        std::to_string(limits::kWorkersLostMax) + " losses counted"}};
   if (!task.worker().empty()) rows.push_back({"worker", task.worker()});
   add_progress(task, now, rows);
+  add_command(task, rows);
   if (task.finished_at_ms() != 0)
     rows.push_back({"finished", format_instant(from_unix_ms(task.finished_at_ms()))});
   if (task.result_bytes() > 0)

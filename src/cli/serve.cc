@@ -9,6 +9,7 @@
 #include <filesystem>
 
 #include "base/limits_os.h"
+#include "cli/programs.h"
 #include "compute/engine.h"
 #include "http/client.h"
 #include "provision/none.h"
@@ -62,9 +63,17 @@ std::unique_ptr<scaler::Provisioner> make_process_provisioner(const ServeOptions
     process.command.push_back("--slots");
     process.command.push_back(std::to_string(options.slots));
   }
+  if (options.worker_drain_timeout) {
+    process.command.push_back("--drain-timeout");
+    process.command.push_back(format_duration(*options.worker_drain_timeout));
+  }
   for (const auto& command : options.commands) {
     process.command.push_back("--command");
     process.command.push_back(command);
+  }
+  for (const auto& option : options.command_options) {
+    process.command.push_back("--command-option");
+    process.command.push_back(option);
   }
   process.arguments_for = [](const std::string& token) {
     return std::vector<std::string>{"--instance", token};
@@ -198,6 +207,7 @@ manager::ManagerOptions manager_options(const ServeOptions& options) {
 
 Result<void> validate(const ServeOptions& options) {
   SKEP_TRY(check_store(options.store));
+  SKEP_TRY(read_programs(options.commands, options.command_options));
   SKEP_TRY(simulate::parse_tuning(options.policy));
   SKEP_TRY(scaler::parse_objectives(options.queue_objectives));
   SKEP_TRY(parse_networks(options.seed_clients));

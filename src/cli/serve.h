@@ -25,10 +25,11 @@ struct ServeOptions {
   std::string provisioner = "process";
   std::string advertise;
   std::vector<std::string> siblings;
-  std::vector<std::string> commands;      // NAME=PROGRAM, for the workers
-  std::vector<std::string> seed_clients;  // ranges of addresses
-  std::string tls = "off";                // "auto": by an authority of one's own
-  std::string tls_cert;                   // PEM; goes on with the key in tls_key, or in itself
+  std::vector<std::string> commands;         // NAME=PROGRAM, for the workers
+  std::vector<std::string> command_options;  // NAME.KEY=VALUE, for the workers
+  std::vector<std::string> seed_clients;     // ranges of addresses
+  std::string tls = "off";                   // "auto": by an authority of one's own
+  std::string tls_cert;                      // PEM; goes on with the key in tls_key, or in itself
   std::string tls_key;
   std::string tls_dir;    // of the own authority; "": tls in the store's directory
   Access sibling_access;  // what siblings are called with
@@ -52,6 +53,7 @@ struct ServeOptions {
   Duration visibility = seconds(30);
   std::optional<std::uint64_t> disk_reserve;  // bytes; nothing: what the store asks for
   std::string worker_log_level = "warn";
+  std::optional<Duration> worker_drain_timeout;  // nothing: the workers' own
 };
 
 // "rocksdb:" and a directory for this user.

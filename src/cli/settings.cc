@@ -35,6 +35,29 @@ const CLI::Option* find_setting(const CLI::App& app, const std::string& name) {
   return option != nullptr && is_setting(*option) ? option : nullptr;
 }
 
+constexpr const char* kPrograms = "command";  // [command.NAME] is a program of that name
+
+// A key of [command.NAME] as the flag that says the same.
+CLI::ConfigItem of_program(const CLI::ConfigItem& item) {
+  const std::string& program = item.parents[1];
+  CLI::ConfigItem out;
+  out.name = item.name == "run" ? "command" : "command-option";
+  for (const auto& input : item.inputs)
+    out.inputs.push_back(item.name == "run" ? program + "=" + input
+                                            : program + "." + item.name + "=" + input);
+  return out;
+}
+
+// CLI11 takes the first item of an option alone.
+void add_item(CLI::ConfigItem item, std::vector<CLI::ConfigItem>& items) {
+  for (auto& there : items) {
+    if (there.name != item.name || there.parents != item.parents) continue;
+    there.inputs.insert(there.inputs.end(), item.inputs.begin(), item.inputs.end());
+    return;
+  }
+  items.push_back(std::move(item));
+}
+
 // The command whose setting `item` is; null if that is `app` itself.
 const CLI::App* owner_of(const CLI::App& app, const CLI::App* chosen, const CLI::ConfigItem& item) {
   if (item.parents.empty()) {
@@ -104,12 +127,16 @@ std::vector<CLI::ConfigItem> FlatConfig::from_config(std::istream& input) const 
   std::vector<CLI::ConfigItem> found;
   for (auto& item : CLI::ConfigTOML::from_config(input)) {
     if (item.name == "++" || item.name == "--") continue;  // CLI11's marks for the begin and end of a section
+    if (item.parents.size() == 2 && item.parents.front() == kPrograms) {
+      item = of_program(item);
+      if (chosen == nullptr || find_setting(*chosen, item.name) == nullptr) continue;
+    }
     const CLI::App* owner = owner_of(app_, chosen, item);
     if ((owner != nullptr && owner != chosen) || is_in_environment(item.name) || item.inputs.empty())
       continue;
     item.parents.clear();
     if (owner != nullptr) item.parents.push_back(owner->get_name());
-    found.push_back(std::move(item));
+    add_item(std::move(item), found);
   }
   return found;
 }

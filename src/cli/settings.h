@@ -18,7 +18,8 @@
 namespace skep::cli {
 
 // The file: top-level keys are the long names of the chosen command's flags, [COMMAND] holds those of one
-// command, so that one file can serve several.
+// command, so that one file can serve several. [command.NAME] holds a program that tasks may name: `run` is
+// what --command has after NAME=, the other keys are those of --command-option.
 class FlatConfig final : public CLI::ConfigTOML {
  public:
   explicit FlatConfig(const CLI::App& app) : app_(app) {}

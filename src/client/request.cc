@@ -112,6 +112,7 @@ Result<http::ClientRequest> make_enqueue(const api::v1::TaskOptions& options, ht
   add_duration("start_deadline", options.start_deadline_ms());
   add_duration("timeout", options.timeout_ms());
   for (const auto& tag : options.tags()) add("tag", tag);
+  for (const auto& parameter : options.parameters()) add("parameter", parameter);
   if (options.has_checkpoint()) add("checkpoint", options.checkpoint() ? "true" : "false");
   http::ClientRequest request = make_request(api::Endpoint::kEnqueue, arguments, encoding);
   request.headers.set("Content-Type", "application/octet-stream");

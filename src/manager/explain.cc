@@ -58,6 +58,15 @@ std::string explain_work(const ExplainInput& input) {
          ", going by " + counted(input.work_seen, "task", "tasks") + " of " + what + " in its queue.";
 }
 
+// What the programs of its attempts used; "" where nothing was measured.
+std::string explain_usage(const TaskRecord& record) {
+  if (record.usage == Usage()) return {};
+  constexpr std::uint64_t kMost = std::uint64_t{1} << 52;
+  const auto cpu = microseconds(static_cast<std::int64_t>(std::min(record.usage.cpu_us, kMost)));
+  return " Its attempts used " + describe_duration(cpu) + " of processor time in all, and " +
+         describe_bytes(record.usage.memory_peak_bytes) + " of memory at most.";
+}
+
 std::string explain_queued(const ExplainInput& input) {
   const TaskRecord& record = *input.record;
   std::string text =
@@ -131,14 +140,14 @@ std::string explain_task(const ExplainInput& input) {
       const std::string text =
           "Worker " + record.worker + " finished it " + ago(input.now, record.finished_at) + ". ";
       if (record.delivered_at == kNoInstant)
-        return text + "Its result was not pulled yet and is kept until it is.";
+        return text + "Its result was not pulled yet and is kept until it is." + explain_usage(record);
       return text + "Its result was delivered " + ago(input.now, record.delivered_at) + " and is kept for " +
-             describe_duration(input.queue.settings.retention) + " from then.";
+             describe_duration(input.queue.settings.retention) + " from then." + explain_usage(record);
     }
     case TaskState::kDead:
       return "It gave up " + ago(input.now, record.finished_at) + ": " + record.reason +
              ". Retry it by hand with POST /v1/tasks/" + record.id.to_string() + ":retry." +
-             explain_checkpoint(record);
+             explain_checkpoint(record) + explain_usage(record);
     case TaskState::kCancelled:
       return "It was cancelled " + ago(input.now, record.finished_at) + ".";
   }

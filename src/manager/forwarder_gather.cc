@@ -41,6 +41,7 @@ Granted from_message(v1::AcquireReply&& reply) {
     task.run_timeout = milliseconds(static_cast<std::int64_t>(lease.timeout_ms()));
     task.body_bytes = lease.body().size();
     task.keeps_checkpoints = lease.keep_checkpoints();
+    task.parameters.assign(lease.parameters().begin(), lease.parameters().end());
     if (!lease.checkpoint().empty())
       task.checkpoint = Checkpoint{lease.iterations_done(), lease.checkpoint(), kNoInstant};
     granted.lease_ms = lease.lease_ms();

@@ -52,6 +52,8 @@ v1::CompleteRequest to_message(const Report& report) {
     out.set_permanent(outcome.is_permanent);
     out.set_timed_out(outcome.is_timeout);
     out.set_run_us(outcome.run_us);
+    out.set_cpu_us(outcome.usage.cpu_us);
+    out.set_memory_peak_bytes(outcome.usage.memory_peak_bytes);
   }
   return request;
 }

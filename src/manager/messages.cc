@@ -79,9 +79,11 @@ struct LeaseView {
     f.number(7, lease_ms);
     f.bytes(8, *lease.body);
     f.number(9, from.keeps_checkpoints ? 1 : 0);
-    if (!from.checkpoint) return;
-    f.number(10, from.checkpoint->iterations);
-    f.bytes(11, from.checkpoint->digest);
+    if (from.checkpoint) {
+      f.number(10, from.checkpoint->iterations);
+      f.bytes(11, from.checkpoint->digest);
+    }
+    for (const auto& parameter : from.parameters) f.bytes(12, parameter);
   }
 };
 
@@ -189,6 +191,7 @@ Report from_message(api::v1::CompleteRequest&& request) {
     to.is_permanent = from.permanent();
     to.is_timeout = from.timed_out();
     to.run_us = from.run_us();
+    to.usage = {from.cpu_us(), from.memory_peak_bytes()};
     report.outcomes.push_back(std::move(to));
   }
   return report;
@@ -208,6 +211,7 @@ api::v1::AcquireReply to_message(const Granted& granted) {
     out.set_lease_ms(granted.lease_ms);
     out.set_body(*lease.body);
     out.set_keep_checkpoints(task.keeps_checkpoints);
+    for (const auto& parameter : task.parameters) out.add_parameters(parameter);
     if (!task.checkpoint) continue;
     out.set_iterations_done(task.checkpoint->iterations);
     out.set_checkpoint(task.checkpoint->digest);

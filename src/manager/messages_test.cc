@@ -44,6 +44,7 @@ TEST(Messages, LeasesAreWrittenAsProtobufWritesThem) {
       lease.task.keeps_checkpoints = random.chance(0.5);
       if (random.chance(0.5))
         lease.task.checkpoint = Checkpoint{1 + random.below(1'000), std::string(64, 'd'), {}};
+      if (random.chance(0.5)) lease.task.parameters = {"width=" + std::string(random.below(200), '1'), "x="};
       lease.body = any_blob(random, random.chance(0.1) ? 70'000 : 300);
       granted.leases.push_back(std::move(lease));
     }
@@ -77,6 +78,8 @@ TEST(Messages, AReportKeepsWhatWasSentAndReadsItsLease) {
   good.set_lease(token.to_string());
   good.set_result("result");
   good.set_run_us(7);
+  good.set_cpu_us(8);
+  good.set_memory_peak_bytes(9);
   auto& bad = *request.add_outcomes();
   bad.set_lease("no lease");
   bad.set_failed(true);
@@ -89,6 +92,7 @@ TEST(Messages, AReportKeepsWhatWasSentAndReadsItsLease) {
   EXPECT_EQ(report.outcomes[0].token, token);
   EXPECT_EQ(*report.outcomes[0].result, "result");
   EXPECT_EQ(report.outcomes[0].run_us, 7u);
+  EXPECT_EQ(report.outcomes[0].usage, (Usage{8, 9}));
   EXPECT_EQ(report.outcomes[1].lease, "no lease");
   EXPECT_FALSE(report.outcomes[1].token.has_value());
   EXPECT_TRUE(report.outcomes[1].is_failed && report.outcomes[1].is_permanent &&

@@ -39,6 +39,7 @@ Result<TaskSpec> spec_from_query(const Call& call) {
   if (const auto* key = call.request.headers.find("Idempotency-Key")) spec.idempotency_key = *key;
   for (const auto& [name, value] : call.request.query) {
     if (name == "tag") spec.tags.push_back(value);
+    if (name == "parameter") spec.parameters.push_back(value);
   }
   SKEP_TRY(validate(spec));
   return spec;

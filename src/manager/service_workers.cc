@@ -289,15 +289,17 @@ SettledOutcome Service::settle(Turn& turn, const std::string& worker, Outcome& o
   auto* shard = turn.shard(outcome.token->task.shard);
   if (shard == nullptr) return refuse("not_found", "there is no such task here");
   if (outcome.is_failed) {
-    const auto failed = turn.apply(
-        *shard, queue::Fail{worker, *outcome.token, outcome.error, outcome.is_permanent, outcome.is_timeout});
+    const auto failed =
+        turn.apply(*shard, queue::Fail{worker, *outcome.token, outcome.error, outcome.is_permanent,
+                                       outcome.is_timeout, outcome.usage});
     if (!failed) return refuse(code_name(failed.error().code), failed.error().message);
     charge(worker, *shard, *outcome.token, outcome.run_us);
     return settled;
   }
   if (outcome.result->size() > limits::kResultBytesMax)
     return refuse("invalid", "the result is larger than " + describe_bytes(limits::kResultBytesMax));
-  const auto completed = turn.apply(*shard, queue::Complete{worker, *outcome.token, outcome.result});
+  const auto completed =
+      turn.apply(*shard, queue::Complete{worker, *outcome.token, outcome.result, outcome.usage});
   if (!completed) return refuse(code_name(completed.error().code), completed.error().message);
   learn(outcome.run_us, *shard, outcome.token->task, completed.value());
   charge(worker, *shard, *outcome.token, outcome.run_us);

@@ -57,6 +57,7 @@ struct LeasedTask {
   bool keeps_checkpoints = false;
   std::optional<Checkpoint> checkpoint{};  // to go on from
   Duration waited{};                       // since it could start
+  std::vector<std::string> parameters{};   // NAME=VALUE
 };
 using LeaseReply = std::vector<LeasedTask>;
 
@@ -96,6 +97,7 @@ struct Complete {
   std::string worker;
   LeaseToken token;
   Blob result;
+  Usage usage{};  // of the attempt
 };
 struct Completed {
   bool is_duplicate = false;
@@ -112,6 +114,7 @@ struct Fail {
   std::string message;
   bool is_permanent = false;
   bool is_timeout = false;
+  Usage usage{};  // of the attempt
 };
 struct Failed {
   TaskState state = TaskState::kDelayed;

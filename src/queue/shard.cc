@@ -177,6 +177,7 @@ Result<Completed> Shard::apply(const Complete& command, Instant now, Effects& ef
     r.completion = next_completion_++;
     r.completion_epoch = epoch_;
     r.checkpoint.reset();
+    r.usage.add(command.usage);
   });
   ++totals_.completed;
   totals_.completed_iterations += record->spec.iterations;
@@ -190,6 +191,7 @@ Result<Completed> Shard::apply(const Complete& command, Instant now, Effects& ef
 Result<Failed> Shard::apply(const Fail& command, Instant now, Effects& effects) {
   SKEP_TRY(auto record, current_lease(command.token, "fail"));
   const AttemptEnd end = command.is_timeout ? AttemptEnd::kRunTimeout : AttemptEnd::kFailed;
+  update(record, [&](TaskRecord& r) { r.usage.add(command.usage); });
   if (command.is_permanent) {
     ++totals_.failed;
     update(record, [&](TaskRecord& r) {

@@ -118,7 +118,8 @@ void Shard::give(TaskRecord record, const Lease& command, Instant now, Effects& 
   effects.notices.push_back({NoticeKind::kLeased, record.id, command.worker});
   reply.push_back({record.lease_token(), record.spec.kind, record.spec.iterations, record.spec.program,
                    record.spec.run_timeout, record.body_bytes, keeps_checkpoints(record.spec),
-                   record.checkpoint, std::max(Duration::zero(), now - record.ready_at)});
+                   record.checkpoint, std::max(Duration::zero(), now - record.ready_at),
+                   record.spec.parameters});
   put(std::move(record), effects, false);
 }
 

@@ -15,7 +15,8 @@ std::size_t hash_of(const TaskSpec& spec) {
   std::uint64_t hash = fnv1a(spec.queue);
   const auto mix = [&hash](std::uint64_t more) { hash = (hash ^ hash >> 29) * 0x9e3779b97f4a7c15u + more; };
   for (const auto* text : {&spec.kind, &spec.program, &spec.idempotency_key}) mix(fnv1a(*text));
-  for (const auto& tag : spec.tags) mix(fnv1a(tag));
+  for (const auto* list : {&spec.tags, &spec.parameters})
+    for (const auto& text : *list) mix(fnv1a(text));
   for (const Duration span : {spec.delay, spec.start_deadline, spec.run_timeout})
     mix(static_cast<std::uint64_t>(span.count()));
   mix(spec.priority);
@@ -28,7 +29,8 @@ bool is_same_but_iterations(const TaskSpec& a, const TaskSpec& b) {
   return a.priority == b.priority && a.attempts_max == b.attempts_max && a.delay == b.delay &&
          a.start_deadline == b.start_deadline && a.run_timeout == b.run_timeout &&
          a.keep_checkpoints == b.keep_checkpoints && a.queue == b.queue && a.kind == b.kind &&
-         a.program == b.program && a.idempotency_key == b.idempotency_key && a.tags == b.tags;
+         a.program == b.program && a.idempotency_key == b.idempotency_key && a.tags == b.tags &&
+         a.parameters == b.parameters;
 }
 
 // Something that a task which was only enqueued has not.
@@ -222,6 +224,7 @@ TaskRecord TaskTable::to_record(const TaskId& id, const Slot& slot) const {
   record.errors = course.rare->errors;
   record.reason = course.rare->reason;
   record.checkpoint = course.rare->checkpoint;
+  record.usage = course.rare->usage;
   return record;
 }
 
@@ -242,7 +245,8 @@ void TaskTable::set(const TaskRecord& record) {
 }
 
 void TaskTable::keep_course(const TaskRecord& record, Slot& slot) {
-  const bool has_rare = !record.errors.empty() || !record.reason.empty() || record.checkpoint;
+  const bool has_rare =
+      !record.errors.empty() || !record.reason.empty() || record.checkpoint || record.usage != Usage();
   if (!has_rare && !has_run(record)) {
     slot.course.reset();
     return;
@@ -274,6 +278,7 @@ void TaskTable::keep_course(const TaskRecord& record, Slot& slot) {
   course.rare->errors = record.errors;
   course.rare->reason = record.reason;
   course.rare->checkpoint = record.checkpoint;
+  course.rare->usage = record.usage;
 }
 
 }  // namespace skep::queue

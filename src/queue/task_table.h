@@ -87,11 +87,12 @@ class TaskTable {
   }
 
  private:
-  // Errors, a reason, a checkpoint: what few tasks have.
+  // Errors, a reason, a checkpoint, what its programs used: what few tasks have.
   struct Rare {
     std::vector<AttemptError> errors;
     std::string reason;
     std::optional<Checkpoint> checkpoint;
+    Usage usage;
   };
   // What a task has once it was leased or is over.
   struct Course {

@@ -100,7 +100,7 @@ class RowWriter {
   void text(std::string_view, const std::string& value) { next(PgType::kText).add(pg_escape(value)); }
   void bytes(std::string_view, std::string_view value) { next(PgType::kBytea).add(value); }
   void state(std::string_view, TaskState value) { next(PgType::kText).add(state_name(value)); }
-  void tags(std::string_view, const std::vector<std::string>& value) {
+  void texts(std::string_view, const std::vector<std::string>& value) {
     std::vector<std::string> escaped;
     for (const auto& tag : value) escaped.push_back(pg_escape(tag));
     next(PgType::kText).add(pg_array_literal(escaped));
@@ -159,7 +159,7 @@ class RowReader {
     if (!state) return refuse(name, "is not a state");
     value = *state;
   }
-  void tags(std::string_view name, std::vector<std::string>& value) {
+  void texts(std::string_view name, std::vector<std::string>& value) {
     keep(name, pg_read_texts(row_.bytes(next(name))), value);
     for (auto& tag : value) keep(name, pg_unescape(tag), tag);
   }
@@ -216,8 +216,9 @@ void list_spec(Fields& f, Spec& spec) {
   f.duration("start_deadline_ns", spec.start_deadline);
   f.duration("run_timeout_ns", spec.run_timeout);
   f.text("idempotency_key", spec.idempotency_key);
-  f.tags("tags", spec.tags);
+  f.texts("tags", spec.tags);
   f.flag("keep_checkpoints", spec.keep_checkpoints);
+  f.texts("parameters", spec.parameters);
 }
 
 template <class Fields, class Record>
@@ -247,6 +248,8 @@ void list_task(Fields& f, Record& r) {
   f.number("completion", r.completion, kU64Max);
   f.number("completion_epoch", r.completion_epoch, kU32Max);
   f.instant("delivered_ns", r.delivered_at);
+  f.number("cpu_us", r.usage.cpu_us, kU64Max);
+  f.number("memory_peak_bytes", r.usage.memory_peak_bytes, kU64Max);
 }
 
 template <class Fields, class Shard, class Record>

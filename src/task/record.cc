@@ -16,6 +16,7 @@ constexpr char kQueueTag = 'Q';
 
 // What clients may say is bounded by task/limits.h already; these hold for what is put together from it.
 constexpr std::size_t kTextBytesMax = 65'535;
+constexpr std::size_t kParameterBytesMax = limits::kNameBytesMax + 1 + limits::kParameterBytesMax;
 constexpr std::uint64_t kU32Max = std::numeric_limits<std::uint32_t>::max();
 constexpr std::uint64_t kU64Max = std::numeric_limits<std::uint64_t>::max();
 // Blobs are single values of the engines.
@@ -91,6 +92,11 @@ void list_fields_of_task(Fields& f, Record& record, std::uint8_t version) {
   f.number("resumed_from", record.resumed_from, 0, limits::kIterationsMax);
   f.optional("checkpoint", record.checkpoint,
              [&](auto& checkpoint) { list_fields_of_checkpoint(f, checkpoint); });
+  if (version < 3) return;
+  f.list("parameters", record.spec.parameters, limits::kParametersMax,
+         [&](auto& parameter) { f.text("parameter", parameter, kParameterBytesMax); });
+  f.number("cpu_us", record.usage.cpu_us, 0, kU64Max);
+  f.number("memory_peak_bytes", record.usage.memory_peak_bytes, 0, kU64Max);
 }
 
 template <class Fields, class Record>

@@ -18,8 +18,9 @@
 
 namespace skep {
 
-// What is written. A task's record of version 1 has no fields of checkpoints.
-inline constexpr std::uint8_t kRecordVersion = 2;
+// What is written. A task's record of version 1 has no fields of checkpoints, one of version 2 none of
+// parameters and usage.
+inline constexpr std::uint8_t kRecordVersion = 3;
 inline constexpr std::uint8_t kBlobVersion = 1;
 
 // Appends the stored form to `out`.

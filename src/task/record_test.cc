@@ -155,6 +155,7 @@ RC_GTEST_PROP(RecordBytes, AnyBytesNeverCrash, (const std::string& bytes)) {
   try_all(bytes);
   try_all(sealed("\x01T" + bytes));
   try_all(sealed("\x02T" + bytes));
+  try_all(sealed("\x03T" + bytes));
   try_all(sealed("\x01Q" + bytes));
 }
 
@@ -162,7 +163,7 @@ TEST(RecordBytes, ANewerVersionIsToldFromDamage) {
   std::string task = opened(stored(TaskRecord{}));
   task[0] = kRecordVersion + 1;
   const auto decoded = decode_task(sealed(task));
-  expect_corrupt(decoded, "format version 3");
+  expect_corrupt(decoded, "format version 4");
   expect_corrupt(decoded, "a newer skep wrote it");
   task[0] = 0;
   expect_corrupt(decode_task(sealed(task)), "version 0");
@@ -229,7 +230,7 @@ TEST(RecordBytes, TaskFieldsAreHeldToTheirRanges) {
   expect_corrupt(with(52, 17), "errors is 17, not from 0 to 16");
 }
 
-// A record with the bytes of its version 1: what follows them is of version 2.
+// A record with the bytes of its version 1: what follows them is of versions 2 and 3.
 std::pair<TaskRecord, std::string> written_down() {
   TaskRecord record;
   record.id = {0x0102, 3, 300};
@@ -263,7 +264,8 @@ std::pair<TaskRecord, std::string> written_down() {
   return {record, expected};
 }
 
-TEST(RecordBytes, TheLayoutIsTheDocumentedOne) {
+// The same with the bytes of version 2.
+std::pair<TaskRecord, std::string> written_down_2() {
   auto [record, expected] = written_down();
   record.spec.keep_checkpoints = false;
   record.resumed_from = 2;
@@ -276,8 +278,30 @@ TEST(RecordBytes, TheLayoutIsTheDocumentedOne) {
       "digest"                     //
       "\x03\x00\x00\x00\0\0\0\0",  // when it came
       2 + 1 + 2 + 6 + 8);
+  return {record, expected};
+}
+
+TEST(RecordBytes, TheLayoutIsTheDocumentedOne) {
+  auto [record, expected] = written_down_2();
+  record.spec.parameters = {"a=1", "b="};
+  record.usage = {300, 5};
+  expected[0] = 3;
+  expected.append(
+      "\x02\x03"
+      "a=1\x02"
+      "b="             // parameters
+      "\xac\x02\x05",  // cpu_us, memory_peak_bytes
+      2 + 3 + 1 + 2 + 3);
   EXPECT_EQ(opened(stored(record)), expected);
   EXPECT_EQ(decode_task(sealed(expected)).value(), record);
+}
+
+TEST(RecordBytes, ARecordOfVersion2IsReadAndHasNoParameters) {
+  const auto [record, bytes] = written_down_2();
+  const auto decoded = decode_task(sealed(bytes));
+  ASSERT_TRUE(decoded) << decoded.error().message;
+  EXPECT_EQ(decoded.value(), record);
+  EXPECT_EQ(stored(decoded.value())[0], 3) << "it is written anew in the newest form";
 }
 
 TEST(RecordBytes, ARecordOfVersion1IsReadAndHasNoCheckpoint) {
@@ -287,7 +311,7 @@ TEST(RecordBytes, ARecordOfVersion1IsReadAndHasNoCheckpoint) {
   const auto decoded = decode_task(sealed(bytes));
   ASSERT_TRUE(decoded) << decoded.error().message;
   EXPECT_EQ(decoded.value(), record);
-  EXPECT_EQ(stored(decoded.value())[0], 2) << "it is written anew in the newest form";
+  EXPECT_EQ(stored(decoded.value())[0], 3) << "it is written anew in the newest form";
   std::string queue = opened(stored(QueueRecord{}));
   queue[0] = 1;
   EXPECT_EQ(decode_queue(sealed(queue)).value(), QueueRecord{});

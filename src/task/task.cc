@@ -30,6 +30,36 @@ Result<void> validate_duration(std::string_view field, Duration value, Duration 
   return fail(Code::kInvalid, std::string(field) + " must be from 0s to " + format_duration(max));
 }
 
+Result<void> validate_parameters(const TaskSpec& spec) {
+  if (spec.parameters.empty()) return ok();
+  if (spec.kind != "command") return fail(Code::kInvalid, "parameters are only for tasks of kind 'command'");
+  if (spec.parameters.size() > limits::kParametersMax) {
+    return fail(Code::kInvalid,
+                "a task may have at most " + std::to_string(limits::kParametersMax) + " parameters");
+  }
+  std::vector<std::string_view> names;
+  for (const std::string_view parameter : spec.parameters) {
+    const auto equals = parameter.find('=');
+    if (equals == std::string_view::npos) {
+      return fail(Code::kInvalid, "parameter '" + std::string(parameter.substr(0, limits::kNameBytesMax)) +
+                                      "' is not NAME=VALUE");
+    }
+    const std::string_view name = parameter.substr(0, equals);
+    SKEP_TRY(validate_name("the name of a parameter", name));
+    const std::string named = "parameter '" + std::string(name) + "' ";
+    if (std::find(names.begin(), names.end(), name) != names.end())
+      return fail(Code::kInvalid, named + "is given twice");
+    if (parameter.size() - equals - 1 > limits::kParameterBytesMax) {
+      return fail(Code::kInvalid,
+                  named + "is longer than " + std::to_string(limits::kParameterBytesMax) + " bytes");
+    }
+    if (parameter.find('\0') != std::string_view::npos)
+      return fail(Code::kInvalid, named + "has a zero byte, which no argument of a program can have");
+    names.push_back(name);
+  }
+  return ok();
+}
+
 Result<void> validate_kind(const TaskSpec& spec) {
   if (spec.kind == "sha512") {
     if (spec.iterations < 1 || spec.iterations > limits::kIterationsMax) {
@@ -157,6 +187,7 @@ Result<void> validate_checkpoint(const TaskSpec& spec, std::uint64_t iterations,
 Result<void> validate(const TaskSpec& spec) {
   SKEP_TRY(validate_name("queue", spec.queue));
   SKEP_TRY(validate_kind(spec));
+  SKEP_TRY(validate_parameters(spec));
   if (spec.priority > limits::kPriorityMax)
     return out_of_range("priority", spec.priority, 0, limits::kPriorityMax);
   if (spec.attempts_max < 1 || spec.attempts_max > limits::kAttemptsMaxMax) {

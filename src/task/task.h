@@ -8,6 +8,7 @@
 // Units:     instants and durations are base/time.h types; sizes are bytes.
 #pragma once
 
+#include <algorithm>
 #include <cstdint>
 #include <optional>
 #include <string>
@@ -66,7 +67,8 @@ struct TaskSpec {
   Duration run_timeout{};       // of one attempt. 0 is none
   std::string idempotency_key;  // "" is none
   std::vector<std::string> tags;
-  bool keep_checkpoints = true;  // sha512: what an attempt has done is left to the next one
+  bool keep_checkpoints = true;         // sha512: what an attempt has done is left to the next one
+  std::vector<std::string> parameters;  // command: NAME=VALUE, each name once
 
   bool operator==(const TaskSpec&) const = default;
 };
@@ -91,6 +93,18 @@ inline bool keeps_checkpoints(const TaskSpec& spec) {
 }
 // kInvalid with a sentence: a task of `spec` can not go on from this digest after so many iterations.
 Result<void> validate_checkpoint(const TaskSpec& spec, std::uint64_t iterations, std::string_view digest);
+
+// What the programs of a task's attempts used, as their workers measured it.
+struct Usage {
+  std::uint64_t cpu_us = 0;             // processor time, of all attempts that ended
+  std::uint64_t memory_peak_bytes = 0;  // the most that one of them had
+
+  void add(const Usage& attempt) {
+    cpu_us += std::min(attempt.cpu_us, ~std::uint64_t{0} - cpu_us);
+    memory_peak_bytes = std::max(memory_peak_bytes, attempt.memory_peak_bytes);
+  }
+  bool operator==(const Usage&) const = default;
+};
 
 // How one attempt ended without a result. The numbers are stored.
 enum class AttemptEnd : std::uint8_t {
@@ -144,6 +158,7 @@ struct TaskRecord {
   std::uint64_t completion = 0;   // order of completion within the shard and epoch, from 1
   Epoch completion_epoch = 0;
   Instant delivered_at{};  // kNoInstant until pulled or acknowledged
+  Usage usage;             // of kind command
 
   bool operator==(const TaskRecord&) const = default;
   LeaseToken lease_token() const { return {id, lease_epoch, lease_number}; }

@@ -152,5 +152,33 @@ TEST(TaskRecord, LeaseTokenIsThatOfTheLastLease) {
   EXPECT_EQ(record.lease_token(), (LeaseToken{{1, 2, 3}, 4, 5}));
 }
 
+TEST(TaskSpec, ParametersAreNamedOnceAndAreOfCommandsAlone) {
+  TaskSpec spec;
+  spec.kind = "command";
+  spec.program = "p";
+  const auto problem = [&](std::vector<std::string> parameters) {
+    spec.parameters = std::move(parameters);
+    const auto valid = validate(spec);
+    return valid ? "" : valid.error().message;
+  };
+  EXPECT_EQ(problem({"a=", "b=x=y", "c:1=z"}), "");
+  EXPECT_EQ(problem({"a=1", "a=2"}), "parameter 'a' is given twice");
+  EXPECT_EQ(problem({"a"}), "parameter 'a' is not NAME=VALUE");
+  EXPECT_NE(problem({"=a"}), "");
+  EXPECT_NE(problem({"a b=1"}), "");
+  EXPECT_EQ(problem({std::string("a=\0", 3)}),
+            "parameter 'a' has a zero byte, which no argument of a program can have");
+  EXPECT_EQ(problem({"a=" + std::string(limits::kParameterBytesMax, 'x')}), "");
+  EXPECT_EQ(problem({"a=" + std::string(limits::kParameterBytesMax + 1, 'x')}),
+            "parameter 'a' is longer than 4096 bytes");
+  std::vector<std::string> many;
+  for (std::size_t i = 0; i <= limits::kParametersMax; ++i) many.push_back("p" + std::to_string(i) + "=");
+  EXPECT_EQ(problem(many), "a task may have at most 16 parameters");
+  spec.kind = "sha512";
+  spec.program.clear();
+  spec.iterations = 1;
+  EXPECT_EQ(problem({"a=1"}), "parameters are only for tasks of kind 'command'");
+}
+
 }  // namespace
 }  // namespace skep

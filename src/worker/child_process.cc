@@ -4,18 +4,16 @@
 #include <fcntl.h>
 #include <signal.h>
 #include <sys/mman.h>
-#include <sys/prctl.h>
-#include <sys/resource.h>
-#include <sys/syscall.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <cerrno>
-#include <climits>
 #include <cstring>
+#include <memory>
+#include <utility>
 
 #include "base/check.h"
-#include "base/signals.h"
 
 namespace skep::worker {
 namespace {
@@ -61,18 +59,6 @@ Result<Descriptor> make_input(std::string_view bytes) {
   return file;
 }
 
-// Everything that the child needs between fork and exec, made before: nothing may be allocated there.
-struct Plan {
-  std::vector<char*> argv;
-  std::vector<char*> environment;
-  const char* directory = nullptr;
-  int input = -1;
-  int output = -1;
-  int errors = -1;
-  int failure = -1;  // takes errno if the program can not be run
-  pid_t parent = -1;
-};
-
 std::vector<char*> pointers(const std::vector<std::string>& texts) {
   std::vector<char*> out;
   // execve(2) takes pointers to char that it does not write through.
@@ -81,38 +67,30 @@ std::vector<char*> pointers(const std::vector<std::string>& texts) {
   return out;
 }
 
-// In the child. Only async-signal-safe calls: other threads may have held any lock when this one forked.
-[[noreturn]] void become(const Plan& plan) {
-  const rlimit no_core{0, 0};
-  setpgid(0, 0);
-  prctl(PR_SET_PDEATHSIG, SIGKILL);
-  reset_signals_in_child();
-  setrlimit(RLIMIT_CORE, &no_core);
-  const bool is_ready = getppid() == plan.parent && dup2(plan.input, STDIN_FILENO) >= 0 &&
-                        dup2(plan.output, STDOUT_FILENO) >= 0 && dup2(plan.errors, STDERR_FILENO) >= 0 &&
-                        chdir(plan.directory) == 0;
-  // Descriptors that a library opened without O_CLOEXEC; where the kernel is too old for the call they stay
-  // open.
-  syscall(SYS_close_range, 3u, UINT_MAX, 4u /* CLOSE_RANGE_CLOEXEC */);
-  if (is_ready) execve(plan.argv[0], plan.argv.data(), plan.environment.data());
-  const int reason = errno;
-  [[maybe_unused]] const auto written = write(plan.failure, &reason, sizeof reason);
-  _exit(127);
-}
-
 void set_nonblocking(const Descriptor& descriptor) {
   fcntl(descriptor.number(), F_SETFL, fcntl(descriptor.number(), F_GETFL) | O_NONBLOCK);
 }
 
-// What the child wrote before it could run the program; 0 if it runs.
-int read_failure(const Descriptor& failure) {
-  int reason = 0;
+// False: the supervisor is dead and has said nothing.
+bool read_report(const Descriptor& report, SupervisorReport& out) {
   ssize_t size = 0;
   do {
-    size = read(failure.number(), &reason, sizeof reason);
+    size = read(report.number(), &out, sizeof out);
   } while (size < 0 && errno == EINTR);
-  return size == sizeof reason ? reason : 0;
+  return size == sizeof out;
 }
+
+void limit(const ChildSpec& spec, SupervisorPlan& plan) {
+  SKEP_CHECK(spec.rlimits.size() <= plan.rlimits.size() && spec.groups.size() <= plan.groups.size(),
+             "a child has few limits");
+  std::copy(spec.rlimits.begin(), spec.rlimits.end(), plan.rlimits.begin());
+  plan.rlimits_used = spec.rlimits.size();
+  std::copy(spec.groups.begin(), spec.groups.end(), plan.groups.begin());
+  plan.processes_max = spec.processes_max;
+  plan.has_network = spec.has_network;
+}
+
+constexpr std::size_t kStackBytes = std::size_t{64} * 1024;
 
 }  // namespace
 
@@ -121,23 +99,41 @@ Result<ChildProcess> ChildProcess::start(const ChildSpec& spec) {
   SKEP_TRY(auto input, make_input(spec.input));
   SKEP_TRY(auto output, make_pipe());
   SKEP_TRY(auto errors, make_pipe());
-  SKEP_TRY(auto failure, make_pipe());
-  Plan plan{pointers(spec.argv),   pointers(spec.environment), spec.directory.c_str(), input.number(),
-            output.write.number(), errors.write.number(),      failure.write.number(), getpid()};
+  SKEP_TRY(auto control, make_pipe());
+  SKEP_TRY(auto report, make_pipe());
+  const auto argv = pointers(spec.argv);
+  const auto environment = pointers(spec.environment);
+  const auto stack = std::make_unique<char[]>(kStackBytes);
+  SupervisorPlan plan;
+  plan.argv = argv.data();
+  plan.environment = environment.data();
+  plan.directory = spec.directory.c_str();
+  plan.input = input.number();
+  plan.output = output.write.number();
+  plan.errors = errors.write.number();
+  plan.control = control.read.number();
+  plan.report = report.write.number();
+  plan.user = geteuid();
+  plan.group = getegid();
+  plan.parent = getpid();
+  plan.stack_end = stack.get() + kStackBytes / 16 * 16;
+  limit(spec, plan);
   ChildProcess child;
-  child.pid_ = fork();
-  if (child.pid_ == 0) become(plan);
+  child.control_ = std::move(control.write);
+  child.report_ = std::move(report.read);
+  child.output_ = std::move(output.read);
+  child.errors_ = std::move(errors.read);
+  // Not fork(): the handlers of the library's locks are not needed, as the supervisor takes none.
+  child.pid_ = _Fork();
+  if (child.pid_ == 0) supervise(plan);
   if (child.pid_ < 0) {
     child.is_finished_ = true;
     return system_error("cannot start a process", errno);
   }
-  failure.write.close();
-  const int reason = read_failure(failure.read);
-  if (reason != 0) return system_error("cannot run " + spec.argv[0], reason);
-  child.exit_ = Descriptor(static_cast<int>(syscall(SYS_pidfd_open, child.pid_, 0)));
-  if (!child.exit_.is_open()) return system_error("cannot wait for a process", errno);
-  child.output_ = std::move(output.read);
-  child.errors_ = std::move(errors.read);
+  report.write.close();
+  SupervisorReport begun;
+  if (!read_report(child.report_, begun)) begun.problem = ECHILD;
+  if (begun.problem != 0) return system_error("cannot run " + spec.argv[0], begun.problem);
   set_nonblocking(child.output_);
   set_nonblocking(child.errors_);
   return child;
@@ -147,28 +143,30 @@ ChildProcess::ChildProcess(ChildProcess&& other) noexcept
     : pid_(other.pid_),
       output_(std::move(other.output_)),
       errors_(std::move(other.errors_)),
-      exit_(std::move(other.exit_)),
+      control_(std::move(other.control_)),
+      report_(std::move(other.report_)),
       is_finished_(std::exchange(other.is_finished_, true)),
-      status_(other.status_) {}
+      end_(other.end_) {}
 
 ChildProcess::~ChildProcess() {
   if (!is_finished_) finish();
 }
 
+void ChildProcess::ask_to_end() {
+  (void)!write(control_.number(), &kAskToEnd, 1);
+}
+
 int ChildProcess::finish() {
-  if (is_finished_) return status_;
+  if (is_finished_) return end_.status;
   is_finished_ = true;
-  // Before the child is reaped: until then nobody else can have the group's number.
-  kill(-pid_, SIGKILL);
-  // The child itself may have gone over to another group.
-  kill(pid_, SIGKILL);
+  control_.close();
+  // Without a report nobody can tell how it ended: that must not pass for a success.
+  if (!read_report(report_, end_)) end_.status = SIGKILL;
   pid_t reaped = -1;
   do {
-    reaped = waitpid(pid_, &status_, 0);
+    reaped = waitpid(pid_, nullptr, 0);
   } while (reaped < 0 && errno == EINTR);
-  // Somebody else has reaped it, so nobody can tell how it ended: that must not pass for a success.
-  if (reaped < 0) status_ = SIGKILL;
-  return status_;
+  return end_.status;
 }
 
 }  // namespace skep::worker

@@ -20,13 +20,13 @@ struct CommandThreads::Impl {
     std::thread thread;
   };
 
-  Impl(Programs p, std::string d, const Clock& c, std::function<void(api::v1::Outcome)> f)
-      : programs(std::move(p)), directory(std::move(d)), clock(c), finished(std::move(f)) {}
+  Impl(Programs p, CommandPlace d, const Clock& c, std::function<void(api::v1::Outcome)> f)
+      : programs(std::move(p)), place(std::move(d)), clock(c), finished(std::move(f)) {}
 
   void run(Slot& slot) {
     pthread_setname_np(pthread_self(), "command");
     while (auto lease = next(slot)) {
-      auto outcome = run_command(std::move(*lease), programs, directory, clock, slot.stop);
+      auto outcome = run_command(std::move(*lease), programs, place, clock, slot.stop);
       if (outcome) finished(std::move(*outcome));
     }
   }
@@ -45,7 +45,7 @@ struct CommandThreads::Impl {
   }
 
   const Programs programs;
-  const std::string directory;
+  const CommandPlace place;
   const Clock& clock;
   const std::function<void(api::v1::Outcome)> finished;
 
@@ -56,9 +56,9 @@ struct CommandThreads::Impl {
   std::vector<std::unique_ptr<Slot>> slots;
 };
 
-CommandThreads::CommandThreads(std::uint32_t count, Programs programs, std::string directory,
-                               const Clock& clock, std::function<void(api::v1::Outcome)> finished)
-    : impl_(std::make_unique<Impl>(std::move(programs), std::move(directory), clock, std::move(finished))) {
+CommandThreads::CommandThreads(std::uint32_t count, Programs programs, CommandPlace place, const Clock& clock,
+                               std::function<void(api::v1::Outcome)> finished)
+    : impl_(std::make_unique<Impl>(std::move(programs), std::move(place), clock, std::move(finished))) {
   for (std::uint32_t i = 0; i < count; ++i) {
     auto& slot = *impl_->slots.emplace_back(std::make_unique<Impl::Slot>());
     slot.thread = std::thread([impl = impl_.get(), &slot]() noexcept { impl->run(slot); });

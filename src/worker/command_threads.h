@@ -18,7 +18,7 @@ namespace skep::worker {
 
 class CommandThreads {
  public:
-  CommandThreads(std::uint32_t count, Programs programs, std::string directory, const Clock& clock,
+  CommandThreads(std::uint32_t count, Programs programs, CommandPlace place, const Clock& clock,
                  std::function<void(api::v1::Outcome)> finished);
   ~CommandThreads();
   CommandThreads(const CommandThreads&) = delete;

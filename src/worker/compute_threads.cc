@@ -73,7 +73,7 @@ struct ComputeThreads::Impl {
         executor(e),
         replies(std::make_shared<ComputeReplies>(std::move(r))) {
     if (o.programs.empty()) return;
-    commands.emplace(o.commands, std::move(o.programs), std::move(o.command_directory), c,
+    commands.emplace(o.commands, std::move(o.programs), std::move(o.command_place), c,
                      [this](api::v1::Outcome outcome) { finish({std::move(outcome)}); });
   }
 

@@ -29,9 +29,9 @@ namespace skep::worker {
 struct ComputeOptions {
   std::vector<std::uint32_t> lanes{1};  // of each core's engine, one thread each; at most the plan's
   compute::Plan plan;
-  std::uint32_t commands = 1;     // programs that run at once
-  Programs programs;              // resolved
-  std::string command_directory;  // where commands get their working directories
+  std::uint32_t commands = 1;  // programs that run at once
+  Programs programs;           // resolved
+  CommandPlace command_place = std::string();
 };
 
 // How fast one slot is when all are in use.

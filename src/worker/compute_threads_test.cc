@@ -34,10 +34,9 @@ class ComputeThreadsTest : public ::testing::Test {
   // So many lanes on each core, and so many commands at once.
   void make(std::vector<std::uint32_t> lanes, std::uint32_t commands) {
     // Says that it runs, then waits to be let go.
-    Programs programs{
-        {"gate",
-         {"/bin/sh", "-c", "touch \"$0/at-$(cat)\"; until [ -e \"$0/go\" ]; do sleep 0.01; done",
-          files.path()}}};
+    Programs programs{{"gate", Program({"/bin/sh", "-c",
+                                        "touch \"$0/at-$(cat)\"; until [ -e \"$0/go\" ]; do sleep 0.01; done",
+                                        files.path()})}};
     ComputeReplies replies;
     replies.finished = [this](Outcome outcome) { finished[outcome.lease()] = std::move(outcome); };
     replies.handed_back = [this](api::v1::ReleasedLease lease) {

@@ -1,17 +1,18 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "worker/executor_command.h"
 
-#include <poll.h>
-#include <stdlib.h>
+#include <fcntl.h>
 #include <string.h>
+#include <sys/resource.h>
+#include <sys/stat.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
 #include <algorithm>
-#include <array>
 #include <cerrno>
+#include <csignal>
 #include <filesystem>
-#include <system_error>
+#include <memory>
 #include <utility>
 
 #include "api/json.h"
@@ -19,146 +20,23 @@
 #include "task/limits.h"
 #include "task/task.h"
 #include "worker/child_process.h"
+#include "worker/child_watch.h"
 #include "worker/run_clock.h"
+#include "worker/work_directory.h"
 
 namespace skep::worker {
 namespace {
 
-constexpr int kReadsMax = 64;
-constexpr std::string_view kPathDefault = "/usr/local/bin:/usr/bin:/bin";
-
-std::string search_path() {
-  const char* path = getenv("PATH");
-  return path == nullptr ? std::string(kPathDefault) : path;
-}
-
-// Gives back to every directory below `path` the rights that deleting what is in it needs.
-void open_up(const std::filesystem::path& path) {
-  namespace fs = std::filesystem;
-  constexpr auto kHow = fs::perm_options::add | fs::perm_options::nofollow;
-  std::error_code problem;
-  fs::permissions(path, fs::perms::owner_all, kHow, problem);
-  auto entry = fs::recursive_directory_iterator(path, fs::directory_options::skip_permission_denied, problem);
-  // A directory is opened up before the iterator goes into it.
-  for (; !problem && entry != end(entry); entry.increment(problem)) {
-    std::error_code ignored;
-    if (entry->symlink_status(ignored).type() == fs::file_type::directory)
-      fs::permissions(entry->path(), fs::perms::owner_all, kHow, ignored);
-  }
-}
-
-// A directory that is there while this is.
-class WorkDirectory {
- public:
-  explicit WorkDirectory(const std::string& parent) : path_(parent + "/skep-task-XXXXXX") {
-    if (mkdtemp(path_.data()) == nullptr) error_ = errno;
-  }
-  ~WorkDirectory() {
-    if (error_ != 0) return;
-    std::error_code problem;
-    std::filesystem::remove_all(path_, problem);
-    if (!problem) return;
-    // Programs protect what they keep, such as a cache of modules.
-    open_up(path_);
-    std::filesystem::remove_all(path_, problem);
-  }
-  WorkDirectory(const WorkDirectory&) = delete;
-  WorkDirectory& operator=(const WorkDirectory&) = delete;
-
-  int error() const { return error_; }
-  const std::string& path() const { return path_; }
-
- private:
-  std::string path_;
-  int error_ = 0;
-};
-
-// What comes out of a pipe: the beginning up to a limit, or the end.
-class Collected {
- public:
-  enum class Keep : std::uint8_t { kBeginning, kEnd };
-  Collected(Keep keep, std::size_t bytes_max) : keep_(keep), bytes_max_(bytes_max) {}
-
-  // Takes what is there. False: nothing will come any more.
-  bool read_from(const Descriptor& descriptor) {
-    std::array<char, 16 * 1024> buffer;
-    // Bounded, so that a child which writes without end does not keep its deadline from being seen. More than
-    // a pipe holds: what a child leaves behind is taken whole.
-    for (int i = 0; i < kReadsMax && !is_too_long(); ++i) {
-      const ssize_t size = read(descriptor.number(), buffer.data(), buffer.size());
-      if (size > 0) {
-        add({buffer.data(), static_cast<std::size_t>(size)});
-      } else if (size == 0) {
-        return false;
-      } else if (errno != EINTR) {
-        return errno == EAGAIN;
-      }
-    }
-    return !is_too_long();
-  }
-
-  bool is_too_long() const { return keep_ == Keep::kBeginning && bytes_.size() > bytes_max_; }
-  std::string& bytes() { return bytes_; }
-
- private:
-  void add(std::string_view more) {
-    bytes_ += more;
-    if (keep_ == Keep::kEnd && bytes_.size() > bytes_max_) bytes_.erase(0, bytes_.size() - bytes_max_);
-  }
-
-  Keep keep_;
-  std::size_t bytes_max_;
-  std::string bytes_;
-};
-
-enum class Ended : std::uint8_t { kByItself, kStopped, kTooLate, kTooLong };
-
-// One child from start to end.
-class Watch {
- public:
-  Watch(ChildProcess& child, const Clock& clock, Instant deadline, const StopSignal& stop)
-      : child_(child), clock_(clock), deadline_(deadline), stop_(stop) {}
-
-  Ended run() {
-    while (true) {
-      std::array<pollfd, 4> waits{{{stop_.descriptor(), POLLIN, 0},
-                                   {child_.exit_descriptor(), POLLIN, 0},
-                                   {has_output_ ? child_.output().number() : -1, POLLIN, 0},
-                                   {has_errors_ ? child_.errors().number() : -1, POLLIN, 0}}};
-      poll(waits.data(), waits.size(), patience_ms());
-      if (waits[0].revents != 0) return Ended::kStopped;
-      // Read before the end is looked at: what the child wrote last is in the pipe by then.
-      const bool has_ended = waits[1].revents != 0;
-      if (has_ended || waits[2].revents != 0) has_output_ = has_output_ && output.read_from(child_.output());
-      if (has_ended || waits[3].revents != 0) has_errors_ = has_errors_ && errors.read_from(child_.errors());
-      if (output.is_too_long()) return Ended::kTooLong;
-      if (has_ended) return Ended::kByItself;
-      if (clock_.now() >= deadline_) return Ended::kTooLate;
-    }
-  }
-
-  Collected output{Collected::Keep::kBeginning, limits::kResultBytesMax};
-  Collected errors{Collected::Keep::kEnd, kStderrTailBytes};
-
- private:
-  int patience_ms() const {
-    if (deadline_ == kNever) return -1;
-    const auto left = std::chrono::ceil<milliseconds>(deadline_ - clock_.now()).count();
-    return static_cast<int>(std::clamp<std::int64_t>(left, 0, 60'000));
-  }
-
-  ChildProcess& child_;
-  const Clock& clock_;
-  Instant deadline_;
-  const StopSignal& stop_;
-  bool has_output_ = true;
-  bool has_errors_ = true;
-};
-
-std::vector<std::string> environment_of(const api::v1::Lease& lease) {
+std::vector<std::string> environment_of(const Program& program, const api::v1::Lease& lease) {
   const auto token = LeaseToken::parse(lease.lease());
   const std::string attempt = token.has_value() ? std::to_string(token.value().number) : "";
-  return {"PATH=" + search_path(), "SKEP_TASK=" + lease.task(), "SKEP_ATTEMPT=" + attempt};
+  std::vector<std::string> out;
+  for (char** entry = environ; program.inherits_environment && *entry != nullptr; ++entry)
+    out.emplace_back(*entry);
+  if (!program.inherits_environment) out.push_back("PATH=" + search_path());
+  out.push_back("SKEP_TASK=" + lease.task());
+  out.push_back("SKEP_ATTEMPT=" + attempt);
+  return out;
 }
 
 void set_failed(api::v1::Outcome& outcome, std::string sentence, std::string_view stderr_tail = {}) {
@@ -168,99 +46,263 @@ void set_failed(api::v1::Outcome& outcome, std::string sentence, std::string_vie
   outcome.set_error(api::to_valid_utf8(sentence));
 }
 
-void describe_end(int status, Watch& watch, api::v1::Outcome& outcome) {
-  if (WIFEXITED(status) && WEXITSTATUS(status) == 0) {
-    outcome.set_result(std::move(watch.output.bytes()));
-  } else if (WIFEXITED(status)) {
-    outcome.set_permanent(WEXITSTATUS(status) == kExitDataError);
-    set_failed(outcome, "exit code " + std::to_string(WEXITSTATUS(status)), watch.errors.bytes());
-  } else {
-    const int number = WTERMSIG(status);
-    set_failed(outcome, "killed by signal " + std::to_string(number) + " (" + strsignal(number) + ")",
-               watch.errors.bytes());
-  }
+void set_failed_for_good(api::v1::Outcome& outcome, std::string sentence) {
+  outcome.set_permanent(true);
+  set_failed(outcome, std::move(sentence));
 }
 
-bool is_executable(const std::string& path) {
-  std::error_code ignored;
-  return std::filesystem::is_regular_file(path, ignored) && access(path.c_str(), X_OK) == 0;
+// Threads of this user, for RLIMIT_NPROC counts them all.
+std::uint64_t threads_of_user() {
+  namespace fs = std::filesystem;
+  std::uint64_t count = 0;
+  std::error_code problem;
+  for (auto process = fs::directory_iterator("/proc", problem); !problem && process != end(process);
+       process.increment(problem)) {
+    struct stat found {};
+    if (stat(process->path().c_str(), &found) != 0 || found.st_uid != geteuid()) continue;
+    std::error_code ignored;
+    const auto threads = fs::directory_iterator(process->path() / "task", ignored);
+    if (!ignored) count += static_cast<std::uint64_t>(std::distance(begin(threads), end(threads)));
+  }
+  return count;
 }
 
-std::optional<std::string> find_executable(const std::string& name) {
-  if (name.find('/') != std::string::npos) {
-    std::error_code problem;
-    std::string path = std::filesystem::absolute(name, problem).string();
-    return !problem && is_executable(path) ? std::optional(path) : std::nullopt;
+// What the system holds for each process by itself.
+std::vector<SupervisorPlan::Rlimit> rlimits_of(const ProgramLimits& limits, const CgroupPlace& groups) {
+  std::vector<SupervisorPlan::Rlimit> out;
+  const auto add = [&](auto resource, std::uint64_t soft, std::uint64_t hard) {
+    out.push_back({static_cast<int>(resource), {static_cast<rlim_t>(soft), static_cast<rlim_t>(hard)}});
+  };
+  if (limits.cpu > Duration::zero()) {
+    const auto whole = static_cast<std::uint64_t>(std::chrono::ceil<seconds>(limits.cpu).count());
+    add(RLIMIT_CPU, whole, whole + 1);  // SIGXCPU, and a second later SIGKILL
   }
-  const std::string path = search_path();
-  std::string_view rest = path;
-  while (!rest.empty()) {
-    const std::size_t colon = rest.find(':');
-    std::string candidate = std::string(rest.substr(0, colon)) + "/" + name;
-    // A relative entry of PATH would mean another place in the task's own directory.
-    if (candidate.starts_with('/') && is_executable(candidate)) return candidate;
-    rest = colon == std::string_view::npos ? std::string_view() : rest.substr(colon + 1);
-  }
-  return std::nullopt;
+  if (limits.memory_bytes > 0 && !groups.has(Controller::kMemory))
+    add(RLIMIT_AS, limits.memory_bytes, limits.memory_bytes);
+  if (limits.processes > 0 && !groups.has(Controller::kProcesses))
+    add(RLIMIT_NPROC, threads_of_user() + limits.processes, threads_of_user() + limits.processes);
+  return out;
 }
+
+// One run of a program, from its arguments to its outcome.
+class Run {
+ public:
+  Run(const api::v1::Lease& lease, const Program& program, const CommandPlace& place, const Clock& clock,
+      const StopSignal& stop)
+      : lease_(lease), program_(program), place_(place), clock_(clock), stop_(stop), began_(clock.now()) {
+    outcome_.set_lease(lease.lease());
+  }
+
+  std::optional<api::v1::Outcome> run() {
+    if (auto prepared = prepare(); !prepared) {
+      outcome_.set_permanent(prepared.error().code == Code::kInvalid);
+      set_failed(outcome_, std::move(prepared.error().message));
+      return outcome_;
+    }
+    auto started = ChildProcess::start(spec());
+    if (started.has_error()) {
+      set_failed(outcome_, std::move(started.error().message));
+      return outcome_;
+    }
+    ChildProcess& child = started.value();
+    ChildWatch watch(child, group_.get(), watch_options(), clock_, stop_);
+    const Ended ended = watch.run();
+    const int status = child.finish();
+    const auto us = static_cast<std::uint64_t>((clock_.now() - began_) / microseconds(1));
+    outcome_.set_run_us(us);
+    outcome_.set_cpu_us(child.cpu_us());
+    outcome_.set_memory_peak_bytes(memory_peak(child));
+    if (ended == Ended::kStopped) return std::nullopt;
+    program_.is_reported ? report(ended, status, watch) : judge(ended, status, watch);
+    return outcome_;
+  }
+
+ private:
+  // kInvalid: no retry can mend it.
+  Result<void> prepare() {
+    if (program_.directory.empty() || program_.is_body_file) {
+      work_ = std::make_unique<WorkDirectory>(place_.directory);
+      if (work_->error() != 0) {
+        return fail(Code::kUnavailable,
+                    "no working directory in " + place_.directory + ": " + strerror(work_->error()));
+      }
+    }
+    const std::string body = work_ ? work_->path() + "/body" : "";
+    SKEP_TRY(arguments_, fill_in(program_, {lease_.parameters().begin(), lease_.parameters().end()}, body));
+    if (program_.is_body_file) {
+      SKEP_TRY(write_body(body));
+    }
+    if (!program_.limits.need_cgroup() || place_.groups.version() == 0) return ok();
+    SKEP_TRY(auto group, place_.groups.make(program_.limits.memory_bytes, program_.limits.processes));
+    group_ = std::make_unique<TaskCgroup>(std::move(group));
+    return ok();
+  }
+
+  Result<void> write_body(const std::string& path) const {
+    const Descriptor file(open(path.c_str(), O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0600));
+    std::string_view left = lease_.body();
+    while (file.is_open() && !left.empty()) {
+      const ssize_t written = write(file.number(), left.data(), left.size());
+      if (written < 0 && errno == EINTR) continue;
+      if (written <= 0) break;
+      left.remove_prefix(static_cast<std::size_t>(written));
+    }
+    if (file.is_open() && left.empty()) return ok();
+    return fail(Code::kUnavailable, "the body can not be written to " + path + ": " + strerror(errno));
+  }
+
+  ChildSpec spec() const {
+    ChildSpec spec{arguments_, environment_of(program_, lease_),
+                   program_.directory.empty() ? work_->path() : program_.directory,
+                   program_.is_body_file ? std::string_view() : std::string_view(lease_.body())};
+    spec.rlimits = rlimits_of(program_.limits, place_.groups);
+    if (group_) {
+      spec.groups = group_->entries();
+      spec.processes_max = group_->processes_max();
+    }
+    spec.has_network = program_.has_network;
+    return spec;
+  }
+
+  std::size_t output_max() const {
+    const std::size_t most = limits::kResultBytesMax - (program_.is_reported ? kReportBytes : 0);
+    return std::min<std::size_t>(program_.limits.output_bytes, most);
+  }
+
+  // Zero is none.
+  Duration time_max() const {
+    constexpr auto kMost = static_cast<std::uint64_t>(limits::kRunTimeoutMax / milliseconds(1));
+    const Duration asked = milliseconds(static_cast<std::int64_t>(std::min(lease_.timeout_ms(), kMost)));
+    const Duration own = program_.limits.time;
+    if (asked == Duration::zero() || own == Duration::zero()) return std::max(asked, own);
+    return std::min(asked, own);
+  }
+
+  WatchOptions watch_options() const {
+    WatchOptions options;
+    if (time_max() > Duration::zero()) options.deadline = add_saturated(began_, time_max());
+    options.grace = program_.limits.grace;
+    options.cpu = program_.limits.cpu;
+    options.output_bytes = output_max();
+    options.errors_bytes = program_.is_reported ? kReportErrorsBytes : kStderrTailBytes;
+    return options;
+  }
+
+  std::uint64_t memory_peak(const ChildProcess& child) const {
+    const auto of_all = group_ ? group_->memory_peak_bytes() : std::nullopt;
+    return of_all.value_or(child.memory_peak_bytes());
+  }
+
+  // Why it did not end by itself; "" if it did.
+  std::string problem_of(Ended ended, int status) const {
+    const std::string cpu =
+        "it used more than its " + format_duration(program_.limits.cpu) + " of processor time";
+    switch (ended) {
+      case Ended::kTooLate:
+        return "ran longer than " + format_duration(time_max());
+      case Ended::kTooLong:
+        return "its output is larger than " + describe_bytes(output_max());
+      case Ended::kTooMuchCpu:
+        return cpu;
+      case Ended::kStopped:
+      case Ended::kByItself:
+        break;
+    }
+    if (WIFSIGNALED(status) && WTERMSIG(status) == SIGXCPU) return cpu;
+    if (group_ && group_->was_out_of_memory())
+      return "it wanted more than its " + describe_bytes(program_.limits.memory_bytes) + " of memory";
+    return {};
+  }
+
+  void judge(Ended ended, int status, ChildWatch& watch) {
+    const std::string problem = problem_of(ended, status);
+    const bool is_success = WIFEXITED(status) && program_.exit_codes.success[WEXITSTATUS(status)];
+    if (ended == Ended::kTooLate) {
+      outcome_.set_timed_out(true);
+      set_failed(outcome_, problem, watch.errors.bytes());
+    } else if (ended == Ended::kTooLong) {
+      set_failed_for_good(outcome_, problem);
+    } else if (!problem.empty() && !(ended == Ended::kByItself && is_success)) {
+      set_failed(outcome_, problem, watch.errors.bytes());
+    } else if (is_success) {
+      outcome_.set_result(std::move(watch.output.bytes()));
+    } else if (WIFEXITED(status)) {
+      outcome_.set_permanent(program_.exit_codes.is_permanent(WEXITSTATUS(status)));
+      set_failed(outcome_, "exit code " + std::to_string(WEXITSTATUS(status)), watch.errors.bytes());
+    } else {
+      const int number = WTERMSIG(status);
+      set_failed(outcome_, "killed by signal " + std::to_string(number) + " (" + strsignal(number) + ")",
+                 watch.errors.bytes());
+    }
+  }
+
+  void report(Ended ended, int status, ChildWatch& watch) {
+    api::v1::RunReport report;
+    report.set_exit_code(WIFEXITED(status) ? WEXITSTATUS(status) : 0);
+    report.set_signal(WIFSIGNALED(status) ? WTERMSIG(status) : 0);
+    report.set_problem(problem_of(ended, status));
+    std::string& output = watch.output.bytes();
+    output.resize(std::min(output.size(), output_max()));
+    report.set_output(std::move(output));
+    report.set_errors(std::move(watch.errors.bytes()));
+    outcome_.set_result(report.SerializeAsString());
+  }
+
+  const api::v1::Lease& lease_;
+  const Program& program_;
+  const CommandPlace& place_;
+  const Clock& clock_;
+  const StopSignal& stop_;
+  const Instant began_;
+  api::v1::Outcome outcome_;
+  std::vector<std::string> arguments_;
+  std::unique_ptr<WorkDirectory> work_;
+  std::unique_ptr<TaskCgroup> group_;
+};
 
 }  // namespace
 
-Result<Programs> resolve(Programs programs) {
-  for (auto& [name, argv] : programs) {
-    SKEP_TRY(validate_name("program", name));
-    const auto path = argv.empty() ? std::nullopt : find_executable(argv[0]);
-    if (!path) {
-      return fail(Code::kInvalid, "program " + name + ": there is no executable file " +
-                                      (argv.empty() ? "named" : "\"" + argv[0] + "\""));
+std::string limits_in_words(const CommandPlace& place) {
+  const std::string group = "cgroup v" + std::to_string(place.groups.version());
+  const auto held = [&](Controller controller, const std::string& otherwise) {
+    return place.groups.has(controller) ? group : otherwise;
+  };
+  return "memory by " + held(Controller::kMemory, "rlimit, each process by itself") + "; processes by " +
+         held(Controller::kProcesses, geteuid() == 0 ? "nothing, as root is exempt from the rlimit"
+                                                     : "rlimit, of all that this user runs") +
+         "; processor time by " + held(Controller::kCpu, "rlimit, each process by itself");
+}
+
+Result<void> check_place(const Programs& programs, const CommandPlace& place) {
+  const auto wrong = [](const std::string& name, const std::string& what) {
+    return fail(Code::kInvalid, "program " + name + ": " + what);
+  };
+  for (const auto& [name, program] : programs) {
+    const bool is_unbounded = geteuid() == 0 && !place.groups.has(Controller::kProcesses);
+    if (program.limits.processes > 0 && is_unbounded) {
+      return wrong(name,
+                   "its processes can not be limited here: root is exempt from the system's limit, and no "
+                   "cgroup can be made; run the worker as another user, or where it may make cgroups");
     }
-    argv[0] = *path;
+    if (program.has_network) continue;
+    if (const int problem = probe_no_network(); problem != 0) {
+      return wrong(name, std::string("it can not be kept from the network here, as the system refuses a "
+                                     "network namespace (") +
+                             strerror(problem) +
+                             "): allow user namespaces, run the worker as root, or take network=off away");
+    }
   }
-  return programs;
+  return ok();
 }
 
 std::optional<api::v1::Outcome> run_command(api::v1::Lease lease, const Programs& programs,
-                                            const std::string& directory, const Clock& clock,
+                                            const CommandPlace& place, const Clock& clock,
                                             const StopSignal& stop) {
+  const auto program = programs.find(lease.program());
+  if (program != programs.end()) return Run(lease, program->second, place, clock, stop).run();
   api::v1::Outcome outcome;
   outcome.set_lease(lease.lease());
-  const auto program = programs.find(lease.program());
-  if (program == programs.end()) {
-    outcome.set_permanent(true);
-    set_failed(outcome, "this worker lists no program \"" + lease.program() + "\"");
-    return outcome;
-  }
-  const RunClock run(lease, clock.now());
-  const WorkDirectory work(directory);
-  if (work.error() != 0) {
-    set_failed(outcome, "no working directory in " + directory + ": " + strerror(work.error()));
-    return outcome;
-  }
-  auto started = ChildProcess::start({program->second, environment_of(lease), work.path(), lease.body()});
-  if (started.has_error()) {
-    set_failed(outcome, std::move(started.error().message));
-    return outcome;
-  }
-  ChildProcess& child = started.value();
-  Watch watch(child, clock, run.deadline(), stop);
-  const Ended ended = watch.run();
-  const int status = child.finish();
-  run.stop(outcome, clock.now());
-  switch (ended) {
-    case Ended::kStopped:
-      return std::nullopt;
-    case Ended::kByItself:
-      describe_end(status, watch, outcome);
-      break;
-    case Ended::kTooLate:
-      outcome.set_timed_out(true);
-      set_failed(outcome, run.late_sentence(), watch.errors.bytes());
-      break;
-    case Ended::kTooLong:
-      outcome.set_permanent(true);
-      set_failed(outcome, "its output is larger than " + describe_bytes(limits::kResultBytesMax));
-      break;
-  }
+  set_failed_for_good(outcome, "this worker lists no program \"" + lease.program() + "\"");
   return outcome;
 }
 

@@ -48,7 +48,7 @@ class RunCommand : public ::testing::Test {
   }
 
   std::optional<Outcome> run_or_stop(std::vector<std::string> argv) {
-    return run_command(lease, {{"p", std::move(argv)}}, work.path(), clock, stop);
+    return run_command(lease, {{"p", Program(std::move(argv))}}, work.path(), clock, stop);
   }
   Outcome run(std::vector<std::string> argv) {
     auto outcome = run_or_stop(std::move(argv));
@@ -191,7 +191,7 @@ TEST_F(RunCommand, WhatItProtectedFromDeletionIsGoneAfterwardsToo) {
 }
 
 TEST_F(RunCommand, WithoutARoomForItsDirectoryItFailsAndMayBeRetried) {
-  const auto outcome = run_command(lease, {{"p", {"/bin/true"}}}, tests / "gone", clock, stop);
+  const auto outcome = run_command(lease, {{"p", Program({"/bin/true"})}}, tests / "gone", clock, stop);
   ASSERT_TRUE(outcome.has_value());
   EXPECT_TRUE(outcome->failed());
   EXPECT_FALSE(outcome->permanent());
@@ -244,29 +244,6 @@ TEST_F(RunCommand, ProgramThatClosesItsOutputsAndRunsOnIsWaitedForWithoutSpinnin
   const Duration took = clock.now() - began;
   EXPECT_EQ(outcome.error(), "exit code 4");
   EXPECT_LT((own_processor_time() - before) * 4, took);
-}
-
-TEST(ResolvePrograms, NamesAreLookedUpInThePathAndPathsAreTakenAsTheyAre) {
-  const auto programs = resolve({{"shell", {"sh", "-c", "true"}}, {"path", {"/bin/sh"}}});
-  ASSERT_TRUE(programs.has_value()) << programs.error().message;
-  EXPECT_TRUE(programs.value().at("shell")[0].ends_with("/sh"));
-  EXPECT_TRUE(programs.value().at("shell")[0].starts_with("/"));
-  EXPECT_EQ(programs.value().at("shell")[2], "true");
-  EXPECT_EQ(programs.value().at("path")[0], "/bin/sh");
-}
-
-TEST(ResolvePrograms, WhatCanNotRunIsRefusedBeforeAnyTaskComes) {
-  const testing::TemporaryDirectory directory;
-  std::ofstream(directory / "plain").close();
-  for (const std::string& path :
-       {std::string("no-such-program-here"), directory / "plain", directory.path()}) {
-    const auto programs = resolve({{"p", {path}}});
-    ASSERT_TRUE(programs.has_error()) << path;
-    EXPECT_EQ(programs.error().code, Code::kInvalid);
-    EXPECT_EQ(programs.error().message, "program p: there is no executable file \"" + path + "\"");
-  }
-  EXPECT_EQ(resolve({{"p", {}}}).error().code, Code::kInvalid);
-  EXPECT_EQ(resolve({{"two words", {"sh"}}}).error().code, Code::kInvalid);
 }
 
 }  // namespace

@@ -21,6 +21,7 @@
 #include "worker/compute_threads.h"
 #include "worker/manager_book.h"
 #include "worker/speed_meter.h"
+#include "worker/work_directory.h"
 
 namespace skep::worker {
 
@@ -375,6 +376,15 @@ struct Prepared {
   ComputeOptions compute;
 };
 
+// What earlier workers left is removed first. A worker without programs touches no cgroup.
+Result<CommandPlace> command_place(const WorkerOptions& options, Instant now) {
+  if (options.programs.empty()) return CommandPlace(options.command_directory);
+  sweep_work_directories(options.command_directory, now);
+  CommandPlace place(options.command_directory, CgroupPlace::find(""));
+  SKEP_TRY(check_place(options.programs, place));
+  return place;
+}
+
 Result<Prepared> prepare(WorkerOptions options, const Clock& clock) {
   const auto here = compute::targets_here();
   const compute::Target target = options.target.value_or(here.front());
@@ -401,8 +411,9 @@ Result<Prepared> prepare(WorkerOptions options, const Clock& clock) {
     if (problem) return fail(Code::kInvalid, "no directory for temporary files: " + problem.message());
   }
   SKEP_TRY(options.programs, resolve(std::move(options.programs)));
+  SKEP_TRY(auto place, command_place(options, clock.now()));
   ComputeOptions compute{spread(options.slots, options.cores), std::move(plan), commands, options.programs,
-                         options.command_directory};
+                         std::move(place)};
   return Prepared{std::move(options), std::move(compute)};
 }
 
@@ -424,6 +435,8 @@ Result<int> run_worker(WorkerOptions options, const Clock& clock, Logger log, Dr
             {"kernel", prepared.compute.plan.kernel_for(prepared.compute.plan.lanes()).kernel.name},
             {"cores", prepared.compute.lanes.size()},
             {"slots", prepared.options.slots}});
+  if (!prepared.options.programs.empty())
+    log.info("limits of commands are held", {{"how", limits_in_words(prepared.compute.command_place)}});
   const auto threads = static_cast<int>(prepared.compute.lanes.size());
   if (threads > usable_cores()) {
     log.warn("more threads compute than there are processors: they take turns",

@@ -59,11 +59,11 @@ class WorkerTest : public ::testing::Test {
     options.name = "tested";
     options.command_directory = work.path();
     options.drain_timeout = minutes(5);
-    options.programs["gate"] = {
-        "/bin/sh", "-c",
-        "name=$(cat); echo $$ > \"$0/pid-$name\"; mv \"$0/pid-$name\" \"$0/at-$name\"; "
-        "until [ -e \"$0/go\" ]; do sleep 0.01; done; touch \"$0/end-$name\"; echo \"did $name\"",
-        files.path()};
+    options.programs["gate"] =
+        Program({"/bin/sh", "-c",
+                 "name=$(cat); echo $$ > \"$0/pid-$name\"; mv \"$0/pid-$name\" \"$0/at-$name\"; "
+                 "until [ -e \"$0/go\" ]; do sleep 0.01; done; touch \"$0/end-$name\"; echo \"did $name\"",
+                 files.path()});
   }
   ~WorkerTest() override {
     if (worker.valid()) {
@@ -456,7 +456,7 @@ TEST_F(WorkerTest, WrongOptionsAreOneSentence) {
   many.slots = 1'001;
   EXPECT_EQ(error(many), fail(Code::kInvalid, "slots: at most 1000"));
   WorkerOptions missing = options;
-  missing.programs["gone"] = {"/nowhere/program"};
+  missing.programs["gone"] = Program({"/nowhere/program"});
   EXPECT_EQ(error(missing).code, Code::kInvalid);
 }
 

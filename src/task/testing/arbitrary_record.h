@@ -50,6 +50,8 @@ inline TaskSpec any_spec(Random& random) {
   } else {
     spec.kind = "command";
     spec.program = any_name(random);
+    spec.parameters.resize(random.below(limits::kParametersMax + 1));
+    for (auto& parameter : spec.parameters) parameter = any_name(random) + "=" + any_text(random, 40);
   }
   spec.priority = static_cast<std::uint32_t>(random.below(limits::kPriorityMax + 1));
   spec.attempts_max = 1 + static_cast<std::uint32_t>(random.below(limits::kAttemptsMaxMax));
@@ -104,6 +106,7 @@ inline TaskRecord any_task_record(Random& random) {
   r.completion = any_number(random, 0, ~std::uint64_t{0});
   r.completion_epoch = static_cast<Epoch>(any_number(random, 0, 0xffffffff));
   r.delivered_at = any_instant(random);
+  r.usage = {any_number(random, 0, ~std::uint64_t{0}), any_number(random, 0, ~std::uint64_t{0})};
   return r;
 }
 

@@ -101,6 +101,7 @@ export interface TaskOptions {
   timeout_ms: number;
   idempotency_key: string;
   tags: string[];
+  parameters: string[];
 }
 export interface AttemptError {
   number: number;
@@ -132,6 +133,8 @@ export interface Task {
   iterations_done: number;
   checkpoint_iterations: number;
   progress_at_ms: number;
+  cpu_us: number;
+  memory_peak_bytes: number;
 }
 export interface TaskPage {
   tasks: Task[];

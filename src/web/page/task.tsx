@@ -118,6 +118,9 @@ function Facts({ task }: { task: Task }) {
   if (task.worker) rows.push(['Worker', task.worker]);
   if (options.timeout_ms > 0) rows.push(['Time limit', duration(options.timeout_ms)]);
   if (options.tags.length > 0) rows.push(['Tags', options.tags.join(', ')]);
+  if (options.parameters.length > 0) rows.push(['Parameters', options.parameters.join(', ')]);
+  if (task.memory_peak_bytes > 0)
+    rows.push(['Used', `${duration(task.cpu_us / 1000)} of processor time, ${bytes(task.memory_peak_bytes)} at most`]);
   if (options.idempotency_key) rows.push(['Key', options.idempotency_key]);
   if (task.checkpoint_iterations > 0) rows.push(['Checkpoint', `after ${count(task.checkpoint_iterations)} hashes`]);
   if (task.reason) rows.push(['Reason', task.reason]);

@@ -109,6 +109,7 @@ def enqueue(task: NewTask) -> Call[Enqueued]:
         if getattr(task, name):
             pairs.append((name, f"{_ms(getattr(task, name))}ms"))
     pairs += [("tag", tag) for tag in task.tags]
+    pairs += [("parameter", f"{name}={value}") for name, value in task.parameters.items()]
     if not task.checkpoint:
         pairs.append(("checkpoint", "false"))
     key = task.key or ""
@@ -130,6 +131,8 @@ def _enqueue_request(task: NewTask) -> Json:
             options[f"{name}_ms"] = _ms(getattr(task, name))
     if task.tags:
         options["tags"] = list(task.tags)
+    if task.parameters:
+        options["parameters"] = [f"{name}={value}" for name, value in task.parameters.items()]
     if not task.checkpoint:
         options["checkpoint"] = False
     return {"options": options, "body_base64": base64.b64encode(task.data).decode("ascii")}

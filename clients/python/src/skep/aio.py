@@ -11,7 +11,7 @@ import random
 import ssl
 import time
 from types import TracebackType
-from typing import AsyncIterable, AsyncIterator, Iterable, List, Optional, Sequence, Type, TypeVar, Union
+from typing import AsyncIterable, AsyncIterator, Iterable, List, Mapping, Optional, Sequence, Type, TypeVar, Union
 
 from . import _calls
 from ._aio_session import AsyncSession
@@ -65,11 +65,13 @@ class AsyncClient:
     async def enqueue(self, body: Body = b"", *, iterations: Optional[int] = None, program: Optional[str] = None,
                       queue: str = "default", priority: int = 5, max_attempts: int = 5, delay: float = 0.0,
                       start_deadline: float = 0.0, timeout: float = 0.0, key: Optional[str] = None,
-                      tags: Sequence[str] = (), checkpoint: bool = True) -> Enqueued:
+                      tags: Sequence[str] = (), checkpoint: bool = True,
+                      parameters: Optional[Mapping[str, str]] = None) -> Enqueued:
         """As Client.enqueue."""
         return await self._run(_calls.enqueue(NewTask(
             body, iterations=iterations, program=program, queue=queue, priority=priority, max_attempts=max_attempts,
-            delay=delay, start_deadline=start_deadline, timeout=timeout, key=key, tags=tags, checkpoint=checkpoint)))
+            delay=delay, start_deadline=start_deadline, timeout=timeout, key=key, tags=tags, checkpoint=checkpoint,
+            parameters=parameters or {})))
 
     async def enqueue_stream(self, tasks: TaskStream, *, batch_tasks: int = 1000,
                              batch_bytes: int = BATCH_BYTES) -> AsyncIterator[Enqueued]:

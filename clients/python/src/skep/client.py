@@ -11,7 +11,7 @@ import os
 import random
 import ssl
 import time
-from typing import Any, Dict, Iterable, Iterator, List, Optional, Sequence, Type, TypeVar, Union
+from typing import Any, Dict, Iterable, Iterator, List, Mapping, Optional, Sequence, Type, TypeVar, Union
 from types import TracebackType
 
 from . import _calls
@@ -85,11 +85,13 @@ class Client:
     def enqueue(self, body: Body = b"", *, iterations: Optional[int] = None, program: Optional[str] = None,
                 queue: str = "default", priority: int = 5, max_attempts: int = 5, delay: float = 0.0,
                 start_deadline: float = 0.0, timeout: float = 0.0, key: Optional[str] = None,
-                tags: Sequence[str] = (), checkpoint: bool = True) -> Enqueued:
+                tags: Sequence[str] = (), checkpoint: bool = True,
+                parameters: Optional[Mapping[str, str]] = None) -> Enqueued:
         """Puts one task on a queue; it is on stable storage when this returns. The arguments are those of NewTask."""
         return self._run(_calls.enqueue(NewTask(
             body, iterations=iterations, program=program, queue=queue, priority=priority, max_attempts=max_attempts,
-            delay=delay, start_deadline=start_deadline, timeout=timeout, key=key, tags=tags, checkpoint=checkpoint)))
+            delay=delay, start_deadline=start_deadline, timeout=timeout, key=key, tags=tags, checkpoint=checkpoint,
+            parameters=parameters or {})))
 
     def enqueue_stream(self, tasks: Iterable[NewTask], *, batch_tasks: int = 1000,
                        batch_bytes: int = BATCH_BYTES) -> Iterator[Enqueued]:

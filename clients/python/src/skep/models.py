@@ -67,6 +67,7 @@ class NewTask:
     timeout: seconds of one attempt. 0 is none.
     key: idempotency key; while a task of this queue with this key is kept, enqueueing gives that task.
     tags: at most 16.
+    parameters: values for a program that declares them.
     checkpoint: sha512: what an attempt has done is left to the next one.
     """
 
@@ -82,6 +83,7 @@ class NewTask:
     key: Optional[str] = None
     tags: Sequence[str] = ()
     checkpoint: bool = True
+    parameters: Mapping[str, str] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         if (self.iterations is None) == (self.program is None):
@@ -154,6 +156,8 @@ class Task:
     iterations_done: int
     result_bytes: int
     result: Optional[bytes]  # of a done task, if it came along: at most 64 KiB
+    cpu_seconds: float  # what the programs of its attempts used
+    memory_peak_bytes: int
     raw: Json = field(repr=False, compare=False)
 
     @staticmethod
@@ -173,7 +177,8 @@ class Task:
             errors=tuple(AttemptError.of(error) for error in obj.get("errors", ())),
             reason=obj.get("reason", ""), explanation=obj.get("explanation", ""),
             iterations_done=int(obj.get("iterations_done", 0)), result_bytes=result_bytes,
-            result=bytes_of(obj, "result") if state is TaskState.DONE and has_result else None, raw=obj)
+            result=bytes_of(obj, "result") if state is TaskState.DONE and has_result else None,
+            cpu_seconds=int(obj.get("cpu_us", 0)) / 1e6, memory_peak_bytes=int(obj.get("memory_peak_bytes", 0)), raw=obj)
 
 
 @dataclass(frozen=True)

@@ -26,6 +26,7 @@ struct Context {
   bool is_json = false;
   bool is_check_only = false;
   std::string log_level = "info";
+  std::vector<std::string> words;  // behind "--" of skep run
   // What each subcommand does once the command line is understood; gives the exit code.
   std::map<const CLI::App*, std::function<int()>> actions;
   // What a subcommand refuses although each of its options is right by itself.
@@ -89,6 +90,7 @@ void add_worker_command(CLI::App& app, Context& context);    // worker
 void add_task_commands(CLI::App& app, Context& context);     // enqueue, pull, get, cancel, retry
 void add_status_commands(CLI::App& app, Context& context);   // status, explain
 void add_scale_command(CLI::App& app, Context& context);     // scale
+void add_run_command(CLI::App& app, Context& context);       // run
 void add_verify_command(CLI::App& app, Context& context);    // verify
 void add_token_command(CLI::App& app, Context& context);     // token
 void add_simulate_command(CLI::App& app, Context& context);  // simulate

@@ -2,8 +2,10 @@
 // The one binary: manager, worker, and every command for people.
 #include <google/protobuf/stubs/logging.h>
 
+#include <algorithm>
 #include <cstdio>
 #include <cstdlib>
+#include <string_view>
 
 #include "api/errors.h"
 #include "base/signals.h"
@@ -13,9 +15,11 @@
 namespace skep::cli {
 namespace {
 
-constexpr const char* kFooter = R"(
+constexpr const char* kStart = R"(
 Start with:  skep demo        does a whole job with real input and shows it
-             skep up          a manager and autoscaled workers on this machine
+             skep run --parallel -- sha256sum {} ::: FILE...    a program for many files at once
+             skep up          a manager and autoscaled workers on this machine)";
+constexpr const char* kFooter = R"(
 
 Exit codes:  0 done, 1 the answer is no (a result differs, a store has findings), 2 wrong usage or request,
              3 no valid token or certificate, 4 not found, 5 conflict, 6 another owner, 7 stale lease,
@@ -25,7 +29,7 @@ Exit codes:  0 done, 1 the answer is no (a result differs, a store has findings)
 // Everything that `skep` can be told.
 void describe(CLI::App& app, Context& context) {
   app.name("skep");
-  app.footer(kFooter);
+  app.footer(std::string(kStart) + kFooter);
   app.require_subcommand(1);
   app.set_version_flag("--version", "skep " SKEP_VERSION);
   app.option_defaults()->always_capture_default();
@@ -40,6 +44,7 @@ void describe(CLI::App& app, Context& context) {
   add_worker_command(app, context);
   add_task_commands(app, context);
   add_status_commands(app, context);
+  add_run_command(app, context);
   add_scale_command(app, context);
   add_verify_command(app, context);
   add_simulate_command(app, context);
@@ -60,7 +65,10 @@ void describe(CLI::App& app, Context& context) {
 
 // CLI11 would only say that a subcommand is required.
 std::string wrong_command(const CLI::App& app, int argc, char** argv) {
-  if (argc < 2) return "say what to do; skep --help lists the commands";
+  if (argc < 2) {
+    return std::string("say what to do; skep --help lists the commands, skep COMMAND --help what one can") +
+           kStart;
+  }
   const std::string first = argv[1];
   const auto is_it = [&](const CLI::App* command) { return command->get_name() == first; };
   if (first.starts_with("-") || !app.get_subcommands(is_it).empty()) return {};
@@ -81,12 +89,23 @@ int check_environment(const CLI::App& app, const CLI::App& command, const Contex
   return api::kExitOk;
 }
 
+// What stands behind "--" of skep run is another program's: CLI11 would look for lists and options in it.
+// Gives what is left for CLI11.
+int take_words(int argc, char** argv, std::vector<std::string>& words) {
+  char** const end = argv + argc;
+  char** const dashes = std::find(argv, end, std::string_view("--"));
+  if (std::find(argv, dashes, std::string_view("run")) == dashes || dashes == end) return argc;
+  words.assign(dashes + 1, end);
+  return static_cast<int>(dashes - argv);
+}
+
 // CLI11 reports by exceptions; they stop here.
 int run(int argc, char** argv) {
   CLI::App app("skep: an elastic, durable task queue for CPU work");
   Context context;
   context.access.token = take_token_variable();
   describe(app, context);
+  argc = take_words(argc, argv, context.words);
   if (const std::string wrong = wrong_command(app, argc, argv); !wrong.empty()) {
     std::fprintf(stderr, "skep: %s\n", wrong.c_str());
     return api::kExitUsage;

@@ -49,6 +49,13 @@ void ProgressBar::show(std::uint64_t done, const std::string& detail) {
   std::fflush(stderr);
 }
 
+void ProgressBar::clear() {
+  if (!is_terminal_ || !is_shown_) return;
+  std::fputs("\r\033[K", stderr);
+  std::fflush(stderr);
+  is_shown_ = false;
+}
+
 void ProgressBar::note(const std::string& line) {
   std::fprintf(stderr, "%s%s\n", is_terminal_ && is_shown_ ? "\r\033[K" : "", line.c_str());
   std::fflush(stderr);

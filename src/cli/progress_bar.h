@@ -21,6 +21,12 @@ class ProgressBar {
 
   // `detail` stands behind the figures ("2 workers").
   void show(std::uint64_t done, const std::string& detail);
+  // Only where there is a terminal.
+  void show_if_terminal(std::uint64_t done, const std::string& detail) {
+    if (is_terminal_) show(done, detail);
+  }
+  // The bar's line is free for something else until it is shown again.
+  void clear();
   // A line of its own.
   void note(const std::string& line);
 

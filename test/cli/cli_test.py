@@ -100,6 +100,30 @@ class Settings(Files):
             named = set(re.findall(r"Env:SKEP_(\w+)", text))
             self.assertEqual({flag.upper().replace("-", "_") for flag in flags}, named, command)
 
+    PROGRAM = '[command.thumb]\nrun = "/bin/cat {width} {body}"\nparameter = ["width=1..4000"]\nmemory = "256MiB"\n' \
+              'processes = 8\nnetwork = false\nbody = "file"\n[command.other]\nrun = "/bin/cat"\n'
+
+    def test_a_program_has_a_section_of_its_own(self):
+        for command in ("worker", "up", "manager"):
+            with self.subTest(command=command):
+                result = self.checked(self.PROGRAM, command=command)
+                self.assertEqual(result.returncode, 0, result.stderr)
+                found = settings(result.stdout)
+                self.assertEqual(found["command"], '["thumb=/bin/cat {width} {body}", "other=/bin/cat"]')
+                self.assertEqual(found["command-option"], '["thumb.parameter=width=1..4000", "thumb.memory=256MiB", '
+                                                          '"thumb.processes=8", "thumb.network=false", "thumb.body=file"]')
+        self.assertEqual(self.checked(self.PROGRAM, "x", command="get").returncode, 0)
+
+    def test_what_is_wrong_with_a_program(self):
+        refused = lambda text, words: self.refused(self.checked(self.PROGRAM + text, command="worker"), words)
+        refused('[command.bad]\nrun = "/bin/cat"\nmemry = "1MiB"\n', "bad.memry: there is no such setting of a program")
+        refused('[command.bad]\nrun = "/bin/cat"\nmemory = "1 lot"\n', "bad.memory: ")
+        refused('[command.bad]\nrun = "/bin/cat"\nsuccess = "0-300"\n', "'0-300' is no list of exit codes")
+        refused('[command.bad]\nmemory = "1MiB"\n', "no program 'bad' is listed")
+        refused('[command.bad]\nrun = "{x}"\nparameter = "x=text"\n', "its path has a parameter")
+        refused('[command.bad]\nrun = "/bin/sh -c \'echo {x}\'"\nparameter = "x=text"\n', "would be run")
+        refused('[command.bad]\nrun = "/bin/cat"\nparameter = "x=text"\n', "no argument has {x}")
+
     def test_a_section_is_of_its_command_alone(self):
         text = "[up]\nmax-workers = 2\n[worker]\nslots = 4\n"
         self.assertEqual(settings(self.checked(text).stdout)["max-workers"], "2")
@@ -148,7 +172,10 @@ class Refusals(Files):
         self.refused(skep("worker", *first, "--manager", "http://"), "--manager")
 
     def test_commands_and_flags(self):
-        self.refused(skep(), "skep --help")
+        alone = skep()
+        self.assertEqual((alone.returncode, alone.stdout), (USAGE, ""))
+        self.assertIn("skep --help", alone.stderr)
+        self.assertIn("Start with:  skep demo", alone.stderr)
         self.refused(skep("nosuch"), "there is no command 'nosuch'")
         self.refused(skep("up", "--nosuch"), "--nosuch")
         self.refused(skep("explain", "task"), "wants an ID")

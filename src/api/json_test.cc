@@ -12,6 +12,7 @@
 #include <boost/json.hpp>
 #include <cmath>
 #include <limits>
+#include <vector>
 
 #include "api/skep.pb.h"
 
@@ -155,9 +156,12 @@ RC_GTEST_PROP(Utf8, RepairedTextIsValidAndValidTextIsKept, (const std::string& b
 }
 
 TEST(Json, SchemaHasOnlyWhatItsJsonFormHas) {
-  const auto& file = *v1::Problem::descriptor()->file();
-  for (int m = 0; m < file.message_type_count(); ++m) {
-    const auto& type = *file.message_type(m);
+  std::vector<const pb::Descriptor*> types;
+  for (const auto* file : {v1::Problem::descriptor()->file(), v1::FleetPart::descriptor()->file()}) {
+    for (int m = 0; m < file->message_type_count(); ++m) types.push_back(file->message_type(m));
+  }
+  for (const auto* each : types) {
+    const auto& type = *each;
     for (int f = 0; f < type.field_count(); ++f) {
       const auto& field = *type.field(f);
       EXPECT_FALSE(field.is_map()) << field.full_name();

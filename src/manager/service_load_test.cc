@@ -5,10 +5,9 @@
 namespace skep::manager {
 namespace {
 
-using testing::ServiceWorld;
-using testing::v1::AcquireRequest;
+namespace v1 = api::v1;
 
-class ServiceLoad : public ServiceWorld {
+class ServiceLoad : public testing::ServiceWorld {
  protected:
   // A worker that runs any program, and one task of `program` that took so long there.
   void run_one(const std::string& queue, const std::string& program, Duration took) {
@@ -23,21 +22,21 @@ class ServiceLoad : public ServiceWorld {
         call<v1::RegisterReply>([&](auto done) { service->register_worker(request, std::move(done)); })
             .value()
             .worker();
-    AcquireRequest acquire;
-    acquire.set_worker(worker);
-    acquire.set_max(1);
-    acquire.add_kinds("command");
-    acquire.add_programs(program);
-    auto granted = call<Granted>([&](auto done) { service->acquire(acquire, {}, std::move(done)); }).value();
+    v1::AcquireRequest wanted;
+    wanted.set_worker(worker);
+    wanted.set_max(1);
+    wanted.add_kinds("command");
+    wanted.add_programs(program);
+    auto granted = call<Granted>([&](auto done) { service->acquire(wanted, {}, std::move(done)); }).value();
     ASSERT_EQ(granted.leases.size(), 1u);
-    v1::CompleteRequest complete;
-    complete.set_worker(worker);
-    auto& outcome = *complete.add_outcomes();
+    v1::CompleteRequest report;
+    report.set_worker(worker);
+    auto& outcome = *report.add_outcomes();
     outcome.set_lease(granted.leases[0].task.token.to_string());
     outcome.set_result("r");
     outcome.set_run_us(static_cast<std::uint64_t>(duration_cast<std::chrono::microseconds>(took).count()));
     call<Settled>([&](auto done) {
-      service->complete(from_message(std::move(complete)), std::move(done));
+      service->complete(from_message(std::move(report)), std::move(done));
     }).value();
   }
   static TaskSpec task(const std::string& queue, const std::string& program) {

@@ -89,6 +89,7 @@ struct LaunchSpec {
   int count_min = 1;
   int count_max = 1;
   std::string template_id;
+  std::string template_name;  // in place of its id; the newest version
   std::string image;
   std::string type;
   std::string subnet;
@@ -119,6 +120,8 @@ struct Template {
 struct FleetChoice {
   std::string type;
   std::string subnet;
+  std::string template_name;  // "": the template of the whole
+  int priority = 0;           // on demand the lowest is tried first
 };
 
 // One call for one size of fleet over several types and zones; of kind instant: nothing is kept up
@@ -137,11 +140,13 @@ struct FleetError {
   std::string message;
   std::string type;
   std::string subnet;
+  bool is_spot = false;
 };
 
 struct Fleet {
   Names instances;
   std::vector<FleetError> errors;  // of choices that gave nothing
+  Names spot;                      // of the instances, those at the spot price
 };
 
 // The tags of an element that describes a resource.
@@ -184,6 +189,8 @@ class Ec2 {
   Result<std::vector<Instance>> instances(const Filters& filters, const CallOptions& options);
   Result<std::vector<Instance>> run_instances(const LaunchSpec& spec, const CallOptions& options);
   Result<Fleet> create_fleet(const FleetSpec& spec, const CallOptions& options);
+  // RunInstances, told as a fleet of one choice: no capacity, or a quota, is one of its errors.
+  Result<Fleet> run_choice(const LaunchSpec& spec, const CallOptions& options);
   Result<void> terminate(const Names& ids, const CallOptions& options);
   Result<void> tag(const Names& ids, const Tags& tags, const CallOptions& options);
 

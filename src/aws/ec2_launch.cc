@@ -1,5 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // What ec2.h says of instances: launch templates, launches one by one and by fleet, and their ends.
+#include <algorithm>
+
 #include "aws/ec2.h"
 #include "aws/encoding.h"
 
@@ -35,7 +37,7 @@ void add_launch(Form& form, const std::string& prefix, const LaunchSpec& spec) {
     form.set(disk + "DeviceName", "/dev/xvda").set(disk + "Ebs.VolumeSize", std::to_string(spec.disk_gib));
     form.set(disk + "Ebs.VolumeType", "gp3").flag(disk + "Ebs.DeleteOnTermination", true);
   }
-  if (spec.template_id.empty()) {
+  if (spec.template_id.empty() && spec.template_name.empty()) {
     // Version 2 of the metadata service alone, and not for what runs in containers behind another hop.
     form.set(prefix + "MetadataOptions.HttpTokens", "required");
     form.set(prefix + "MetadataOptions.HttpPutResponseHopLimit", "1");
@@ -57,14 +59,64 @@ Error launch_error(const Reply& reply) {
   return error;
 }
 
-Result<Element> launch(Client& client, const std::string& operation, Form form, const CallOptions& options) {
+Call launch_call(const std::string& operation, Form form) {
   Call call;
   call.service = Service::kEc2;
   call.operation = operation;
   call.form = form.take();
-  SKEP_TRY(const Reply reply, client.send(call, options));
+  return call;
+}
+
+Result<Element> launch(Client& client, const std::string& operation, Form form, const CallOptions& options) {
+  SKEP_TRY(const Reply reply, client.send(launch_call(operation, std::move(form)), options));
   if (!reply.is_ok()) return launch_error(reply);
   return parse_xml(reply.http.body);
+}
+
+Form run_form(const LaunchSpec& spec) {
+  Form form;
+  form.set("MinCount", std::to_string(spec.count_min)).set("MaxCount", std::to_string(spec.count_max));
+  form.set_if("ClientToken", spec.client_token).set_if("LaunchTemplate.LaunchTemplateId", spec.template_id);
+  if (!spec.template_name.empty()) {
+    form.set("LaunchTemplate.LaunchTemplateName", spec.template_name);
+    form.set("LaunchTemplate.Version", "$Latest");
+  }
+  form.set_if("SubnetId", spec.subnet);
+  add_launch(form, "", spec);
+  if (spec.is_spot) form.set("InstanceMarketOptions.MarketType", "spot");
+  return form;
+}
+
+std::vector<Instance> started_of(const Element& answer) {
+  std::vector<Instance> started;
+  for (const Element& item : answer.list("instancesSet")) started.push_back(instance_of(item));
+  return started;
+}
+
+// One configuration for each template that the choices name, in the order in which they do.
+void add_choices(Form& form, const FleetSpec& spec) {
+  Names templates;
+  for (const FleetChoice& choice : spec.choices) {
+    if (std::find(templates.begin(), templates.end(), choice.template_name) == templates.end())
+      templates.push_back(choice.template_name);
+  }
+  for (std::size_t i = 0; i < templates.size(); ++i) {
+    const std::string config = "LaunchTemplateConfigs." + std::to_string(i + 1) + ".";
+    const std::string from = config + "LaunchTemplateSpecification.";
+    if (templates[i].empty()) {
+      form.set(from + "LaunchTemplateId", spec.template_id);
+    } else {
+      form.set(from + "LaunchTemplateName", templates[i]);
+    }
+    form.set(from + "Version", "$Latest");
+    int number = 0;
+    for (const FleetChoice& choice : spec.choices) {
+      if (choice.template_name != templates[i]) continue;
+      const std::string name = config + "Overrides." + std::to_string(++number);
+      form.set(name + ".InstanceType", choice.type).set(name + ".SubnetId", choice.subnet);
+      form.set(name + ".Priority", std::to_string(choice.priority) + ".0");
+    }
+  }
 }
 
 }  // namespace
@@ -117,45 +169,53 @@ Result<std::vector<Instance>> Ec2::instances(const Filters& filters, const CallO
 }
 
 Result<std::vector<Instance>> Ec2::run_instances(const LaunchSpec& spec, const CallOptions& options) {
-  Form form;
-  form.set("MinCount", std::to_string(spec.count_min)).set("MaxCount", std::to_string(spec.count_max));
-  form.set_if("ClientToken", spec.client_token).set_if("LaunchTemplate.LaunchTemplateId", spec.template_id);
-  form.set_if("SubnetId", spec.subnet);
-  add_launch(form, "", spec);
-  if (spec.is_spot) form.set("InstanceMarketOptions.MarketType", "spot");
-  SKEP_TRY(const Element answer, launch(client_, "RunInstances", std::move(form), options));
-  std::vector<Instance> started;
-  for (const Element& item : answer.list("instancesSet")) started.push_back(instance_of(item));
-  return started;
+  SKEP_TRY(const Element answer, launch(client_, "RunInstances", run_form(spec), options));
+  return started_of(answer);
+}
+
+Result<Fleet> Ec2::run_choice(const LaunchSpec& spec, const CallOptions& options) {
+  SKEP_TRY(const Reply reply, client_.send(launch_call("RunInstances", run_form(spec)), options));
+  Fleet fleet;
+  if (!reply.is_ok()) {
+    Error error = launch_error(reply);
+    if (error.code != Code::kExhausted) return error;
+    fleet.errors.push_back({reply.error_code, reply.error_message, spec.type, spec.subnet, spec.is_spot});
+    return fleet;
+  }
+  SKEP_TRY(const Element answer, parse_xml(reply.http.body));
+  for (Instance& instance : started_of(answer)) {
+    if (instance.is_spot) fleet.spot.push_back(instance.id);
+    fleet.instances.push_back(std::move(instance.id));
+  }
+  return fleet;
 }
 
 Result<Fleet> Ec2::create_fleet(const FleetSpec& spec, const CallOptions& options) {
   Form form;
   form.set("Type", "instant").set_if("ClientToken", spec.client_token);
-  const std::string config = "LaunchTemplateConfigs.1.";
-  form.set(config + "LaunchTemplateSpecification.LaunchTemplateId", spec.template_id);
-  form.set(config + "LaunchTemplateSpecification.Version", "$Latest");
-  for (std::size_t i = 0; i < spec.choices.size(); ++i) {
-    const std::string choice = config + "Overrides." + std::to_string(i + 1);
-    form.set(choice + ".InstanceType", spec.choices[i].type)
-        .set(choice + ".SubnetId", spec.choices[i].subnet);
-  }
+  add_choices(form, spec);
   const std::string size = "TargetCapacitySpecification.";
   form.set(size + "TotalTargetCapacity", std::to_string(spec.on_demand + spec.spot));
   form.set(size + "OnDemandTargetCapacity", std::to_string(spec.on_demand));
   form.set(size + "SpotTargetCapacity", std::to_string(spec.spot));
   form.set(size + "DefaultTargetCapacityType", spec.spot > 0 ? "spot" : "on-demand");
   if (spec.spot > 0) form.set("SpotOptions.AllocationStrategy", "capacity-optimized");
+  if (spec.on_demand > 0) form.set("OnDemandOptions.AllocationStrategy", "prioritized");
   form.tag_specification("", 1, "instance", spec.tags);
   SKEP_TRY(const Element answer, launch(client_, "CreateFleet", std::move(form), options));
   Fleet fleet;
   for (const Element& set : answer.list("fleetInstanceSet")) {
-    for (const Element& id : set.list("instanceIds")) fleet.instances.push_back(id.text);
+    const bool is_spot = set.text_of("lifecycle") == "spot";
+    for (const Element& id : set.list("instanceIds")) {
+      fleet.instances.push_back(id.text);
+      if (is_spot) fleet.spot.push_back(id.text);
+    }
   }
   for (const Element& error : answer.list("errorSet")) {
     const Element& overrides = error.at("launchTemplateAndOverrides").at("overrides");
     fleet.errors.push_back({error.text_of("errorCode"), error.text_of("errorMessage"),
-                            overrides.text_of("instanceType"), overrides.text_of("subnetId")});
+                            overrides.text_of("instanceType"), overrides.text_of("subnetId"),
+                            error.text_of("lifecycle") == "spot"});
   }
   return fleet;
 }

@@ -46,6 +46,11 @@ std::size_t take_body(char* data, std::size_t size, std::size_t count, void* int
   return size * count;
 }
 
+// Not 0 ends the request.
+int look_whether_cancelled(void* asked, curl_off_t, curl_off_t, curl_off_t, curl_off_t) {
+  return (*static_cast<const std::function<bool()>*>(asked))() ? 1 : 0;
+}
+
 struct FreeList {
   void operator()(curl_slist* list) const { curl_slist_free_all(list); }
 };
@@ -88,16 +93,22 @@ Error error_of(CURLcode code, bool is_sent, const HttpRequest& request) {
 }  // namespace
 
 struct CurlTransport::Impl {
-  CURL* curl = curl_easy_init();
+  explicit Impl(std::function<bool()> asked) : is_cancelled(std::move(asked)) {}
   ~Impl() { curl_easy_cleanup(curl); }
+  CURL* curl = curl_easy_init();
+  const std::function<bool()> is_cancelled;
 };
 
-CurlTransport::CurlTransport() : impl_(std::make_unique<Impl>()) {}
+CurlTransport::CurlTransport(std::function<bool()> is_cancelled)
+    : impl_(std::make_unique<Impl>(std::move(is_cancelled))) {}
 CurlTransport::~CurlTransport() = default;
 
 Result<HttpResponse> CurlTransport::exchange(const HttpRequest& request, Duration timeout) {
   CURL* const curl = impl_->curl;
   if (curl == nullptr) return fail(Code::kInternal, "libcurl could not be started");
+  const auto& is_cancelled = impl_->is_cancelled;
+  if (is_cancelled && is_cancelled())
+    return fail(Code::kUnavailable, std::string(authority_of(request)) + ": it is not asked any more");
   curl_easy_reset(curl);  // connections stay
   const std::string query = canonical_query(request.query);
   const std::string url = request.origin + request.path + (query.empty() ? "" : "?" + query);
@@ -116,6 +127,11 @@ Result<HttpResponse> CurlTransport::exchange(const HttpRequest& request, Duratio
   curl_easy_setopt(curl, CURLOPT_HEADERDATA, &incoming);
   curl_easy_setopt(curl, CURLOPT_WRITEFUNCTION, take_body);
   curl_easy_setopt(curl, CURLOPT_WRITEDATA, &incoming);
+  if (is_cancelled) {
+    curl_easy_setopt(curl, CURLOPT_NOPROGRESS, 0L);
+    curl_easy_setopt(curl, CURLOPT_XFERINFOFUNCTION, look_whether_cancelled);
+    curl_easy_setopt(curl, CURLOPT_XFERINFODATA, &is_cancelled);
+  }
   if (request.is_direct) curl_easy_setopt(curl, CURLOPT_PROXY, "");
   curl_easy_setopt(curl, CURLOPT_CUSTOMREQUEST, request.method.c_str());
   if (request.method == "HEAD") {

@@ -3,10 +3,11 @@
 // repeated.
 //
 // Threads:   one thread at a time.
-// Errors:    as request.h says.
+// Errors:    as request.h says; a request that is cancelled counts as one that got no answer.
 // Ownership: owns its connections.
 #pragma once
 
+#include <functional>
 #include <memory>
 
 #include "aws/request.h"
@@ -15,7 +16,8 @@ namespace skep::aws {
 
 class CurlTransport final : public Transport {
  public:
-  CurlTransport();
+  // `is_cancelled`, where given, is asked about each second: once it says so, requests fail.
+  explicit CurlTransport(std::function<bool()> is_cancelled = {});
   ~CurlTransport() override;
   CurlTransport(const CurlTransport&) = delete;
   CurlTransport& operator=(const CurlTransport&) = delete;

@@ -1,12 +1,28 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "cli/aws_session.h"
 
-#include <thread>
-
 namespace skep::cli {
 
 void AwsSession::Sleeping::pause(Duration duration) {
-  std::this_thread::sleep_for(duration);
+  const SystemClock clock;
+  const Instant until = clock.now() + duration;
+  const MutexLock lock(mutex_);
+  while (!is_interrupted_ && clock.now() < until) changed_.wait_for(mutex_, until - clock.now());
+}
+
+void AwsSession::Sleeping::interrupt() {
+  const MutexLock lock(mutex_);
+  is_interrupted_ = true;
+  changed_.notify_all();
+}
+
+bool AwsSession::Sleeping::is_interrupted() {
+  const MutexLock lock(mutex_);
+  return is_interrupted_;
+}
+
+void AwsSession::interrupt() {
+  pauses_.interrupt();
 }
 
 aws::FinderParts AwsSession::finder(const std::string& region, const std::string& profile) {

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // aws_session.h - a client of AWS as this machine's environment and two flags make it.
 //
-// Threads:   the main thread.
+// Threads:   one thread at a time, but for interrupt().
 // Errors:    of open(): kInvalid (no region), kNotFound (no such profile). Keys are looked for at the first
 // call. Ownership: owns all that its client is made of.
 #pragma once
@@ -13,6 +13,7 @@
 #include "aws/credentials.h"
 #include "aws/transport_curl.h"
 #include "base/clock.h"
+#include "base/mutex.h"
 
 namespace skep::cli {
 
@@ -26,6 +27,8 @@ class AwsSession {
   aws::Pauses& pauses() { return pauses_; }
   const Clock& clock() const { return clock_; }
   const aws::Environment& environment() const { return environment_; }
+  // Ends what waits, and makes all that comes fail. Any thread.
+  void interrupt();
   // Where the keys in use came from.
   const std::string& credentials_place() const { return credentials_->place(); }
 
@@ -33,6 +36,13 @@ class AwsSession {
   class Sleeping final : public aws::Pauses {
    public:
     void pause(Duration duration) override;
+    void interrupt();
+    bool is_interrupted();
+
+   private:
+    Mutex mutex_;
+    Condition changed_;
+    bool is_interrupted_ SKEP_GUARDED_BY(mutex_) = false;
   };
 
   AwsSession() = default;
@@ -40,7 +50,7 @@ class AwsSession {
 
   SystemClock clock_;
   Sleeping pauses_;
-  aws::CurlTransport transport_;
+  aws::CurlTransport transport_{[this] { return pauses_.is_interrupted(); }};
   aws::Environment environment_ = aws::own_environment();
   std::unique_ptr<aws::FoundCredentials> credentials_;
   std::unique_ptr<aws::Client> client_;

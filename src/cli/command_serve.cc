@@ -30,7 +30,9 @@ void add_price(CLI::App& command, std::optional<double>& value) {
           [&value](const std::string& text) {
             if (const auto price = parse_price(text)) value = price.value();
           },
-          "What a worker costs an hour, in any money; auto: 0.05 for process (November 2026), 0 for none")
+          "What a worker costs an hour, in any money; auto: 0.05 for process (November 2026), 0 for none, "
+          "for "
+          "ec2 a list price")
       ->check([](const std::string& text) {
         const auto price = parse_price(text);
         return price ? std::string() : price.error().message;
@@ -181,8 +183,9 @@ void add_serve_commands(CLI::App& app, Context& context) {
   manager->footer(
       "Example: skep manager --listen 10.0.0.1:8080 --insecure --provisioner none --advertise 10.0.0.1:8080");
   add_options(*manager, *options);
-  manager->add_option("--provisioner", options->provisioner, "What starts workers: none or process")
-      ->check(CLI::IsMember({"none", "process"}));
+  manager->add_option("--provisioner", options->provisioner, "What starts workers: none, process or ec2")
+      ->check(CLI::IsMember({"none", "process", "ec2"}));
+  add_ec2_options(*manager, options->ec2);
   context.checks[manager] = [options] { return validate(*options); };
   context.actions[manager] = [&context, options] { return serve(context, *options); };
 }

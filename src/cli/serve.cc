@@ -188,7 +188,10 @@ manager::ManagerOptions manager_options(const ServeOptions& options) {
   bounds.launches_minute_max = options.launches_minute;
   bounds.cost_hour_max = options.budget_hour;
   bounds.cost_month_max = options.budget_month;
-  bounds.price_hour = options.worker_price.value_or(provision::price_hour(options.provisioner));
+  const bool is_ec2 = options.provisioner == "ec2";
+  bounds.price_hour = options.worker_price.value_or(is_ec2 ? ec2_price_hour(options.ec2)
+                                                           : provision::price_hour(options.provisioner));
+  if (is_ec2) set_ec2_times(options.ec2, manager);
   manager.scaler.is_dry_run = options.scaler == "dry-run";
   manager.policy.idle_hold = options.idle_hold;
   if (const auto tuning = simulate::parse_tuning(options.policy)) manager.policy.tuning = tuning.value();
@@ -212,6 +215,9 @@ Result<void> validate(const ServeOptions& options) {
   SKEP_TRY(scaler::parse_objectives(options.queue_objectives));
   SKEP_TRY(parse_networks(options.seed_clients));
   SKEP_TRY(check_tls(options));
+  if (options.provisioner == "ec2") {
+    SKEP_TRY(provision::validate(options.ec2.fleet));
+  }
   if (!options.tls_cert.empty()) {
     const std::string key = options.tls_key.empty() ? options.tls_cert : options.tls_key;
     if (auto checked = http::check(http::TlsServerOptions{options.tls_cert, key, {}}); !checked)
@@ -306,12 +312,19 @@ Result<std::unique_ptr<manager::Manager>> start_manager(const ServeOptions& opti
       return done.empty() ? std::nullopt : std::optional(compute::to_hex(done.front().digest));
     };
   };
+  std::shared_ptr<AwsSession> session;
+  if (options.provisioner == "ec2") {
+    SKEP_TRY(provision::validate(options.ec2.fleet));
+    SKEP_TRY(session, AwsSession::open("", ""));
+  }
   return manager::Manager::start(
       std::move(manager), store, clock,
-      [&options, &log, ca_file = tls.ca_file](
+      [&options, &clock, &log, session, ca_file = tls.ca_file](
           Executor& executor, const manager::WorkerAccess& access) -> std::unique_ptr<scaler::Provisioner> {
         if (options.provisioner == "process")
           return make_process_provisioner(options, executor, access, ca_file, log);
+        if (session != nullptr)
+          return make_ec2_provisioner(options.ec2, options.workers_max, session, executor, clock, log);
         return std::make_unique<provision::NoneProvisioner>(executor);
       },
       log);

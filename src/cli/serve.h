@@ -12,6 +12,7 @@
 #include "base/clock.h"
 #include "base/log.h"
 #include "cli/access.h"
+#include "cli/serve_ec2.h"
 #include "manager/manager.h"
 #include "store/fleet_store.h"
 #include "store/store.h"
@@ -21,8 +22,9 @@ namespace skep::cli {
 
 struct ServeOptions {
   std::string listen = "127.0.0.1:8080";
-  std::string store;  // "rocksdb:DIR", "log:DIR", "postgres://...", "memory:"
-  std::string provisioner = "process";
+  std::string store;                    // "rocksdb:DIR", "log:DIR", "postgres://...", "memory:"
+  std::string provisioner = "process";  // "none", "ec2"
+  Ec2Serve ec2;
   std::string advertise;
   std::vector<std::string> siblings;
   std::vector<std::string> commands;         // NAME=PROGRAM, for the workers

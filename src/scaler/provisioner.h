@@ -17,7 +17,12 @@
 
 namespace skep::scaler {
 
-enum class InstanceState : std::uint8_t { kRunning, kStopping, kGone };
+enum class InstanceState : std::uint8_t {
+  kStarting,  // asked for, and does not run yet: its boot has not begun
+  kRunning,
+  kStopping,
+  kGone,
+};
 
 struct Instance {
   std::string id;  // the provisioner's name for it
@@ -51,6 +56,9 @@ class Provisioner {
   // True: what any manager of a cluster launched, each of them lists and can terminate. Then the leader alone
   // uses it; it must be given to all. False: instances are of the machine of this manager.
   virtual bool is_cluster_wide() const { return false; }
+  // Of a cluster-wide one: a list shows what was launched before, by whomever, if it was asked for so long
+  // after.
+  virtual Duration list_lag() const { return Duration::zero(); }
   virtual void list(ListDone done) = 0;
   // `token` is unique to this call for ever: a repeated call with the same token starts nothing twice.
   virtual void launch(std::uint32_t count, std::string token, LaunchDone done) = 0;

@@ -13,7 +13,6 @@ constexpr Duration kSettle = seconds(10);          // after a launch, a list tha
 constexpr Duration kTerminateAgain = seconds(10);  // what was to be terminated and still runs is asked again
 constexpr Duration kStoppingAgain = minutes(1);    // the same for what says that it stops
 constexpr Duration kStoppingCounts = minutes(5);   // what stops for longer no longer holds up a launch
-constexpr std::uint32_t kProbeAfter = 3;           // failures in a row after which one is tried at a time
 
 std::string number_of(std::uint64_t count, const std::string& one, const std::string& many) {
   return std::to_string(count) + " " + (count == 1 ? one : many);
@@ -151,6 +150,19 @@ void Reconciler::see_listed(Instant now, const std::vector<Instance>& listed, co
       known.stopping_since = now;
     }
     known.is_stuck = known.stopping_since != kNoInstant && now - known.stopping_since > kStoppingCounts;
+    see_start(now, known);
+  }
+}
+
+// Its boot begins when it runs: how long it took to get there says nothing against it.
+void Reconciler::see_start(Instant now, Known& known) {
+  if (known.phase != Phase::kBooting) return;
+  const bool was_starting = known.is_starting;
+  known.is_starting = known.instance.state == InstanceState::kStarting;
+  if (known.is_starting) {
+    known.boot_deadline = add_saturated(known.launched_at, options_.start_timeout);
+  } else if (was_starting) {
+    known.boot_deadline = add_saturated(now, options_.boot_timeout);
   }
 }
 
@@ -236,6 +248,7 @@ Reconciler::Known& Reconciler::add(Instant now, const Instance& instance, Pendin
   known.is_launched = launch != nullptr;
   known.launched_at = launch != nullptr ? launch->asked_at : now;
   known.boot_deadline = add_saturated(now, options_.boot_timeout);
+  see_start(now, known);
   if (launch != nullptr) {
     ++totals_.started;
     if (launch->count > 0) --launch->count;
@@ -364,7 +377,9 @@ void Reconciler::end_overdue(Instant now) {
     } else if (known.phase == Phase::kLeft) {
       terminate(now, known, Fate::kStopped, "its worker signed off " + patience + " ago");
     } else if (known.phase == Phase::kBooting && known.is_launched) {
-      const std::string why = "it was not heard from within " + patience + " of its start";
+      const std::string why = known.is_starting
+                                  ? "it did not run within " + describe_duration(options_.start_timeout)
+                                  : "it was not heard from within " + patience + " of its start";
       backoff_.failed(now, known.launched_at, "instance " + id + ": " + why);
       terminate(now, known, Fate::kBootFailed, why);
     } else if (known.phase == Phase::kBooting) {
@@ -525,59 +540,6 @@ std::uint32_t Reconciler::launchable(Instant now, std::uint32_t missing, std::ui
 std::string Reconciler::failing_because() const {
   if (backoff_.in_a_row() == 0) return {};
   return number_of(backoff_.in_a_row(), "boot failed", "boots failed in a row") + ", last: " + backoff_.why();
-}
-
-// ---- counting ----
-
-std::uint32_t Reconciler::room(std::uint32_t workers_max) const {
-  const std::uint32_t there = existing() + others_running_ + others_draining_;
-  return workers_max - std::min(workers_max, there);
-}
-
-bool Reconciler::is_failing(Instant now) const {
-  return now < backoff_.until() || now < crash_backoff_.until() || backoff_.in_a_row() >= kProbeAfter;
-}
-
-bool Reconciler::is_up(const Known& known) const {
-  return known.phase == Phase::kUp && known.seen != nullptr && !known.seen->is_lost &&
-         known.draining_since == kNoInstant && known.terminate_first == kNoInstant &&
-         known.instance.state == InstanceState::kRunning;
-}
-
-// One whose worker signed off unasked may be about to register again.
-bool Reconciler::is_booting(const Known& known) const {
-  return known.phase != Phase::kUp && known.draining_since == kNoInstant &&
-         known.terminate_first == kNoInstant && known.instance.state == InstanceState::kRunning;
-}
-
-std::uint32_t Reconciler::existing() const {
-  std::uint32_t count = 0;
-  for (const auto& [id, known] : instances_) {
-    if (!known.is_stuck) ++count;
-  }
-  for (const Pending& launch : launches_) count += launch.count;
-  return count;
-}
-
-std::vector<Instant> Reconciler::booting_ready_at() const {
-  const auto expected = [&](Instant begun, const std::string& type) {
-    if (boots_.is_empty()) return begun + options_.boot;
-    const Instant usual = begun + boots_.within(type, 0.5);
-    return usual > seen_at_ ? usual : begun + boots_.within(type, 0.9);
-  };
-  const std::string not_known_yet;
-  std::vector<Instant> ready;
-  for (const auto& [id, known] : instances_) {
-    if (!is_booting(known)) continue;
-    const bool has_left = known.phase == Phase::kLeft;
-    const Instant begun = has_left ? known.boot_deadline - options_.boot_timeout : known.launched_at;
-    ready.push_back(expected(begun, known.instance.type));
-  }
-  for (const Pending& launch : launches_) {
-    if (launch.answered_at != kNoInstant) continue;
-    ready.insert(ready.end(), launch.count, expected(launch.asked_at, not_known_yet));
-  }
-  return ready;
 }
 
 void Reconciler::wake_by(Instant when) {

@@ -4,9 +4,9 @@
 //
 // Pure: (wanted, listed instances, workers heard from, now) -> actions, each with its reason. Started but
 // never heard from within the boot timeout: terminated and counted as a boot failure, with back-off when they
-// repeat. Heard from no more, or gone from the list: its place is free at once and the manager is told.
-// Listed but unknown: adopted if it reports, else terminated after the boot timeout. Never more than
-// workers_max exist, counting all that may exist.
+// repeat; one that does not run yet has not begun to boot. Heard from no more, or gone from the list: its
+// place is free at once and the manager is told. Listed but unknown: adopted if it reports, else terminated
+// after the boot timeout. Never more than workers_max exist, counting all that may exist.
 //
 // What boots is never stopped for want of work: it may be about to take some, and is drained once it runs. Of
 // what runs, idle workers are drained first, of these the one idle for longest (the queue has missed it
@@ -44,7 +44,8 @@ struct WorkerSeen {
 };
 
 struct ReconcilerOptions {
-  Duration boot_timeout = seconds(30);
+  Duration boot_timeout = seconds(30);   // from when the instance runs
+  Duration start_timeout = minutes(10);  // from its launch, for one that does not even run
   Duration drain_timeout = seconds(30);  // draining longer than this: terminated
   Duration backoff_first = seconds(1);   // after a boot failure
   Duration backoff_max = minutes(1);
@@ -141,6 +142,7 @@ class Reconciler {
   std::string failing_because() const;
 
  private:
+  static constexpr std::uint32_t kProbeAfter = 3;  // failures in a row after which one is tried at a time
   enum class Phase : std::uint8_t { kBooting, kUp, kLeft };  // kLeft: its worker signed off
   enum class Fate : std::uint8_t { kOpen, kStopped, kBootFailed, kCrashed };
   struct Known {
@@ -152,6 +154,7 @@ class Reconciler {
     bool has_worked = false;   // it was seen with a lease
     bool was_awaited = false;  // it was known before its worker was heard from
     bool is_stuck = false;     // it says that it stops, and does not
+    bool is_starting = false;  // it does not run yet
     Instant launched_at{};
     Instant boot_deadline{};
     Instant up_at = kNoInstant;
@@ -174,6 +177,7 @@ class Reconciler {
   void begin(Instant now, const std::vector<Instance>& listed, const std::vector<WorkerSeen>& workers);
   void end();
   void see_listed(Instant now, const std::vector<Instance>& listed, const Tokens& tokens);
+  void see_start(Instant now, Known& known);
   void drop_unlisted(Instant now, const std::vector<Instance>& listed, const Tokens& tokens);
   void see_workers(Instant now, const std::vector<WorkerSeen>& workers, const Tokens& tokens);
   void see_worker(Instant now, Known& known, const Tokens& tokens);

@@ -233,5 +233,46 @@ RC_GTEST_PROP(ReconcilerPromises, NothingItIsToldMakesItLaunchAboveTheMaximum, (
   }
 }
 
+// ---- instances that take time to run ----
+
+TEST_F(Reconciling, ABootBeginsWhenTheInstanceRuns) {
+  ASSERT_EQ(launches(run(1)), 1u);
+  started(1, "launch-1");
+  listed[0].state = InstanceState::kStarting;
+  EXPECT_TRUE(run(1).empty());
+  EXPECT_EQ(reconciler.counts().booting, 1u);
+  wait(minutes(5));  // ten boot timeouts
+  EXPECT_TRUE(run(1).empty());
+  listed[0].state = InstanceState::kRunning;
+  EXPECT_TRUE(run(1).empty());
+  wait(seconds(29));
+  EXPECT_TRUE(run(1).empty());
+  wait(seconds(1));
+  const auto actions = of_kind(run(1), ActionKind::kTerminate);
+  ASSERT_EQ(actions.size(), 1u);
+  EXPECT_EQ(actions[0].reason, "it was not heard from within 30s of its start");
+  EXPECT_EQ(reconciler.counts().boot_failures, 1u);
+}
+
+TEST_F(Reconciling, AnInstanceThatNeverRunsIsGivenUp) {
+  ASSERT_EQ(launches(run(1)), 1u);
+  started(1, "launch-1");
+  listed[0].state = InstanceState::kStarting;
+  run(1);
+  wait(minutes(10));
+  const auto actions = of_kind(run(1), ActionKind::kTerminate);
+  ASSERT_EQ(actions.size(), 1u);
+  EXPECT_EQ(actions[0].reason, "it did not run within 10m");
+}
+
+TEST_F(Reconciling, AWorkerThatIsHeardFromBeforeTheListKnowsThatItRunsCounts) {
+  ASSERT_EQ(launches(run(1)), 1u);
+  started(1, "launch-1");
+  listed[0].state = InstanceState::kStarting;
+  heard("launch-1-0");
+  EXPECT_TRUE(run(1).empty());
+  EXPECT_EQ(reconciler.counts().running, 1u);
+}
+
 }  // namespace
 }  // namespace skep::scaler

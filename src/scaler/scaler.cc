@@ -19,7 +19,7 @@ constexpr Duration kStopGrace = seconds(10);  // after the deadline, for what wa
 
 void Scaler::Impl::start() {
   if (std::exchange(is_started, true)) return;
-  counts_from = executor.now();
+  counts_from = role_since = executor.now();
   provisioner.on_change(guarded([this] {
     must_list_again = true;
     ask_list();
@@ -40,6 +40,11 @@ void Scaler::Impl::tick() {
 bool Scaler::Impl::ask_list() {
   if (is_stopped) return false;
   const Instant now = executor.now();
+  if (leadership != nullptr && !may_act_as(leadership->role())) {  // who leads lists
+    list_problem.clear();
+    has_list = false;
+    return false;
+  }
   if (list_deadline != kNoInstant && now < list_deadline) return false;
   if (list_deadline == kNoInstant && now < list_again_at && !is_stopping) return false;
   if (list_deadline != kNoInstant) {
@@ -202,9 +207,15 @@ void Scaler::Impl::decide(Instant now) {
   const std::uint32_t here = size(now, may_act);
   // Of a cluster-wide provisioner, what a former leader started must be in the list.
   const bool is_list_fit = has_list && (!provisioner.is_cluster_wide() || listed_at >= role_since);
+  const Instant whole_from = add_saturated(role_since, provisioner.list_lag());
+  const bool is_list_whole = !provisioner.is_cluster_wide() || listed_at >= whole_from;
+  if (is_list_fit && may_act && !is_list_whole) {
+    decision.reason += "; nothing is started until " + format_instant(whole_from) +
+                       ", when all that was launched before is known";
+  }
   if (options.is_dry_run) decision.reason += "; nothing is done about it: this is a dry run";
   std::vector<Action> actions;
-  if (is_list_fit && may_act && is_held(now, here)) {
+  if (is_list_fit && may_act && (!is_list_whole || is_held(now, here))) {
     actions = reconciler.tend(now, listed, workers);
   } else if (is_list_fit && may_act) {
     // What the limits allow is known of the whole: where there are siblings, busy workers here stay.
@@ -306,8 +317,8 @@ void Scaler::Impl::stop(Instant deadline, UniqueFunction<void()> done) {
   executor.post_at(stop_deadline, guarded([this] { round(); }));
   executor.post_at(add_saturated(stop_deadline, kStopGrace), guarded([this] { round(); }));
   if (std::exchange(is_stopping, true)) return;
-  if (provisioner.is_cluster_wide() && leadership != nullptr && leadership->has_siblings()) {
-    log.info("the fleet is left to the other managers");
+  if (provisioner.is_cluster_wide()) {
+    log.info("the fleet is left to the next manager");
     return finish_stop();
   }
   stop_asked_at = executor.now();

@@ -2,7 +2,8 @@
 // scaler.h - the loop that sizes the fleet: observe, decide, reconcile, act, remember.
 //
 // A provisioner that answers late or never does not stop it: decisions go on with the last list, and a launch
-// whose outcome is not told counts as one that may have happened. Until the first list nothing is launched.
+// whose outcome is not told counts as one that may have happened. Until the first list nothing is launched,
+// nor, where lists are late (Provisioner::list_lag), until one shows all that others launched before.
 // What keeps it from acting is tried again with growing pauses, for ever, and said: in problem(), and in the
 // log when it begins, every five minutes, and when it ends.
 //
@@ -86,7 +87,7 @@ class Scaler {
   void poke();
   // No more launches; then drains every worker that the provisioner lists and terminates those that do not go
   // by `deadline`. `done` runs once, when all are gone or a little after the deadline. Instances of a
-  // cluster-wide provisioner are left to the siblings, where there are any.
+  // cluster-wide provisioner are left as they are: to a sibling, or to this manager's next life.
   void stop(Instant deadline, UniqueFunction<void()> done);
 
   // What the store has: a person's order, until it ends or another one comes, and what was spent this month.

@@ -489,5 +489,47 @@ RC_GTEST_PROP(ScalerPromises, AfterFaultsStopTheWantedSizeIsReachedSoon, ()) {
   RC_ASSERT(cluster.provisioner.peak() <= 6u);
 }
 
+// ---- a provisioner of the whole cluster ----
+
+TEST(Scaler, LaunchesNothingUntilAListShowsWhatItsLastLifeLaunched) {
+  FakeCluster cluster(4);
+  cluster.provisioner.is_of_cluster = true;
+  cluster.provisioner.told_lag = seconds(20);
+  cluster.provisioner.script.list_lag = seconds(15);
+  cluster.provisioner.script.boot = minutes(2);
+  cluster.options.reconciler.boot_timeout = minutes(5);
+  cluster.fleet.enqueue(400, seconds(10));
+  cluster.start();
+  cluster.executor.run_for(seconds(19));
+  EXPECT_EQ(cluster.provisioner.launch_calls(), 0u);
+  EXPECT_NE(cluster.scaler->explain().find("nothing is started until"), std::string::npos);
+  cluster.executor.run_for(seconds(5));
+  EXPECT_EQ(cluster.provisioner.existing(), 4u);
+  // Its next life begins while the list does not show them.
+  cluster.scaler.reset();
+  cluster.start();
+  cluster.executor.run_for(minutes(1));
+  EXPECT_EQ(cluster.provisioner.peak(), 4u);
+  EXPECT_EQ(cluster.provisioner.started(), 4u);
+}
+
+TEST(Scaler, LeavesInstancesOfTheClusterToItsNextLife) {
+  FakeCluster cluster(4);
+  cluster.provisioner.is_of_cluster = true;
+  cluster.fleet.enqueue(100, seconds(10));
+  cluster.start();
+  ASSERT_TRUE(cluster.run_until([&] { return cluster.fleet.size() == 4; }, seconds(10)));
+  bool is_stopped = false;
+  cluster.scaler->stop(cluster.executor.now() + seconds(2), [&] { is_stopped = true; });
+  cluster.executor.run_for(seconds(30));
+  EXPECT_TRUE(is_stopped);
+  EXPECT_EQ(cluster.provisioner.existing(), 4u);
+  cluster.scaler.reset();
+  cluster.start();
+  cluster.executor.run_for(seconds(5));
+  EXPECT_EQ(cluster.scaler->counts().running, 4u);
+  EXPECT_EQ(cluster.provisioner.started(), 4u);
+}
+
 }  // namespace
 }  // namespace skep::scaler

@@ -22,8 +22,7 @@ CLOCK = re.compile(r"\b(?:system_clock|steady_clock|high_resolution_clock|clock_
                    r"mt19937\w*|default_random_engine|s?rand)\b(?!\.h)|\btime\((?:nullptr|NULL|0)\)|\bgetrandom\(|/dev/u?random")
 
 # Product files that may pause, and why. Tests may not at all.
-PAUSES = {"src/cli/command_status.cc": "--watch looks again each second",
-          "src/cli/aws_session.cc": "between the tries of a call to AWS, a time that the call is given"}
+PAUSES = {"src/cli/command_status.cc": "--watch looks again each second"}
 SLEEP = re.compile(r"\bsleep_(?:for|until)\b|\b(?:u|nano)?sleep\s*\(")
 
 # The page's languages.

@@ -32,7 +32,8 @@ LIBRARIES = {
 # The pure parts: time is an argument, what to do is returned.
 PURE = ["src/queue/*", "src/scaler/policy.*", "src/scaler/reconciler.*", "src/worker/lease_loop.*",
         "src/worker/held_leases.*", "src/manager/explain.*", "src/aws/signer.*", "src/aws/retry.*",
-        "src/deploy/plan*", "src/deploy/policy.*", "src/deploy/user_data.*", "src/deploy/status.*", "src/deploy/readiness.*"]
+        "src/deploy/plan*", "src/deploy/policy.*", "src/deploy/user_data.*", "src/deploy/status.*", "src/deploy/readiness.*",
+        "src/provision/ec2_c*", "src/provision/ec2_launch.*"]
 IMPURE = re.compile(r"^(?:base/(?:log|clock|runner|signals|metrics|mutex)\.h|thread|mutex|atomic|fstream|iostream|"
                     r"unistd\.h|fcntl\.h|sys/.*|random)$")
 

@@ -63,6 +63,8 @@ class FakeProvisioner final : public Provisioner {
   FakeProvisioner& operator=(const FakeProvisioner&) = delete;
 
   FakeProvisionerScript script;  // may be changed at any time
+  bool is_of_cluster = false;    // is_cluster_wide()
+  Duration told_lag{};           // list_lag()
   Listener on_boot;              // an instance came up: its worker starts
   Listener on_end;               // an instance is no more, whoever ended it
 
@@ -103,6 +105,8 @@ class FakeProvisioner final : public Provisioner {
   // ---- Provisioner ----
 
   std::string name() const override { return "fake"; }
+  bool is_cluster_wide() const override { return is_of_cluster; }
+  Duration list_lag() const override { return told_lag; }
 
   void list(ListDone done) override {
     drop_old();

@@ -255,6 +255,7 @@ int explain_worker(const Context& context, Remote& remote, const std::string& id
         worker.leases() == 1 ? "task" : "tasks", worker.slots(), worker.slots() == 1 ? "slot" : "slots",
         static_cast<unsigned long long>(worker.completed()),
         static_cast<unsigned long long>(worker.failed()));
+    if (!worker.notice().empty()) std::printf("Its machine was told: %s.\n", worker.notice().c_str());
     if (worker.mismatches() > 0)
       std::printf("It is suspect: %llu of its results differ from the accepted ones.\n",
                   static_cast<unsigned long long>(worker.mismatches()));

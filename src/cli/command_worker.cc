@@ -8,6 +8,7 @@
 #include "base/signals.h"
 #include "cli/context.h"
 #include "cli/programs.h"
+#include "cli/worker_ec2.h"
 #include "manager/manager.h"
 #include "worker/worker.h"
 
@@ -20,6 +21,7 @@ struct WorkerCommand {
   std::vector<std::string> commands;         // NAME=PROGRAM
   std::vector<std::string> command_options;  // NAME.KEY=VALUE
   std::string compute;                       // a target's name; "" is the best
+  bool is_ec2 = false;
 };
 
 int run(const Context& context, const WorkerCommand& command) {
@@ -42,7 +44,16 @@ int run(const Context& context, const WorkerCommand& command) {
   auto programs = read_programs(command.commands, command.command_options);
   if (!programs) return report(programs.error());
   options.programs = std::move(programs.value());
+  std::unique_ptr<WorkerEc2> ec2;
+  if (command.is_ec2) {
+    auto opened = WorkerEc2::open();
+    if (!opened) return report(with_context(opened.error(), "--ec2"));
+    ec2 = std::move(opened.value());
+    options.instance = ec2->self().token + "-" + ec2->self().id;
+    if (options.name.empty()) options.name = ec2->self().id;
+  }
   const worker::DrainHandle drain;
+  if (ec2 != nullptr) ec2->watch(drain, log);
   // A second signal hastens the drain, a third ends it.
   std::thread listener([&] {
     while (signals.wait() != 0) drain.drain(worker::DrainCause::kSignal);
@@ -83,7 +94,13 @@ void add_worker_command(CLI::App& app, Context& context) {
   add_duration(*command, "--checkpoint-interval", options->worker.checkpoint_interval,
                "How often a long task's progress is made safe at the manager");
   command->add_option("--name", options->worker.name, "What people call it [the host's name]");
-  command->add_option("--instance", options->worker.instance, "The token that a provisioner gave it");
+  auto* instance =
+      command->add_option("--instance", options->worker.instance, "The token that a provisioner gave it");
+  command
+      ->add_flag("--ec2", options->is_ec2,
+                 "This machine is an instance that skep manager --provisioner ec2 launched: its metadata say "
+                 "who it is, and when it is taken away")
+      ->excludes(instance);
   add_programs(*command, options->commands);
   add_program_options(*command, options->command_options);
   add_duration(*command, "--orphan-timeout", options->worker.orphan_timeout,

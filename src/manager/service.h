@@ -303,6 +303,7 @@ class Service final : private HostListener, public scaler::Fleet {
   void drop_unwanted_waits();
   void settle_results(std::vector<ReceiptPart> receipts, std::vector<TaskId> withheld,
                       std::vector<TaskId> given, Reply<std::vector<TaskId>> done);
+  void note_notice(WorkerInfo& worker, const std::string& notice);
   void park_beat(const std::string& worker, Instant until, Reply<api::v1::HeartbeatReply> reply);
   // Answers the heartbeat of the worker that is parked, if one is. `cancelled`: the lease to be named in it.
   void answer_beat(const std::string& worker, const std::string& cancelled = {});

@@ -55,6 +55,21 @@ TEST_F(ServiceHeartbeatTest, WithNothingToSayItIsAnsweredAtItsTimeAtTheIntervalA
   EXPECT_TRUE(is_plain(shorter));
 }
 
+TEST_F(ServiceHeartbeatTest, WhatTheMachineWasToldIsShown) {
+  const auto worker = add_worker();
+  v1::HeartbeatRequest request;
+  request.set_notice("spot interruption: terminate");
+  for (int i = 0; i < 2; ++i)
+    call<v1::HeartbeatReply>([&](auto done) {
+      service->heartbeat(worker, request, std::move(done));
+    }).value();
+  const auto shown =
+      call<v1::WorkersReply>([&](auto done) { service->list_workers(std::move(done)); }).value();
+  ASSERT_EQ(shown.workers_size(), 1);
+  EXPECT_EQ(shown.workers(0).notice(), "spot interruption: terminate");
+  EXPECT_EQ(shown.workers(0).state(), "active");
+}
+
 TEST_F(ServiceHeartbeatTest, OneThatDoesNotWaitIsAnsweredAtOnce) {
   const auto worker = add_worker();
   EXPECT_EQ(heartbeat(worker, {}).managers_size(), 1);

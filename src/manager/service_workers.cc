@@ -142,6 +142,7 @@ void Service::heartbeat(std::string id, api::v1::HeartbeatRequest request,
   }
   answer_beat(id);  // the worker has turned to this one
   if (request.draining()) worker->is_draining = true;
+  note_notice(*worker, request.notice());
   if (request.iterations_per_second() > 0) worker->iterations_per_second = request.iterations_per_second();
   const auto wait =
       milliseconds(static_cast<std::int64_t>(std::min<std::uint64_t>(request.wait_ms(), 86'400'000)));
@@ -172,6 +173,15 @@ void Service::heartbeat(std::string id, api::v1::HeartbeatRequest request,
           end_beat(id, std::move(answer.value()), std::move(reply));
         }
       });
+}
+
+// Its machine is about to be taken away, or likely to be.
+void Service::note_notice(WorkerInfo& worker, const std::string& notice) {
+  if (notice == worker.notice || notice.size() > kTextBytesMax) return;
+  worker.notice = notice;
+  if (notice.empty()) return;
+  events_.add(executor_.now(), "worker", worker.id, "notice", notice);
+  log_.warn("a worker's machine was told of its end", {{"worker", worker.id}, {"notice", notice}});
 }
 
 void Service::park_beat(const std::string& worker, Instant until, Reply<api::v1::HeartbeatReply> reply) {

@@ -112,6 +112,7 @@ void to_message(const WorkerInfo& worker, std::uint32_t leases, api::v1::Worker&
   out.set_mismatches(worker.mismatches);
   out.set_iterations_per_second(worker.iterations_per_second);
   out.set_version(worker.version);
+  out.set_notice(worker.notice);
   for (const auto& kind : worker.kinds) out.add_kinds(kind);
 }
 

@@ -35,6 +35,7 @@ struct WorkerInfo {
   Instant registered_at{};
   Instant heard_at{};
   Instant idle_since{};  // kNoInstant while it has leases
+  std::string notice;    // what its machine was told of its end
   bool is_draining = false;
   bool is_lost = false;
   bool is_seed = false;

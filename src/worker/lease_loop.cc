@@ -235,7 +235,7 @@ std::vector<Action> LeaseLoop::proceed(Instant now, Actions actions) {
       released.set_lease(lease);
     }
     if (now >= add_saturated(drain_began_, options_.resume_grace)) ask_back(true, actions);
-    if (now >= add_saturated(drain_began_, options_.drain_timeout)) ask_back(false, actions);
+    if (now >= add_saturated(drain_began_, drain_patience())) ask_back(false, actions);
     if (is_drained(now)) {
       exit(0, "drained", actions);
       return actions;
@@ -286,6 +286,7 @@ void LeaseLoop::send_heartbeat(Instant now, Actions& actions) {
   DoHeartbeat heartbeat;
   held_.list(heartbeat.request);
   heartbeat.request.set_draining(is_draining());
+  heartbeat.request.set_notice(notice_);
   heartbeat.request.set_wait_ms(static_cast<std::uint64_t>(heartbeat_interval_ / milliseconds(1)));
   actions.emplace_back(std::move(heartbeat));
 }
@@ -360,7 +361,7 @@ Instant LeaseLoop::next_wake(Instant now) const {
   if (is_draining()) {
     at = std::min(at, forsaken_at());
     if (held_.can_ask_back(true)) at = std::min(at, add_saturated(drain_began_, options_.resume_grace));
-    if (held_.can_ask_back(false)) at = std::min(at, add_saturated(drain_began_, options_.drain_timeout));
+    if (held_.can_ask_back(false)) at = std::min(at, add_saturated(drain_began_, drain_patience()));
     if (is_acquiring() && now < drain_began_ + kAbandonedMax) at = std::min(at, drain_began_ + kAbandonedMax);
   }
   return at;
@@ -481,9 +482,13 @@ void LeaseLoop::begin_drain(Instant now, DrainCause cause, Actions& actions) {
     actions.emplace_back(DoHandBack{std::move(lease), true});
 }
 
+Duration LeaseLoop::drain_patience() const {
+  return drain_cause_ == DrainCause::kSpotNotice ? options_.notice_timeout : options_.drain_timeout;
+}
+
 Instant LeaseLoop::forsaken_at() const {
   // What runs is handed back after the drain timeout; the call for it gets a chance.
-  return add_saturated(std::max(answered_at_, drain_began_), options_.drain_timeout + kAbandonedMax);
+  return add_saturated(std::max(answered_at_, drain_began_), drain_patience() + kAbandonedMax);
 }
 
 void LeaseLoop::ask_back(bool is_resumable_only, Actions& actions) {

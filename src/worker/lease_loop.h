@@ -48,7 +48,9 @@ struct LoopOptions {
   Duration orphan_timeout = minutes(10);  // no manager answered for so long: exit
   Duration drain_timeout = seconds(20);  // draining: what does not finish in this time is handed back, or let
                                          // go if no manager answers
-  std::uint32_t complete_max = 256;      // outcomes in one call
+  // The same where the machine is taken away 2 min after its notice.
+  Duration notice_timeout = seconds(90);
+  std::uint32_t complete_max = 256;  // outcomes in one call
   // Draining: what can go on elsewhere from a checkpoint is handed back after this. What ends by itself in so
   // short a time costs nobody a second lease.
   Duration resume_grace = milliseconds(50);
@@ -122,6 +124,8 @@ class LeaseLoop {
   // Finish or hand back, then exit. The second kSignal, or the first one after an order to drain, hands back
   // at once what still runs; the one after it exits at once.
   std::vector<Action> drain(Instant now, DrainCause cause);
+  // What the machine was told of its future, in words: the manager learns it with the next heartbeat.
+  void note(std::string notice) { notice_ = std::move(notice); }
 
   Instant wake_at() const { return wake_at_; }
 
@@ -176,6 +180,7 @@ class LeaseLoop {
 
   void begin_move(Instant now, const std::string& manager, Actions& actions);
   void begin_drain(Instant now, DrainCause cause, Actions& actions);
+  Duration drain_patience() const;
   void ask_back(bool is_resumable_only, Actions& actions);
   bool is_drained(Instant now) const;
   // Until when a draining worker waits for a manager to answer: there may be none any more to hand anything
@@ -213,6 +218,7 @@ class LeaseLoop {
   Call release_;
   Call heartbeat_;
 
+  std::string notice_;
   std::optional<DrainCause> drain_cause_;
   int drain_signals_ = 0;
   Instant drain_began_{};

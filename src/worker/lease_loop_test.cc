@@ -362,6 +362,23 @@ TEST_F(LeaseLoopTest, DrainHandsBackWhatDoesNotFinishInTime) {
   EXPECT_TRUE(find<DoExit>(loop.on_released(now, v1::ReleaseReply{})));
 }
 
+TEST_F(LeaseLoopTest, WhatRunsOnAMachineThatIsTakenAwayGetsMostOfItsTwoMinutes) {
+  begin();
+  loop.on_acquired(now, leases({"a", "b"}));
+  loop.on_acquired(now, v1::AcquireReply{});
+  loop.drain(now, DrainCause::kSpotNotice);
+  EXPECT_EQ(count<DoHandBack>(later(seconds(89))), 0u);
+  EXPECT_EQ(count<DoHandBack>(later(seconds(1))), 2u);
+}
+
+TEST_F(LeaseLoopTest, WhatTheMachineWasToldGoesWithEveryHeartbeat) {
+  begin();
+  EXPECT_EQ(find<DoHeartbeat>(later(seconds(2)))->request.notice(), "");
+  loop.note("rebalance recommendation");
+  loop.on_heartbeat(now, v1::HeartbeatReply{});
+  EXPECT_EQ(find<DoHeartbeat>(later(seconds(2)))->request.notice(), "rebalance recommendation");
+}
+
 TEST_F(LeaseLoopTest, DrainHandsBackWhatCanGoOnElsewhereAtOnce) {
   begin();
   auto reply = leases({"short", "long"});

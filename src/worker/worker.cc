@@ -30,7 +30,9 @@ namespace skep::worker {
 struct DrainHandle::Shared {
   Mutex mutex;
   std::vector<DrainCause> waiting SKEP_GUARDED_BY(mutex);  // asked for while nobody listened
+  std::string notice SKEP_GUARDED_BY(mutex);               // likewise
   UniqueFunction<void(DrainCause)> listener SKEP_GUARDED_BY(mutex);
+  UniqueFunction<void(std::string)> note_listener SKEP_GUARDED_BY(mutex);
 };
 
 DrainHandle::DrainHandle() : shared_(std::make_shared<Shared>()) {}
@@ -44,18 +46,31 @@ void DrainHandle::drain(DrainCause cause) const {
   }
 }
 
+void DrainHandle::note(std::string notice) const {
+  const MutexLock lock(shared_->mutex);
+  if (shared_->note_listener) {
+    shared_->note_listener(std::move(notice));  // only posts
+  } else {
+    shared_->notice = std::move(notice);
+  }
+}
+
 // Connects a handle to a worker for as long as it lives.
 class DrainListener {
  public:
-  DrainListener(const DrainHandle& handle, UniqueFunction<void(DrainCause)> listener)
+  DrainListener(const DrainHandle& handle, UniqueFunction<void(DrainCause)> listener,
+                UniqueFunction<void(std::string)> note_listener)
       : shared_(handle.shared_) {
     const MutexLock lock(shared_->mutex);
+    if (!shared_->notice.empty()) note_listener(std::exchange(shared_->notice, {}));
     for (const DrainCause cause : std::exchange(shared_->waiting, {})) listener(cause);
     shared_->listener = std::move(listener);
+    shared_->note_listener = std::move(note_listener);
   }
   ~DrainListener() {
     const MutexLock lock(shared_->mutex);
     shared_->listener = nullptr;
+    shared_->note_listener = nullptr;
   }
   DrainListener(const DrainListener&) = delete;
   DrainListener& operator=(const DrainListener&) = delete;
@@ -111,6 +126,11 @@ class Shell {
   void begin() {
     carry_out(loop_.tick(executor_.now()));
     look_home();
+  }
+
+  void note(std::string notice) {
+    log_.warn("this machine was told of its end", {{"notice", notice}});
+    loop_.note(std::move(notice));
   }
 
   void drain(DrainCause cause) {
@@ -445,7 +465,10 @@ Result<int> run_worker(WorkerOptions options, const Clock& clock, Logger log, Dr
   Shell shell(std::move(prepared.options), std::move(prepared.compute), clock, std::move(log), runner,
               std::move(managers), random, [&done](int code) { done.set_value(code); });
   const DrainListener listener(
-      handle, [&](DrainCause cause) { runner.post([&shell, cause] { shell.drain(cause); }); });
+      handle, [&](DrainCause cause) { runner.post([&shell, cause] { shell.drain(cause); }); },
+      [&](std::string notice) {
+        runner.post([&shell, notice = std::move(notice)]() mutable { shell.note(std::move(notice)); });
+      });
   runner.post([&shell] { shell.begin(); });
   const int code = exit_code.get();
   // Nothing calls into the shell any more while its parts go.

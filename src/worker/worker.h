@@ -50,6 +50,8 @@ class DrainHandle {
  public:
   DrainHandle();
   void drain(DrainCause cause) const;
+  // What its machine was told of its end, in words: the manager learns it.
+  void note(std::string notice) const;
 
  private:
   friend class DrainListener;

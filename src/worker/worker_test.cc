@@ -228,6 +228,20 @@ TEST_F(WorkerTest, ManagersOrderDrainsToo) {
   EXPECT_EQ(manager.seen().deleted, std::vector<std::string>{"drained"});
 }
 
+TEST_F(WorkerTest, ANoticeBeforeItRunsOrLaterReachesTheManager) {
+  LeaseManager manager;
+  handle.note("the first");
+  start(manager);
+  const auto is_told = [](const std::string& notice) {
+    return [notice](const Seen& seen) {
+      return !seen.heartbeats.empty() && seen.heartbeats.back().notice() == notice;
+    };
+  };
+  EXPECT_TRUE(manager.saw(is_told("the first")));
+  handle.note("the second");
+  EXPECT_TRUE(manager.saw(is_told("the second")));
+}
+
 TEST_F(WorkerTest, DrainBeforeItRunsHolds) {
   LeaseManager manager;
   handle.drain(DrainCause::kSignal);

@@ -31,6 +31,7 @@ Result<InstanceSelf> find_self(Metadata& metadata, Instant now) {
   InstanceSelf self;
   SKEP_TRY(self.id, metadata.get(std::string(kRoot) + "instance-id", now));
   SKEP_TRY(self.token, find(metadata, "tags/instance/skep:token", now));
+  SKEP_TRY(self.manager, find(metadata, "tags/instance/skep:manager", now));
   if (self.token.empty())
     return fail(Code::kNotFound,
                 "the metadata of instance " + self.id +

@@ -12,8 +12,9 @@
 namespace skep::aws {
 
 struct InstanceSelf {
-  std::string id;     // "i-0a1b..."
-  std::string token;  // its tag skep:token: of the launch that it comes from
+  std::string id;       // "i-0a1b..."
+  std::string token;    // its tag skep:token: of the launch that it comes from
+  std::string manager;  // its tag skep:manager, a URL: whose worker it is alone; "": any manager's
 };
 
 // kNotFound: there is no such tag, or its launch template does not show tags in the metadata; a sentence for

@@ -24,14 +24,17 @@ class Self : public ::testing::Test {
 TEST_F(Self, IsItsIdAndTheTagOfItsLaunch) {
   answer("i-0a1b");
   answer("e1-7");
+  answer("http://10.0.0.1:8080");
   const auto self = find_self(metadata, now()).value();
   EXPECT_EQ(self.id, "i-0a1b");
   EXPECT_EQ(self.token, "e1-7");
-  EXPECT_EQ(world.transport.requests.back().path, "/latest/meta-data/tags/instance/skep:token");
+  EXPECT_EQ(self.manager, "http://10.0.0.1:8080");
+  EXPECT_EQ(world.transport.requests.back().path, "/latest/meta-data/tags/instance/skep:manager");
 }
 
 TEST_F(Self, WithoutTheTagSaysWhatIsMissing) {
   answer("i-0a1b");
+  nothing();
   nothing();
   const auto self = find_self(metadata, now());
   EXPECT_EQ(self.error().code, Code::kNotFound);

@@ -172,6 +172,13 @@ void make_default_parent(const std::string& spec) {
                                       ignored);
 }
 
+// Where workers of this manager alone reach it; "" where managers share a store, and their workers.
+std::string own_url(const ServeOptions& options, const std::string& local_url) {
+  if (is_postgres(options.store)) return {};
+  if (options.advertise.empty()) return local_url;
+  return local_url.substr(0, local_url.find("://") + 3) + options.advertise;
+}
+
 manager::ManagerOptions manager_options(const ServeOptions& options) {
   manager::ManagerOptions manager;
   manager.http.listen = options.listen;
@@ -324,7 +331,8 @@ Result<std::unique_ptr<manager::Manager>> start_manager(const ServeOptions& opti
         if (options.provisioner == "process")
           return make_process_provisioner(options, executor, access, ca_file, log);
         if (session != nullptr)
-          return make_ec2_provisioner(options.ec2, options.workers_max, session, executor, clock, log);
+          return make_ec2_provisioner(options.ec2, options.workers_max, own_url(options, access.url), session,
+                                      executor, clock, log);
         return std::make_unique<provision::NoneProvisioner>(executor);
       },
       log);

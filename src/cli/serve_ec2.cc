@@ -58,11 +58,13 @@ void set_ec2_times(const Ec2Serve& options, manager::ManagerOptions& manager) {
 }
 
 std::unique_ptr<scaler::Provisioner> make_ec2_provisioner(const Ec2Serve& options, std::uint32_t workers_max,
+                                                          const std::string& own_url,
                                                           std::shared_ptr<AwsSession> session,
                                                           Executor& executor, const Clock& clock,
                                                           const Logger& log) {
   provision::Ec2Options fleet = options.fleet;
   fleet.instances_max = workers_max;
+  fleet.manager = own_url;
   std::shared_ptr<aws::Client> client(session, &session->client());
   return std::make_unique<provision::Ec2Provisioner>(
       executor, clock, std::move(client), [session] { session->interrupt(); }, std::move(fleet), log);

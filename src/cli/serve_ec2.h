@@ -28,7 +28,9 @@ double ec2_price_hour(const Ec2Serve& options);
 // What takes longer at EC2 than a process does: boots, drains, ends.
 void set_ec2_times(const Ec2Serve& options, manager::ManagerOptions& manager);
 
+// `own_url`: by which workers reach this manager, where they are its alone; "" where managers share a store.
 std::unique_ptr<scaler::Provisioner> make_ec2_provisioner(const Ec2Serve& options, std::uint32_t workers_max,
+                                                          const std::string& own_url,
                                                           std::shared_ptr<AwsSession> session,
                                                           Executor& executor, const Clock& clock,
                                                           const Logger& log);

@@ -133,8 +133,9 @@ std::uint32_t Service::workers_active() const {
 void Service::ask_to_move(const std::string& address, std::uint32_t workers) {
   std::vector<WorkerInfo*> able;
   for (auto& [id, worker] : registry_.all()) {
-    // Its manager's child belongs on its machine.
-    const bool is_child = !worker.instance.empty() && provisioner_ == "process";
+    // Its manager's child belongs on its machine; so does an instance that its manager alone watches.
+    const bool is_child =
+        !worker.instance.empty() && (provisioner_ == "process" || (provisioner_ == "ec2" && !keeper_));
     const bool is_able = !worker.is_lost && !worker.is_draining && !worker.is_seed && !worker.is_staying &&
                          !is_child && worker.move_to.empty();
     if (is_able) able.push_back(&worker);

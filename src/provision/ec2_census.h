@@ -46,8 +46,9 @@ class Ec2Census {
   std::map<std::string, Unknown> unknown_;  // by launch token
 };
 
-// The tag that says which launch an instance is of.
+// What an instance is known by.
 inline constexpr std::string_view kClusterTag = "skep:cluster";
+inline constexpr std::string_view kManagerTag = "skep:manager";
 inline constexpr std::string_view kRoleTag = "skep:role";
 inline constexpr std::string_view kTokenTag = "skep:token";
 inline constexpr std::string_view kWorkerRole = "worker";

@@ -73,9 +73,11 @@ std::string Ec2Fleet::template_of(const std::string& type) const {
 }
 
 aws::Tags Ec2Fleet::tags(const std::string& token) const {
-  return {{std::string(kClusterTag), options_.cluster},
-          {std::string(kRoleTag), std::string(kWorkerRole)},
-          {std::string(kTokenTag), token}};
+  aws::Tags tags{{std::string(kClusterTag), options_.cluster},
+                 {std::string(kRoleTag), std::string(kWorkerRole)},
+                 {std::string(kTokenTag), token}};
+  if (!options_.manager.empty()) tags.emplace(kManagerTag, options_.manager);
+  return tags;
 }
 
 scaler::Instance Ec2Fleet::started(const std::string& id, const std::string& token,

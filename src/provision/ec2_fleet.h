@@ -2,8 +2,9 @@
 // ec2_fleet.h - the workers' instances of one cluster at EC2, by calls that block.
 //
 // What belongs to the cluster is known by its tags: skep:cluster, skep:role=worker, and skep:token, the token
-// of its launch. What an instance is made of stands in the launch template skep-CLUSTER-worker-x86_64 or
-// -arm64. Never more instances are asked for than `instances_max` less what may exist.
+// of its launch; where managers have stores of their own also skep:manager, whose it is. What an instance is
+// made of stands in the launch template skep-CLUSTER-worker-x86_64 or -arm64. Never more instances are asked
+// for than `instances_max` less what may exist.
 //
 // Threads:   one thread at a time.
 // Errors:    as scaler/provisioner.h says of the same calls.
@@ -26,6 +27,7 @@ namespace skep::provision {
 
 struct Ec2Options {
   std::string cluster;
+  std::string manager;               // URL of the one that they are of alone; "": of all, which share a store
   std::vector<std::string> types;    // best first
   std::vector<std::string> subnets;  // ids
   bool is_spot = false;

@@ -86,6 +86,18 @@ TEST_F(Fleet, ListsWhatCarriesTheTagsOfItsClusterWithTheTokensThatWorkersSay) {
   EXPECT_EQ(listed[3].detail, "Server.SpotInstanceTermination");
 }
 
+TEST_F(Fleet, OfAManagerWithAStoreOfItsOwnIsItsAlone) {
+  options.manager = "http://10.0.0.1:8080";
+  Ec2Fleet fleet(client, options, Logger());
+  answer(described(""));
+  answer(fleet_of({"i-1"}));
+  fleet.launch(1, "e1-1");
+  EXPECT_TRUE(says(0, "Filter.2.Name=tag%3Askep%3Amanager&Filter.2.Value.1=http%3A%2F%2F10.0.0.1%3A8080"))
+      << body(0);
+  EXPECT_TRUE(says(1, "Key=skep%3Amanager&TagSpecification.1.Tag.2.Value=http%3A%2F%2F10.0.0.1%3A8080"))
+      << body(1);
+}
+
 TEST_F(Fleet, LaunchesByAFleetWithATemplateForEachArchitecture) {
   Ec2Fleet fleet(client, options, Logger());
   answer(described(""));

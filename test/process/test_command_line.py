@@ -53,7 +53,7 @@ class Words(Cli):
         self.assertEqual(self.skep("--version"), self.skep("version"))
 
     def test_wrong_words_are_named(self):
-        for arguments, named in [(["nonsense"], "nonsense"), ([], "--help"), (["up", "--colour"], "--colour"),
+        for arguments, named in [(["nonsense"], "nonsense"), (["up", "--colour"], "--colour"),
                                  (["up", "extra"], "extra"), (["get"], "ID"), (["explain", "weather"], "weather"),
                                  (["explain", "task"], "ID"), (["up", "--heartbeat", "5x"], "5x"),
                                  (["up", "--max-workers", "many"], "many"), (["up", "--slots", "1001"], "--slots"),
@@ -67,6 +67,12 @@ class Words(Cli):
                                  (["worker", "--command", "x=/no/such/program"], "/no/such/program")]:
             with self.subTest(arguments):
                 self.assertIn(named, self.skep(*arguments, code=EXIT_INVALID))
+
+    def test_without_words_it_says_where_to_start(self):
+        ended = self.lab.run()
+        self.assertEqual((ended.returncode, ended.stdout), (EXIT_INVALID, b""))
+        for words in ("skep --help", "skep demo", "skep run --parallel", "skep up"):
+            self.assertIn(words, ended.stderr.decode())
 
     def test_no_manager_is_there(self):
         text = self.skep("status", "--manager", "http://127.0.0.1:9", code=EXIT_UNAVAILABLE)

@@ -38,7 +38,7 @@ struct Outcome {
   bool is_permanent = false;
   bool is_timeout = false;
   std::uint64_t run_us = 0;
-  Usage usage;
+  Usage usage{};
 };
 struct Report {
   std::string worker;

@@ -92,7 +92,7 @@ class TaskTable {
     std::vector<AttemptError> errors;
     std::string reason;
     std::optional<Checkpoint> checkpoint;
-    Usage usage;
+    Usage usage{};
   };
   // What a task has once it was leased or is over.
   struct Course {

@@ -158,7 +158,7 @@ struct TaskRecord {
   std::uint64_t completion = 0;   // order of completion within the shard and epoch, from 1
   Epoch completion_epoch = 0;
   Instant delivered_at{};  // kNoInstant until pulled or acknowledged
-  Usage usage;             // of kind command
+  Usage usage{};           // of kind command
 
   bool operator==(const TaskRecord&) const = default;
   LeaseToken lease_token() const { return {id, lease_epoch, lease_number}; }

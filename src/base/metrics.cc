@@ -5,10 +5,12 @@
 #include <prometheus/family.h>
 #include <prometheus/gauge.h>
 #include <prometheus/histogram.h>
+#include <prometheus/metric_family.h>
 #include <prometheus/registry.h>
 #include <prometheus/text_serializer.h>
 
 #include <exception>
+#include <limits>
 #include <utility>
 
 #include "base/check.h"
@@ -36,6 +38,24 @@ Metric* member_of(prometheus::Family<Metric>* family, const Labels& labels, Args
 template <class Metric>
 void remove_from(prometheus::Family<Metric>* family, Metric* member) {
   if (family != nullptr) family->Remove(member);
+}
+
+prometheus::MetricFamily family_of(const ShownTally& shown) {
+  prometheus::MetricFamily family;
+  family.name = std::string(shown.name);
+  family.help = std::string(shown.help);
+  family.type = prometheus::MetricType::Histogram;
+  auto& histogram = family.metric.emplace_back().histogram;
+  histogram.sample_count = shown.tally->count();
+  histogram.sample_sum = shown.tally->sum();
+  std::uint64_t below = 0;
+  const auto& bounds = shown.tally->bounds();
+  for (std::size_t i = 0; i < shown.tally->counts().size(); ++i) {
+    below += shown.tally->counts()[i];
+    const double bound = i < bounds.size() ? bounds[i] : std::numeric_limits<double>::infinity();
+    histogram.bucket.push_back({below, bound});
+  }
+  return family;
 }
 
 }  // namespace
@@ -126,8 +146,10 @@ HistogramFamily Metrics::histograms(std::string_view name, std::string_view help
   return {family, std::move(bounds)};
 }
 
-std::string Metrics::expose() const {
-  return prometheus::TextSerializer().Serialize(impl_->registry.Collect());
+std::string Metrics::expose(const std::vector<ShownTally>& tallies) const {
+  auto families = impl_->registry.Collect();
+  for (const auto& shown : tallies) families.push_back(family_of(shown));
+  return prometheus::TextSerializer().Serialize(families);
 }
 
 std::vector<double> latency_bounds() {

@@ -17,6 +17,8 @@
 #include <string_view>
 #include <vector>
 
+#include "base/tally.h"
+
 namespace prometheus {
 class Counter;
 class Gauge;
@@ -100,6 +102,13 @@ class HistogramFamily {
   std::vector<double> bounds_;
 };
 
+// A histogram that is kept elsewhere, as it is now.
+struct ShownTally {
+  std::string_view name;
+  std::string_view help;
+  const Tally* tally = nullptr;  // not null
+};
+
 class Metrics {
  public:
   Metrics();
@@ -120,8 +129,9 @@ class Metrics {
     return histograms(name, help, std::move(bounds)).with({});
   }
 
-  // Everything in Prometheus' text format 0.0.4 (its content type is kContentType).
-  std::string expose() const;
+  // Everything in Prometheus' text format 0.0.4 (its content type is kContentType), and `tallies`, whose
+  // names are no family's. From the thread that keeps the tallies.
+  std::string expose(const std::vector<ShownTally>& tallies = {}) const;
   static constexpr std::string_view kContentType = "text/plain; version=0.0.4; charset=utf-8";
 
  private:

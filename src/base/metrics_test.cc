@@ -49,6 +49,21 @@ TEST(Metrics, ExposesHistogramsAsCumulativeBuckets) {
   EXPECT_TRUE(has_line(metrics, "skep_wait_seconds_sum 3"));
 }
 
+TEST(Metrics, ShowsATallyAsAHistogram) {
+  Metrics metrics;
+  metrics.counter("skep_a_total", "A.").add();
+  Tally tally({0.5, 1});
+  for (const double value : {0.25, 0.5, 0.75, 2.0}) tally.observe(value);
+  const std::string text = metrics.expose({{"skep_run_seconds", "Run.", &tally}});
+  for (const char* line : {"# HELP skep_run_seconds Run.\n", "# TYPE skep_run_seconds histogram\n",
+                           "skep_run_seconds_bucket{le=\"0.5\"} 2\n", "skep_run_seconds_bucket{le=\"1\"} 3\n",
+                           "skep_run_seconds_bucket{le=\"+Inf\"} 4\n", "skep_run_seconds_count 4\n",
+                           "skep_run_seconds_sum 3.5\n", "skep_a_total 1\n"}) {
+    EXPECT_NE(text.find(line), std::string::npos) << line << text;
+  }
+  EXPECT_EQ(text.find("+Inf"), text.rfind("+Inf")) << "one bucket for the rest: " << text;
+}
+
 TEST(Metrics, SameNameIsTheSameFamily) {
   Metrics metrics;
   metrics.counter("skep_a_total", "A.").add();

@@ -124,6 +124,11 @@ void Binder::note_sent(const Call& call, int status) {
   meter.seconds.observe(std::chrono::duration<double>(clock.now() - call.began_at).count());
 }
 
+// One label for all of them: who asks for what is not there may ask for anything.
+void Binder::count_unknown(int status) {
+  requests_.with({{"route", "unknown"}, {"method", "any"}, {"code", std::to_string(status)}}).add();
+}
+
 void Binder::send(const CallPtr& call, http::Response response) {
   note_sent(*call, response.status);
   std::move(call->responder).send(std::move(response));
@@ -264,6 +269,7 @@ struct Routes::Impl {
     bind_seed_routes(binder);
     bind_system_routes(binder, std::move(page));
     bind_token_routes(binder);
+    bind_metrics_route(binder);
     for (const auto& row : api::endpoints()) (void)binder.handler(row.endpoint);
   }
 
@@ -289,11 +295,13 @@ Routes::~Routes() = default;
 void Routes::handle(http::Request request, http::Responder responder) {
   auto match = impl_->router.match(request.method, request.path);
   if (match.kind == http::RouteMatch::Kind::kNotFound) {
+    impl_->binder.count_unknown(404);
     std::move(responder).send(
         problem(404, "there is nothing at " + request.path.substr(0, 200) + ": see /openapi.json"));
     return;
   }
   if (match.kind == http::RouteMatch::Kind::kMethodNotAllowed) {
+    impl_->binder.count_unknown(405);
     auto response = problem(405, request.path.substr(0, 200) + " takes only " + match.allow);
     response.headers.set("Allow", match.allow);
     std::move(responder).send(std::move(response));

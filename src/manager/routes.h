@@ -106,6 +106,8 @@ class Binder {
   // Runs `work` on the service's executor.
   void run(UniqueFunction<void()> work) { executor.post(std::move(work)); }
 
+  // For a path or a method that no endpoint has.
+  void count_unknown(int status);
   void send(const CallPtr& call, http::Response response);
   void refuse(const CallPtr& call, const Error& error);
   // What the client accepts.
@@ -163,6 +165,7 @@ void bind_seed_routes(Binder& binder);
 // `page`: what stands at `/`; null is a list of links.
 void bind_system_routes(Binder& binder, std::shared_ptr<const http::Document> page);
 void bind_token_routes(Binder& binder);
+void bind_metrics_route(Binder& binder);
 
 // ---- decoding ----
 

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// Endpoints about the whole: cluster, queues, scaling, events, metrics, health.
+// Endpoints about the whole: cluster, queues, scaling, events, health.
 #include <algorithm>
 #include <charconv>
 
@@ -137,93 +137,6 @@ void events(Binder& binder, CallPtr call) {
   });
 }
 
-// A counter that somebody else keeps: brought up to its value.
-void bring_up(Metrics& metrics, std::string_view name, std::string_view help, std::uint64_t value) {
-  const auto counter = metrics.counter(name, help);
-  const double behind = static_cast<double>(value) - counter.value();
-  if (behind > 0) counter.add(behind);
-}
-
-void set_scaling(Metrics& metrics, const api::v1::ScalingState& scaling) {
-  metrics.gauge("skep_workers_wanted", "Workers that the scaling policy wants").set(scaling.wanted());
-  metrics.gauge("skep_workers_booting", "Workers started and not yet heard from").set(scaling.booting());
-  metrics.gauge("skep_scaler_able", "1 while the scaler can do what it wants")
-      .set(scaling.problem().empty() ? 1 : 0);
-  metrics.gauge("skep_scaler_by_order", "1 while an order of a person sizes the fleet, or holds it")
-      .set(scaling.mode() == "ordered" || scaling.mode() == "paused" ? 1 : 0);
-  bring_up(metrics, "skep_workers_started_total", "Workers that the provisioner started", scaling.started());
-  bring_up(metrics, "skep_workers_stopped_total", "Workers that ended as asked", scaling.stopped());
-  bring_up(metrics, "skep_workers_crashed_total", "Workers that ended unasked", scaling.crashed());
-  bring_up(metrics, "skep_boot_failures_total", "Workers that were not started, or never heard from",
-           scaling.boot_failures());
-}
-
-// In the unit of the price.
-void set_costs(Metrics& metrics, const api::v1::ScalingState& scaling) {
-  if (scaling.price_hour() <= 0) return;
-  const auto cost = metrics.gauges("skep_cost", "Cost of workers since the start: used, overhead, idle");
-  cost.with({{"line", "used"}}).set(scaling.cost_used());
-  cost.with({{"line", "overhead"}}).set(scaling.cost_overhead());
-  cost.with({{"line", "idle"}}).set(scaling.cost_idle());
-  metrics.gauge("skep_cost_month", "Cost of workers in this month, of all managers of the store")
-      .set(scaling.spent_month());
-}
-
-// What is a state, not a history, is read when somebody asks.
-void set_gauges(Metrics& metrics, const api::v1::ClusterReply& cluster) {
-  const auto tasks = metrics.gauges("skep_tasks", "Tasks kept, by state");
-  tasks.with({{"state", "delayed"}}).set(static_cast<double>(cluster.tasks().delayed()));
-  tasks.with({{"state", "queued"}}).set(static_cast<double>(cluster.tasks().queued()));
-  tasks.with({{"state", "leased"}}).set(static_cast<double>(cluster.tasks().leased()));
-  tasks.with({{"state", "done"}}).set(static_cast<double>(cluster.tasks().done()));
-  tasks.with({{"state", "dead"}}).set(static_cast<double>(cluster.tasks().dead()));
-  tasks.with({{"state", "cancelled"}}).set(static_cast<double>(cluster.tasks().cancelled()));
-  metrics.gauge("skep_results_undelivered", "Results that nobody has pulled yet")
-      .set(static_cast<double>(cluster.tasks().undelivered()));
-  const auto workers = metrics.gauges("skep_workers", "Workers heard from, by state");
-  workers.with({{"state", "active"}}).set(cluster.workers_active());
-  workers.with({{"state", "draining"}}).set(cluster.workers_draining());
-  metrics.gauge("skep_worker_slots", "Slots of the active workers").set(cluster.slots());
-  set_scaling(metrics, cluster.scaling());
-  set_costs(metrics, cluster.scaling());
-  metrics.gauge("skep_store_available", "1 while the store serves").set(cluster.store().available() ? 1 : 0);
-  metrics.gauge("skep_store_disk_bytes", "Disk space that the store uses")
-      .set(static_cast<double>(cluster.store().disk_bytes()));
-  metrics.gauge("skep_store_free_bytes", "Disk space left where the store is")
-      .set(static_cast<double>(cluster.store().free_bytes()));
-  const auto since_start = [&](std::string_view name, std::string_view help, std::uint64_t value) {
-    bring_up(metrics, name, help, value);
-  };
-  const auto& totals = cluster.totals();
-  since_start("skep_tasks_enqueued_total", "Tasks accepted", totals.enqueued());
-  since_start("skep_leases_total", "Leases given", totals.leased());
-  since_start("skep_tasks_completed_total", "Results accepted", totals.completed());
-  since_start("skep_attempts_failed_total", "Attempts that failed", totals.failed());
-  since_start("skep_tasks_dead_total", "Tasks that gave up", totals.dead());
-  since_start("skep_tasks_cancelled_total", "Tasks cancelled", totals.cancelled());
-  since_start("skep_results_delivered_total", "Results pulled or acknowledged", totals.delivered());
-  since_start("skep_leases_lost_total", "Leases that went back with a lost worker", totals.workers_lost());
-  since_start("skep_leases_expired_total", "Leases that ran out", totals.lease_expired());
-  since_start("skep_leases_released_total", "Leases handed back", totals.released());
-  since_start("skep_results_duplicate_total", "Results of tasks that had one", totals.duplicate_results());
-  since_start("skep_results_mismatch_total", "Duplicate results that differ", totals.mismatches());
-  since_start("skep_checkpoints_total", "Checkpoints stored", totals.checkpoints());
-  since_start("skep_checkpoints_refused_total", "Malformed checkpoints of workers",
-              totals.checkpoints_refused());
-}
-
-void metrics(Binder& binder, CallPtr call) {
-  binder.run([&binder, call] {
-    binder.service.cluster([&binder, call](Result<api::v1::ClusterReply> cluster) {
-      if (cluster) set_gauges(binder.metrics, cluster.value());
-      const auto& commits = binder.service.host().commit_stats();
-      binder.metrics.gauge("skep_commit_last_seconds", "Time that the last commit took")
-          .set(std::chrono::duration<double>(commits.last).count());
-      binder.send(call, http::Response::text(200, Metrics::kContentType, binder.metrics.expose()));
-    });
-  });
-}
-
 void ready(Binder& binder, CallPtr call) {
   binder.run([&binder, call] {
     if (auto readiness = binder.service.readiness(); !readiness) {
@@ -268,7 +181,6 @@ void bind_system_routes(Binder& binder, std::shared_ptr<const http::Document> pa
   bind(Endpoint::kEndFleetOrder, end_fleet_order);
   bind(Endpoint::kCost, cost);
   bind(Endpoint::kEvents, events);
-  bind(Endpoint::kMetrics, metrics);
   bind(Endpoint::kReady, ready);
   const auto fixed = [&](Endpoint endpoint, std::string_view type, std::string text) {
     auto body = std::make_shared<const std::string>(std::move(text));

@@ -134,6 +134,15 @@ TEST_F(RoutesTest, WhatTheTableDoesNotListIsRefused) {
   expect_problem(send(M::kPost, "/v1/tasks?iterations=1", std::string((1 << 20) + 1, 'x')), 413, "1.0 MiB");
 }
 
+TEST_F(RoutesTest, MetricsTellWhatWasRefusedWithoutALabelForEachPath) {
+  for (const char* path : {"/nothing", "/else", "/v1/nothing"}) EXPECT_EQ(send(M::kGet, path).status, 404);
+  EXPECT_EQ(send(M::kDelete, "/enqueue").status, 405);
+  const std::string metrics = text(send(M::kGet, "/metrics"));
+  const std::string unknown = "skep_http_requests_total{code=\"404\",method=\"any\",route=\"unknown\"} 3";
+  EXPECT_NE(metrics.find(unknown), std::string::npos) << metrics;
+  EXPECT_NE(metrics.find("{code=\"405\",method=\"any\",route=\"unknown\"} 1"), std::string::npos) << metrics;
+}
+
 TEST_F(RoutesTest, OptionsOfATaskComeFromTheQuery) {
   const auto reply = send(M::kPost,
                           "/v1/"

@@ -12,12 +12,23 @@ namespace {
 constexpr Duration kLostKept = minutes(5);      // how long a lost worker is still shown
 constexpr Duration kMovePatience = seconds(3);  // one that has not gone by then stays
 
+// In seconds. The default target wait is among them, and what people set instead.
+std::vector<double> wait_bounds() {
+  return {0.001, 0.005, 0.01, 0.05, 0.1, 0.5, 1, 2.5, 5, 10, 30, 60, 120, 300, 600, 1'800, 3'600};
+}
+
+std::vector<double> run_bounds() {
+  return {0.001, 0.01, 0.1, 0.5, 1, 5, 10, 30, 60, 300, 600, 1'800, 3'600, 14'400, 86'400};
+}
+
 }  // namespace
 
 Service::Service(Executor& executor, store::Store& store, ServiceOptions options, Random random, Logger log)
     : executor_(executor),
       options_(std::move(options)),
       log_(log),
+      wait_tally_(wait_bounds()),
+      run_tally_(run_bounds()),
       random_(random),
       started_at_(executor.now()),
       admission_([&store] { return store.room(); }, options_.disk_reserve),

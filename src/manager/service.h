@@ -227,7 +227,13 @@ class Service final : private HostListener, public scaler::Fleet {
   Result<void> readiness() const;
 
   const ServiceOptions& options() const { return options_; }  // any thread
+  // Since the start, in seconds: how long tasks waited once they could run, and how long attempts ran, as
+  // their workers say.
+  const Tally& wait_tally() const { return wait_tally_; }
+  const Tally& run_tally() const { return run_tally_; }
+  const scaler::Scaler* scaler() const { return scaler_; }  // null where nothing scales
   const ShardHost& host() const { return host_; }
+  ShardId shard_count() const { return store_.shard_count(); }  // of the store, whoever serves them
   const WorkerRegistry& workers_seen() const { return registry_; }
 
   // ---- scaler::Fleet ----
@@ -337,6 +343,7 @@ class Service final : private HostListener, public scaler::Fleet {
   std::uint32_t leases_of(const std::string& worker) const;
   bool is_fit(const WorkerInfo& worker, std::uint32_t leases) const;
   void note_waits(const std::vector<GrantedLease>& granted);
+  void note_run(std::uint64_t run_us);
   void learn(std::uint64_t run_us, const queue::Shard& shard, const TaskId& id,
              const queue::Completed& completed);
   // Work that is queued and that is leased there, in seconds of one slot.
@@ -361,6 +368,8 @@ class Service final : private HostListener, public scaler::Fleet {
   EventLog events_{1'000};
   Speed speed_;
   WaitTimes waits_;
+  Tally wait_tally_;
+  Tally run_tally_;
   std::vector<std::string> siblings_;  // those that the operator named first
   std::size_t named_siblings_ = 0;
   StoreNumber own_number_ = 0;

@@ -25,6 +25,7 @@ void fill_totals(const queue::Totals& totals, api::v1::Totals& out) {
   out.set_leased(totals.leased);
   out.set_completed(totals.completed);
   out.set_failed(totals.failed);
+  out.set_retried(totals.retried);
   out.set_dead(totals.dead);
   out.set_cancelled(totals.cancelled);
   out.set_delivered(totals.delivered);

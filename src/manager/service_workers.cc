@@ -288,6 +288,10 @@ void Service::charge(const std::string& id, const queue::Shard& shard, const Lea
   scaler_->attempt_ended(worker->instance, token.task, *spec, static_cast<double>(run_us) * 1e-6);
 }
 
+void Service::note_run(std::uint64_t run_us) {
+  if (run_us > 0) run_tally_.observe(static_cast<double>(run_us) * 1e-6);
+}
+
 SettledOutcome Service::settle(Turn& turn, const std::string& worker, Outcome& outcome) {
   SettledOutcome settled{std::move(outcome.lease), "ok", {}};
   const auto refuse = [&](std::string_view status, std::string detail) {
@@ -303,6 +307,7 @@ SettledOutcome Service::settle(Turn& turn, const std::string& worker, Outcome& o
         turn.apply(*shard, queue::Fail{worker, *outcome.token, outcome.error, outcome.is_permanent,
                                        outcome.is_timeout, outcome.usage});
     if (!failed) return refuse(code_name(failed.error().code), failed.error().message);
+    note_run(outcome.run_us);
     charge(worker, *shard, *outcome.token, outcome.run_us);
     return settled;
   }
@@ -311,6 +316,7 @@ SettledOutcome Service::settle(Turn& turn, const std::string& worker, Outcome& o
   const auto completed =
       turn.apply(*shard, queue::Complete{worker, *outcome.token, outcome.result, outcome.usage});
   if (!completed) return refuse(code_name(completed.error().code), completed.error().message);
+  note_run(outcome.run_us);
   learn(outcome.run_us, *shard, outcome.token->task, completed.value());
   charge(worker, *shard, *outcome.token, outcome.run_us);
   return settled;
@@ -445,7 +451,10 @@ void Service::get_worker(const std::string& id, Reply<api::v1::Worker> reply) {
 }
 
 void Service::note_waits(const std::vector<GrantedLease>& granted) {
-  for (const auto& lease : granted) waits_.note(executor_.now(), lease.task.waited);
+  for (const auto& lease : granted) {
+    waits_.note(executor_.now(), lease.task.waited);
+    wait_tally_.observe(std::chrono::duration<double>(lease.task.waited).count());
+  }
 }
 
 }  // namespace skep::manager

@@ -244,6 +244,20 @@ std::vector<store::ShardBatch> ShardHost::take_changes(bool& needs_sync) {
   return batches;
 }
 
+void ShardHost::count_changes(const std::vector<store::ShardBatch>& batches) {
+  std::size_t changes = 0;
+  for (const auto& batch : batches) {
+    changes += batch.mutations.size();
+    for (const auto& mutation : batch.mutations) {
+      const auto* put = std::get_if<store::PutTask>(&mutation);
+      if (put == nullptr) continue;
+      if (put->body) commit_stats_.payload_bytes += put->body->size();
+      if (put->result) commit_stats_.payload_bytes += put->result->size();
+    }
+  }
+  commit_stats_.changes.observe(static_cast<double>(changes));
+}
+
 void ShardHost::commit_applied() {
   bool needs_sync = false;
   in_flight_ = {std::move(applied_), {}, std::exchange(has_ticked_, false), bodies_.mark(), totals()};
@@ -256,10 +270,12 @@ void ShardHost::commit_applied() {
     return;
   }
   ++commit_stats_.commits;
+  count_changes(batches);
   session_->commit(std::move(batches), needs_sync ? store::Sync::kDurable : store::Sync::kSoft,
                    [this, alive = alive_](Result<void> result) {
                      if (!*alive) return;
                      commit_stats_.last = executor_.now() - commit_began_;
+                     commit_stats_.took.observe(std::chrono::duration<double>(commit_stats_.last).count());
                      if (commit_stats_.last > kSlowCommit) forgive_since(commit_began_);
                      // Not by a load: on a full disk that succeeds, and what comes next fails again.
                      if (result) reload_delay_ = options_.reload_first;

@@ -26,6 +26,7 @@
 
 #include "base/executor.h"
 #include "base/log.h"
+#include "base/metrics.h"
 #include "base/random.h"
 #include "manager/body_cache.h"
 #include "queue/shard.h"
@@ -152,8 +153,11 @@ class ShardHost {
   struct CommitStats {
     std::uint64_t commits = 0;
     std::uint64_t failed = 0;
-    std::uint64_t requests = 0;  // answered by them
-    Duration last{};             // from the hand-over to the reply
+    std::uint64_t requests = 0;       // answered by them
+    std::uint64_t payload_bytes = 0;  // bodies and results in them
+    Duration last{};                  // from the hand-over to the reply
+    Tally took{latency_bounds()};     // the same of all, in seconds
+    Tally changes{{1, 2, 5, 10, 20, 50, 100, 200, 500, 1'000, 2'000, 5'000, 10'000}};  // of records, in each
   };
   // Of all shards since this host started: reloads do not set them back.
   queue::Totals totals() const;
@@ -192,6 +196,7 @@ class ShardHost {
                 UniqueFunction<void(Result<std::vector<GrantedLease>>)> done);
   void give_back_unreadable(const std::string& worker, const queue::LeasedTask& task, const Error& problem);
   std::vector<store::ShardBatch> take_changes(bool& needs_sync);
+  void count_changes(const std::vector<store::ShardBatch>& batches);
   void on_committed(Result<void> result);
   void tell(const std::vector<queue::Notice>& notices);
   void fail_pending(const Error& error);

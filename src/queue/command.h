@@ -272,6 +272,7 @@ struct Totals {
   std::uint64_t completed = 0;
   std::uint64_t completed_iterations = 0;
   std::uint64_t failed = 0;
+  std::uint64_t retried = 0;  // of these, and by hand: the task runs again
   std::uint64_t dead = 0;
   std::uint64_t cancelled = 0;
   std::uint64_t delivered = 0;

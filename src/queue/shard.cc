@@ -293,6 +293,7 @@ void Shard::end_attempt(TaskRecord& record, AttemptEnd end, const std::string& m
         now, effects);
     return;
   }
+  ++totals_.retried;
   update(record, [&](TaskRecord& r) {
     move(r, TaskEvent::kBackOff);
     r.ready_at = now + backoff(r.attempts_failed, random_);
@@ -383,6 +384,7 @@ Result<TaskRecord> Shard::apply(const Retry& command, Instant now, Effects& effe
                                      std::string(state_name(record->state)) +
                                      ": only a dead task can be retried");
   }
+  ++totals_.retried;
   update(*record, [&](TaskRecord& r) {
     move(r, TaskEvent::kRetryByHand);
     r.attempts_failed = 0;

@@ -16,6 +16,7 @@ Totals& Totals::operator+=(const Totals& other) {
   completed += other.completed;
   completed_iterations += other.completed_iterations;
   failed += other.failed;
+  retried += other.retried;
   dead += other.dead;
   cancelled += other.cancelled;
   delivered += other.delivered;

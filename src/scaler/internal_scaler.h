@@ -107,6 +107,7 @@ struct Scaler::Impl {
   Observation decided_on;
   Instant role_since = kNoInstant;
   std::deque<LedgerEntry> ledger;
+  ActionTotals action_totals;
 
   bool is_started = false;
   bool is_in_round = false;

@@ -236,20 +236,24 @@ void Scaler::Impl::act(const std::vector<Action>& actions) {
   for (const Action& action : actions) {
     switch (action.kind) {
       case ActionKind::kForget:
+        ++action_totals.forgotten;
         log.warn("worker is gone", {{"worker", action.worker}, {"reason", action.reason}});
         fleet.forget_worker(action.worker, action.reason);
         break;
       case ActionKind::kDrain:
+        ++action_totals.drains;
         log.info("draining a worker",
                  {{"worker", action.worker}, {"instance", action.instance}, {"reason", action.reason}});
         fleet.drain_worker(action.worker);
         break;
       case ActionKind::kTerminate:
         if (options.is_dry_run) break;
+        ++action_totals.terminations;
         log.info("terminating an instance", {{"instance", action.instance}, {"reason", action.reason}});
         terminated.push_back(action.instance);
         break;
       case ActionKind::kLaunch:
+        ++action_totals.launches;
         launch(action);
         break;
     }
@@ -369,6 +373,7 @@ void Scaler::Impl::record(Instant now, const Observation& seen, const std::vecto
         "dry run: the fleet would be sized",
         {{"to", decision.wanted}, {"from", counts.running + counts.booting}, {"reason", decision.reason}});
   }
+  ++action_totals.decisions;
   ledger.push_back({now, seen, decision, counts, actions});
   while (ledger.size() > std::max<std::size_t>(1, options.ledger_max)) ledger.pop_front();
 }
@@ -462,6 +467,10 @@ FleetPart Scaler::part() {
 
 const std::deque<LedgerEntry>& Scaler::ledger() const {
   return impl_->ledger;
+}
+
+const ActionTotals& Scaler::action_totals() const {
+  return impl_->action_totals;
 }
 
 std::string Scaler::explain() const {

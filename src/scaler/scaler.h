@@ -51,6 +51,15 @@ struct LedgerEntry {
   std::vector<Action> actions;  // empty: nothing had to be done
 };
 
+// What was done since the start.
+struct ActionTotals {
+  std::uint64_t decisions = 0;  // that entered the ledger
+  std::uint64_t launches = 0;   // of any number of instances
+  std::uint64_t drains = 0;
+  std::uint64_t terminations = 0;
+  std::uint64_t forgotten = 0;  // workers that were gone
+};
+
 // What was last decided, and on what: of the whole fleet at the leader, of this manager's part elsewhere.
 struct FleetState {
   FleetRole role = FleetRole::kAlone;
@@ -116,6 +125,7 @@ class Scaler {
   FleetPart part();
   // Newest last. Entries that only repeat the one before are folded into it.
   const std::deque<LedgerEntry>& ledger() const;
+  const ActionTotals& action_totals() const;
   // "2 workers are wanted and 2 run, because ...": the last decision in words.
   std::string explain() const;
 

@@ -38,7 +38,12 @@ constexpr Param kPullParams[] = {
     {"wait", "answer when there is a result or after this long, as 30s"},
     {"queue", "only this queue"},
 };
-constexpr Param kScalingParams[] = {{"limit", "decisions, newest first, 1-1000 [50]"}};
+constexpr Param kScalingParams[] = {{"limit", "decisions, newest first, 1-1000 [50]"},
+                                    {"until_ms", "only decisions until then, milliseconds since 1970"}};
+constexpr Param kDecisionsParams[] = {{"task", "only those about this task"},
+                                      {"worker", "only those about this worker, or a task that it had"},
+                                      {"limit", "newest first, 1-1000 [50]"},
+                                      {"until_ms", "only those until then, milliseconds since 1970"}};
 constexpr Param kEventsParams[] = {{"kind", "only these: task, worker, scaling or store", false, true}};
 constexpr Param kReleaseAll[] = {{"reason", "one sentence for the log"}};
 
@@ -224,6 +229,9 @@ constexpr std::array kEndpoints = {
                  {}},
     EndpointInfo{
         E::kCost, "GET", "/v1/cost", "What workers cost, by queue and tag", kNone, "", "CostReply", {}},
+    EndpointInfo{E::kDecisions, "GET", "/v1/decisions",
+                 "The last decisions about tasks, workers and the fleet: inputs, rule, outcome", kNone, "",
+                 "DecisionsReply", kDecisionsParams},
     EndpointInfo{E::kEvents, "GET", "/v1/events", "What happens, as server-sent events", kNone, "", "",
                  kEventsParams},
     EndpointInfo{E::kListTokens,
@@ -300,6 +308,7 @@ RoleSet allowed_roles(Endpoint endpoint) {
     case E::kScaling:
     case E::kLive:
     case E::kCost:
+    case E::kDecisions:
     case E::kEvents:
     case E::kMetrics:
       return kClients;

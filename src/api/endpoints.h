@@ -55,6 +55,7 @@ enum class Endpoint : std::uint8_t {
   kOrderFleet,
   kEndFleetOrder,
   kCost,
+  kDecisions,
   kEvents,
   kListTokens,
   kCreateToken,

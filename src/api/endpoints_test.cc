@@ -12,6 +12,7 @@
 #include <string>
 
 #include "api/openapi.h"
+#include "api/decisions.pb.h"
 #include "api/skep.pb.h"
 
 namespace skep::api {
@@ -61,12 +62,12 @@ TEST(Endpoints, NoTwoRowsShareMethodAndPath) {
 }
 
 TEST(Endpoints, MessagesNamedInTheTableExist) {
-  const auto& file = *v1::Problem::descriptor()->file();
+  const auto& pool = *v1::DecisionsReply::descriptor()->file()->pool();
   for (const auto& row : endpoints()) {
     EXPECT_EQ(row.body == BodyIs::kMessage, !row.request.empty()) << row.path;
     for (const auto name : {row.request, row.reply}) {
       if (name.empty()) continue;
-      EXPECT_NE(file.FindMessageTypeByName(std::string(name)), nullptr) << name;
+      EXPECT_NE(pool.FindMessageTypeByName("skep.api.v1." + std::string(name)), nullptr) << name;
     }
   }
 }

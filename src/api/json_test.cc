@@ -14,6 +14,7 @@
 #include <limits>
 #include <vector>
 
+#include "api/decisions.pb.h"
 #include "api/skep.pb.h"
 
 namespace skep::api {
@@ -155,9 +156,10 @@ RC_GTEST_PROP(Utf8, RepairedTextIsValidAndValidTextIsKept, (const std::string& b
   RC_ASSERT(is_valid_utf8(bytes) == (to_valid_utf8(bytes) == bytes));
 }
 
-TEST(Json, SchemaHasOnlyWhatItsJsonFormHas) {
+TEST(Json, SchemasHaveOnlyWhatTheirJsonFormHas) {
   std::vector<const pb::Descriptor*> types;
-  for (const auto* file : {v1::Problem::descriptor()->file(), v1::FleetPart::descriptor()->file()}) {
+  for (const auto* file : {v1::Problem::descriptor()->file(), v1::FleetPart::descriptor()->file(),
+                           v1::DecisionsReply::descriptor()->file()}) {
     for (int m = 0; m < file->message_type_count(); ++m) types.push_back(file->message_type(m));
   }
   for (const auto* each : types) {

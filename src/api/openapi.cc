@@ -13,6 +13,7 @@
 
 #include "api/endpoints.h"
 #include "api/errors.h"
+#include "api/decisions.pb.h"
 #include "api/skep.pb.h"
 #include "base/check.h"
 
@@ -70,6 +71,7 @@ constexpr std::array kOperations = {
     Operation{E::kOrderFleet, "orderFleet", "system", ""},
     Operation{E::kEndFleetOrder, "endFleetOrder", "system", ""},
     Operation{E::kCost, "cost", "system", ""},
+    Operation{E::kDecisions, "decisions", "system", ""},
     Operation{E::kEvents, "events", "system", "text/event-stream"},
     Operation{E::kListTokens, "listTokens", "tokens", ""},
     Operation{E::kCreateToken, "createToken", "tokens", ""},
@@ -103,7 +105,7 @@ json::object reference(std::string_view message) {
 }
 
 const pb::Descriptor& descriptor_of(std::string_view message) {
-  const auto& pool = *v1::Problem::descriptor()->file()->pool();
+  const auto& pool = *v1::DecisionsReply::descriptor()->file()->pool();
   const auto* found = pool.FindMessageTypeByName("skep.api.v1." + std::string(message));
   SKEP_CHECK(found != nullptr, "an endpoint names a message that no schema has");
   return *found;

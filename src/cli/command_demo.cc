@@ -215,7 +215,7 @@ Result<std::string> Demo::report() {
     hashes += task.iterations;
   }
   SKEP_TRY(const auto scaling, remote_.wait<v1::ScalingReply>([this](client::Client& client, auto done) {
-    client.scaling(1'000, remote_.within(kCallTimeout), std::move(done));
+    client.scaling(1'000, kNever, remote_.within(kCallTimeout), std::move(done));
   }));
   const double span = std::chrono::duration<double>(ended_at_ - began_at_).count();
   char rate[96];

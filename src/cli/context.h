@@ -88,7 +88,8 @@ class Remote {
 void add_serve_commands(CLI::App& app, Context& context);    // up, manager
 void add_worker_command(CLI::App& app, Context& context);    // worker
 void add_task_commands(CLI::App& app, Context& context);     // enqueue, pull, get, cancel, retry
-void add_status_commands(CLI::App& app, Context& context);   // status, explain
+void add_status_command(CLI::App& app, Context& context);    // status
+void add_explain_command(CLI::App& app, Context& context);   // explain
 void add_scale_command(CLI::App& app, Context& context);     // scale
 void add_run_command(CLI::App& app, Context& context);       // run
 void add_verify_command(CLI::App& app, Context& context);    // verify

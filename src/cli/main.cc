@@ -43,7 +43,8 @@ void describe(CLI::App& app, Context& context) {
   add_serve_commands(app, context);
   add_worker_command(app, context);
   add_task_commands(app, context);
-  add_status_commands(app, context);
+  add_status_command(app, context);
+  add_explain_command(app, context);
   add_run_command(app, context);
   add_scale_command(app, context);
   add_verify_command(app, context);

@@ -268,8 +268,18 @@ void Client::patch_queue(std::string name, v1::PatchQueueRequest request, CallOp
   impl_->send(Endpoint::kPatchQueue, {std::move(name), {}}, request, call, std::move(done));
 }
 
-void Client::scaling(std::uint32_t limit, CallOptions call, Done<v1::ScalingReply> done) {
-  impl_->call(Endpoint::kScaling, {"", {{"limit", std::to_string(limit)}}}, call, std::move(done));
+void Client::scaling(std::uint32_t limit, Instant until, CallOptions call, Done<v1::ScalingReply> done) {
+  http::Query query{{"limit", std::to_string(limit)}};
+  if (until != kNever) query.emplace_back("until_ms", std::to_string(to_unix_ms(until)));
+  impl_->call(Endpoint::kScaling, {"", std::move(query)}, call, std::move(done));
+}
+
+void Client::decisions(const DecisionsAsked& asked, CallOptions call, Done<v1::DecisionsReply> done) {
+  http::Query query{{"limit", std::to_string(asked.limit)}};
+  if (!asked.task.empty()) query.emplace_back("task", asked.task);
+  if (!asked.worker.empty()) query.emplace_back("worker", asked.worker);
+  if (asked.until != kNever) query.emplace_back("until_ms", std::to_string(to_unix_ms(asked.until)));
+  impl_->call(Endpoint::kDecisions, {"", std::move(query)}, call, std::move(done));
 }
 
 void Client::order_fleet(v1::OrderFleetRequest request, CallOptions call, Done<v1::ScalingState> done) {

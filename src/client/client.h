@@ -23,6 +23,7 @@
 #include <vector>
 
 #include "api/endpoints.h"
+#include "api/decisions.pb.h"
 #include "api/skep.pb.h"
 #include "base/executor.h"
 #include "base/random.h"
@@ -97,7 +98,16 @@ class Client {
   void queues(CallOptions call, Done<api::v1::QueuesReply> done);
   void patch_queue(std::string name, api::v1::PatchQueueRequest request, CallOptions call,
                    Done<api::v1::Queue> done);
-  void scaling(std::uint32_t limit, CallOptions call, Done<api::v1::ScalingReply> done);
+  // Only decisions until `until`; kNever is all.
+  void scaling(std::uint32_t limit, Instant until, CallOptions call, Done<api::v1::ScalingReply> done);
+  // The newest `limit` about a task, or a worker, or (both "") everything.
+  struct DecisionsAsked {
+    std::string task;
+    std::string worker;
+    Instant until = kNever;
+    std::uint32_t limit = 50;
+  };
+  void decisions(const DecisionsAsked& asked, CallOptions call, Done<api::v1::DecisionsReply> done);
   void order_fleet(api::v1::OrderFleetRequest request, CallOptions call, Done<api::v1::ScalingState> done);
   void cost(CallOptions call, Done<api::v1::CostReply> done);
   void end_fleet_order(CallOptions call, Done<api::v1::ScalingState> done);

@@ -310,20 +310,22 @@ scaler::LeaderOrder ClusterFleet::order() {
   return order_.value_or(scaler::LeaderOrder{});
 }
 
-void ClusterFleet::scaling(std::uint32_t limit, Reply<v1::ScalingReply> reply) {
-  if (role() != FleetRole::kFollows) return service_.scaling(limit, std::move(reply));
-  auto request = client::make_request(Endpoint::kScaling, {"", {{"limit", std::to_string(limit)}}},
-                                      client::Encoding::kProtobuf);
+void ClusterFleet::scaling(std::uint32_t limit, Instant until, Reply<v1::ScalingReply> reply) {
+  if (role() != FleetRole::kFollows) return service_.scaling(limit, until, std::move(reply));
+  http::Query query{{"limit", std::to_string(limit)}};
+  if (until != kNever) query.emplace_back("until_ms", std::to_string(to_unix_ms(until)));
+  auto request =
+      client::make_request(Endpoint::kScaling, {"", std::move(query)}, client::Encoding::kProtobuf);
   calls_.send(
       order_->leader, std::move(request), kGatherPatience,
-      [this, alive = alive_, limit, leader = order_->leader,
+      [this, alive = alive_, limit, until, leader = order_->leader,
        reply = std::move(reply)](Result<http::Response> answer) mutable {
         if (!*alive) return;
         v1::ScalingReply message;
         Result<void> read = answer ? client::check_status(answer.value()) : Result<void>(answer.error());
         if (read) read = client::read_message(answer.value(), message);
         if (read) return reply(std::move(message));
-        service_.scaling(limit, [leader, reply = std::move(reply)](Result<v1::ScalingReply> own) mutable {
+        service_.scaling(limit, until, [leader, reply = std::move(reply)](Result<v1::ScalingReply> own) mutable {
           if (own)
             own.value().set_explanation(
                 "The leader of the fleet, " + leader +

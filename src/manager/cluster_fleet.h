@@ -23,6 +23,7 @@
 #include <string>
 #include <vector>
 
+#include "api/decisions.pb.h"
 #include "api/skep.pb.h"
 #include "base/executor.h"
 #include "base/log.h"
@@ -54,7 +55,7 @@ class ClusterFleet final : public scaler::Fleet, public scaler::Leadership {
   // The leader says.
   void take_share(const api::v1::ShareRequest& request, Reply<api::v1::ShareReply> reply);
   // As the leader answers, if it can be asked; else of this part.
-  void scaling(std::uint32_t limit, Reply<api::v1::ScalingReply> reply);
+  void scaling(std::uint32_t limit, Instant until, Reply<api::v1::ScalingReply> reply);
 
   // ---- scaler::Fleet ----
   scaler::Observation observe() override;

@@ -28,6 +28,7 @@
 #include <string>
 #include <vector>
 
+#include "api/decisions.pb.h"
 #include "api/skep.pb.h"
 #include "base/executor.h"
 #include "manager/messages.h"
@@ -123,6 +124,7 @@ class Forwarder {
   void get_worker(const std::string& worker, Reply<api::v1::Worker> reply);
   void list_queues(Reply<api::v1::QueuesReply> reply);
   void cluster(Reply<api::v1::ClusterReply> reply);
+  void decisions(const DecisionQuery& query, Reply<api::v1::DecisionsReply> reply);
   // At every one, or it is refused.
   void patch_queue(std::string name, api::v1::PatchQueueRequest request, Reply<api::v1::Queue> reply);
   // What a lost worker holds at the siblings goes back, too.

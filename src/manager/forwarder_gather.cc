@@ -208,6 +208,26 @@ void Forwarder::list_workers(Reply<v1::WorkersReply> reply) {
   });
 }
 
+void Forwarder::decisions(const DecisionQuery& query, Reply<v1::DecisionsReply> reply) {
+  http::Query there{{"limit", std::to_string(query.limit)}};
+  if (!query.task.empty()) there.emplace_back("task", query.task);
+  if (!query.worker.empty()) there.emplace_back("worker", query.worker);
+  if (query.until != kNever) there.emplace_back("until_ms", std::to_string(to_unix_ms(query.until)));
+  service_.decisions(query, [this, limit = query.limit, there = std::move(there),
+                             reply = std::move(reply)](Result<v1::DecisionsReply> here) mutable {
+    ask_all<v1::DecisionsReply>(request_of(Endpoint::kDecisions, std::move(there)),
+                                [limit, here = std::move(here), reply = std::move(reply)](
+                                    std::map<std::string, Result<v1::DecisionsReply>> answers) mutable {
+                                  name_silent(answers, here.value());
+                                  for (auto& [address, answer] : answers) {
+                                    if (answer) here.value().MergeFrom(answer.value());
+                                  }
+                                  merge_decisions(limit, here.value());
+                                  reply(std::move(here));
+                                });
+  });
+}
+
 // Its home knows the worker, the others what it has leased of them.
 void Forwarder::get_worker(const std::string& worker, Reply<v1::Worker> reply) {
   service_.get_worker(worker, [this, worker, reply = std::move(reply)](Result<v1::Worker> here) mutable {

@@ -42,16 +42,46 @@ void patch_queue(Binder& binder, CallPtr call) {
   });
 }
 
+// The end of that millisecond. Without it everything counts.
+Result<Instant> until_param(const Call& call) {
+  constexpr std::uint64_t kYear2255Ms = 9'000'000'000'000;
+  if (!call.param("until_ms")) return kNever;
+  SKEP_TRY(const auto ms, number_param(call, "until_ms", 0, kYear2255Ms, std::nullopt));
+  return from_unix_ms(static_cast<std::int64_t>(ms)) + milliseconds(1) - Duration(1);
+}
+
 void scaling(Binder& binder, CallPtr call) {
   const auto limit = number_param(*call, "limit", 1, 1'000, 50);
   if (!limit) {
     binder.refuse(call, limit.error());
     return;
   }
-  binder.run([&binder, call, limit = static_cast<std::uint32_t>(limit.value())] {
+  const auto until = until_param(*call);
+  if (!until) return binder.refuse(call, until.error());
+  binder.run([&binder, call, until = until.value(), limit = static_cast<std::uint32_t>(limit.value())] {
     auto reply = binder.replier<api::v1::ScalingReply>(call);
-    if (binder.is_shared(*call)) return binder.fleet.scaling(limit, std::move(reply));
-    binder.service.scaling(limit, std::move(reply));
+    if (binder.is_shared(*call)) return binder.fleet.scaling(limit, until, std::move(reply));
+    binder.service.scaling(limit, until, std::move(reply));
+  });
+}
+
+void decisions(Binder& binder, CallPtr call) {
+  const auto limit = number_param(*call, "limit", 1, 1'000, 50);
+  if (!limit) return binder.refuse(call, limit.error());
+  const auto until = until_param(*call);
+  if (!until) return binder.refuse(call, until.error());
+  DecisionQuery query;
+  query.task = std::string(call->param("task").value_or(""));
+  query.worker = std::string(call->param("worker").value_or(""));
+  query.until = until.value();
+  query.limit = limit.value();
+  if (!query.task.empty()) {
+    if (auto id = TaskId::parse(query.task); !id) return binder.refuse(call, id.error());
+  }
+  binder.run([&binder, call, query = std::move(query)] {
+    auto reply = binder.replier<api::v1::DecisionsReply>(call);
+    if (binder.is_shared(*call)) return binder.forwarder.decisions(query, std::move(reply));
+    binder.service.decisions(query, std::move(reply));
   });
 }
 
@@ -180,6 +210,7 @@ void bind_system_routes(Binder& binder, std::shared_ptr<const http::Document> pa
   bind(Endpoint::kOrderFleet, order_fleet);
   bind(Endpoint::kEndFleetOrder, end_fleet_order);
   bind(Endpoint::kCost, cost);
+  bind(Endpoint::kDecisions, decisions);
   bind(Endpoint::kEvents, events);
   bind(Endpoint::kReady, ready);
   const auto fixed = [&](Endpoint endpoint, std::string_view type, std::string text) {

@@ -117,7 +117,13 @@ void Service::on_notice(const queue::Notice& notice, std::optional<TaskState> st
   if (notice.kind == queue::NoticeKind::kMismatch) {
     log_.warn("a worker gave another result than the one that stands: it is suspect",
               {{"task", notice.id.to_string()}, {"worker", notice.detail}});
-    if (auto* worker = registry_.find(notice.detail)) ++worker->mismatches;
+    auto* worker = registry_.find(notice.detail);
+    if (worker != nullptr) ++worker->mismatches;
+    decisions_.add_of_worker(
+        executor_.now(), notice.detail, "suspect", "mismatch",
+        {{"task", notice.id.to_string()},
+         {"mismatches", std::to_string(worker != nullptr ? worker->mismatches : 1)}},
+        "It gave another result for task " + notice.id.to_string() + " than the one that stands: it is suspect.");
   }
   if (notice.kind == queue::NoticeKind::kDead) {
     log_.warn("task is dead", {{"task", notice.id.to_string()}, {"reason", notice.detail}});
@@ -132,6 +138,10 @@ void Service::on_notice(const queue::Notice& notice, std::optional<TaskState> st
     executor_.cancel(waiter.timer);
     answer_task(notice.id, std::move(waiter.reply));
   }
+}
+
+void Service::on_decision(const queue::TaskDecision& decision) {
+  decisions_.add(executor_.now(), decision);
 }
 
 void Service::on_state(HostState state, const std::string& problem) {
@@ -156,12 +166,8 @@ void Service::sweep() {
     registry_.forgive(now - swept_at_);
   host_.note_alive();
   swept_at_ = now;
-  for (const auto& id : registry_.sweep(now, options_.worker_timeout)) {
-    const WorkerInfo& worker = *registry_.find(id);
-    lose_worker({id, worker.slots,
-                 "worker " + id + " was silent for " + describe_duration(now - worker.heard_at),
-                 worker.commands, worker.ended});
-  }
+  for (const auto& id : registry_.sweep(now, options_.worker_timeout))
+    lose_silent(*registry_.find(id), now);
   registry_.end_moves(now, kMovePatience);
   registry_.drop_silent(now, kLostKept);
   drop_old_seed_leases(now);
@@ -170,6 +176,18 @@ void Service::sweep() {
   speed_.pass(std::chrono::duration<double>(now - rate_at_).count());
   rate_at_ = now;
   sweep_timer_ = executor_.post_at(now + options_.sweep, [this] { sweep(); });
+}
+
+void Service::lose_silent(const WorkerInfo& worker, Instant now) {
+  const std::string silence = describe_duration(now - worker.heard_at);
+  decisions_.add_of_worker(now, worker.id, "lose", "silence",
+                           {{"silence", silence},
+                            {"worker_timeout", describe_duration(options_.worker_timeout)},
+                            {"leases", std::to_string(leases_of(worker.id))}},
+                           "It was silent for " + silence + ", longer than " +
+                               describe_duration(options_.worker_timeout) + ": what it held goes back.");
+  lose_worker({worker.id, worker.slots, "worker " + worker.id + " was silent for " + silence, worker.commands,
+               worker.ended});
 }
 
 // Clients may come, ask for a wait of minutes and go, again and again.

@@ -20,11 +20,13 @@
 #include <unordered_map>
 #include <vector>
 
+#include "api/decisions.pb.h"
 #include "api/skep.pb.h"
 #include "base/executor.h"
 #include "base/log.h"
 #include "base/random.h"
 #include "manager/admission.h"
+#include "manager/decision_log.h"
 #include "manager/event_log.h"
 #include "manager/messages.h"
 #include "manager/receipt.h"
@@ -218,7 +220,10 @@ class Service final : private HostListener, public scaler::Fleet {
   void cluster(Reply<api::v1::ClusterReply> reply);
   void list_queues(Reply<api::v1::QueuesReply> reply);
   void patch_queue(std::string name, api::v1::PatchQueueRequest request, Reply<api::v1::Queue> reply);
-  void scaling(std::uint32_t limit, Reply<api::v1::ScalingReply> reply);
+  // Decisions after `until` are left out.
+  void scaling(std::uint32_t limit, Instant until, Reply<api::v1::ScalingReply> reply);
+  // About tasks, workers, and what the scaler of this manager did.
+  void decisions(const DecisionQuery& query, Reply<api::v1::DecisionsReply> reply);
   // kInvalid: not one of a size and a pause, or without an end. kConflict: nothing here scales.
   void order_fleet(const api::v1::OrderFleetRequest& request, Reply<api::v1::ScalingState> reply);
   void end_fleet_order(Reply<api::v1::ScalingState> reply);
@@ -275,6 +280,7 @@ class Service final : private HostListener, public scaler::Fleet {
 
   // HostListener
   void on_notice(const queue::Notice& notice, std::optional<TaskState> state) override;
+  void on_decision(const queue::TaskDecision& decision) override;
   void on_state(HostState state, const std::string& problem) override;
   void on_batch() override;
 
@@ -339,6 +345,7 @@ class Service final : private HostListener, public scaler::Fleet {
   void end_seed_push(const std::string& id, const std::vector<SeedClaim>& claims, const Result<void>& done);
   void drop_old_seed_leases(Instant now);
   void sweep();
+  void lose_silent(const WorkerInfo& worker, Instant now);
   void update_idle(WorkerInfo& worker, std::uint32_t leases, Instant now);
   std::uint32_t leases_of(const std::string& worker) const;
   bool is_fit(const WorkerInfo& worker, std::uint32_t leases) const;
@@ -366,6 +373,7 @@ class Service final : private HostListener, public scaler::Fleet {
   Logger log_;
   WorkerRegistry registry_;
   EventLog events_{1'000};
+  DecisionLog decisions_{2'000};
   Speed speed_;
   WaitTimes waits_;
   Tally wait_tally_;

@@ -125,6 +125,10 @@ void fill_state(const scaler::Scaler* scaler, const std::string& provisioner, co
   out.set_leader(state.role == scaler::FleetRole::kLeads ? address : state.leader);
 }
 
+std::uint64_t in_ms(Duration duration) {
+  return static_cast<std::uint64_t>(duration_cast<milliseconds>(std::max(Duration::zero(), duration)).count());
+}
+
 std::string_view action_name(scaler::ActionKind kind) {
   switch (kind) {
     case scaler::ActionKind::kLaunch:
@@ -158,6 +162,38 @@ void fill_decision(const scaler::LedgerEntry& entry, const scaler::Action* actio
   out.set_running(entry.counts.running);
   out.set_booting(entry.counts.booting);
   out.set_draining(entry.counts.draining);
+  out.set_rule(std::string(scaler::rule_name(entry.rule)));
+  out.set_oldest_wait_ms(in_ms(entry.seen.oldest_wait));
+  out.set_idle(entry.seen.idle);
+  out.set_slots_per_worker(entry.seen.slots_per_worker);
+  out.set_boot_ms(in_ms(entry.seen.boot));
+  out.set_spent_month(entry.seen.spent_month);
+  out.set_min_workers(entry.bounds.workers_min);
+  out.set_max_workers(entry.bounds.workers_max);
+  out.set_target_wait_ms(in_ms(entry.bounds.target_wait));
+}
+
+// What was done to a worker, an instance or the fleet by one decision.
+void to_decision(const scaler::LedgerEntry& entry, const scaler::Action& action, api::v1::Decision& out) {
+  out.set_at_ms(to_unix_ms(entry.at));
+  out.set_kind(std::string(action_name(action.kind)));
+  const bool is_launch = action.kind == scaler::ActionKind::kLaunch;
+  out.set_subject(is_launch ? "fleet" : (action.worker.empty() ? action.instance : action.worker));
+  out.set_worker(action.worker);
+  out.set_rule(std::string(scaler::rule_name(entry.rule)));
+  const auto input = [&](const char* name, std::uint64_t value) {
+    auto& added = *out.add_inputs();
+    added.set_name(name);
+    added.set_value(std::to_string(value));
+  };
+  if (is_launch) input("count", action.count);
+  input("wanted", entry.decision.wanted);
+  input("running", entry.counts.running);
+  input("booting", entry.counts.booting);
+  input("draining", entry.counts.draining);
+  input("queued", entry.seen.queued);
+  input("leased", entry.seen.leased);
+  out.set_outcome(action.reason + "; " + entry.decision.reason);
 }
 
 }  // namespace
@@ -251,7 +287,7 @@ void Service::patch_queue(std::string name, api::v1::PatchQueueRequest request, 
       std::move(reply));
 }
 
-void Service::scaling(std::uint32_t limit, Reply<api::v1::ScalingReply> reply) {
+void Service::scaling(std::uint32_t limit, Instant until, Reply<api::v1::ScalingReply> reply) {
   api::v1::ScalingReply message;
   fill_state(scaler_, provisioner_, options_.address, executor_.now(), *message.mutable_state());
   if (scaler_ == nullptr) {
@@ -266,9 +302,30 @@ void Service::scaling(std::uint32_t limit, Reply<api::v1::ScalingReply> reply) {
   const auto& ledger = scaler_->ledger();
   for (auto entry = ledger.rbegin(); entry != ledger.rend(); ++entry) {
     if (static_cast<std::uint32_t>(message.decisions_size()) >= limit) break;
+    if (entry->at > until) continue;
     if (entry->actions.empty()) fill_decision(*entry, nullptr, *message.add_decisions());
     for (const auto& action : entry->actions) fill_decision(*entry, &action, *message.add_decisions());
   }
+  reply(std::move(message));
+}
+
+void Service::decisions(const DecisionQuery& query, Reply<api::v1::DecisionsReply> reply) {
+  api::v1::DecisionsReply message;
+  decisions_.fill(query, message);
+  std::size_t found = 0;
+  const bool has_scaler = scaler_ != nullptr && query.task.empty();
+  const std::deque<scaler::LedgerEntry> none;
+  const auto& ledger = has_scaler ? scaler_->ledger() : none;
+  for (auto entry = ledger.rbegin(); entry != ledger.rend() && found < query.limit; ++entry) {
+    if (entry->at > query.until) continue;
+    for (const auto& action : entry->actions) {
+      if (!query.worker.empty() && action.worker != query.worker) continue;
+      to_decision(*entry, action, *message.add_decisions());
+      ++found;
+    }
+  }
+  merge_decisions(query.limit, message);
+  for (auto& decision : *message.mutable_decisions()) decision.set_manager(options_.address);
   reply(std::move(message));
 }
 

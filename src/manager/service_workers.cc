@@ -3,6 +3,7 @@
 #include <algorithm>
 
 #include "api/errors.h"
+#include "api/json.h"
 #include "base/check.h"
 #include "manager/service.h"
 
@@ -396,6 +397,10 @@ void Service::drain_worker_by_hand(std::string id, Reply<api::v1::Worker> reply)
     reply(fail(Code::kNotFound, "there is no worker '" + id.substr(0, 64) + "'"));
     return;
   }
+  if (!registry_.find(id)->is_draining)
+    decisions_.add_of_worker(executor_.now(), id, "drain", "asked",
+                             {{"leases", std::to_string(leases_of(id))}},
+                             "It is asked to drain, by a person or by another manager.");
   drain_worker(id);
   api::v1::Worker message;
   to_message(*registry_.find(id), leases_of(id), message);
@@ -410,6 +415,9 @@ void Service::delete_worker(std::string id, std::string reason, Reply<api::v1::W
   }
   api::v1::Worker message;
   to_message(*worker, leases_of(id), message);
+  decisions_.add_of_worker(executor_.now(), id, "leave", "asked",
+                           {{"leases", std::to_string(message.leases())}},
+                           "It left: " + (reason.empty() ? "no reason given" : api::to_valid_utf8(reason)) + ".");
   // It says itself that it goes, so nothing it only held is blamed; what it ran is.
   registry_.remove(id);
   if (message.leases() > 0) {

@@ -233,6 +233,7 @@ std::vector<store::ShardBatch> ShardHost::take_changes(bool& needs_sync) {
   std::vector<store::ShardBatch> batches;
   for (auto& [id, effects] : effects_) {
     std::move(effects.notices.begin(), effects.notices.end(), std::back_inserter(in_flight_.notices));
+    std::move(effects.decisions.begin(), effects.decisions.end(), std::back_inserter(in_flight_.decisions));
     needs_sync |= effects.needs_sync;
     if (effects.changes.empty()) continue;
     store::ShardBatch batch{id, epoch_of(id), {}};
@@ -260,7 +261,7 @@ void ShardHost::count_changes(const std::vector<store::ShardBatch>& batches) {
 
 void ShardHost::commit_applied() {
   bool needs_sync = false;
-  in_flight_ = {std::move(applied_), {}, std::exchange(has_ticked_, false), bodies_.mark(), totals()};
+  in_flight_ = {std::move(applied_), {}, {}, std::exchange(has_ticked_, false), bodies_.mark(), totals()};
   applied_.clear();
   auto batches = take_changes(needs_sync);
   is_committing_ = true;
@@ -303,6 +304,7 @@ void ShardHost::on_committed(Result<void> result) {
   totals_committed_ = done.totals;
   bodies_.settle(done.bodies_mark);
   for (auto& request : done.requests) request->finish(result);
+  for (const auto& decision : done.decisions) listener_.on_decision(decision);
   tell(done.notices);
   if (!done.notices.empty() || done.has_ticked) listener_.on_batch();
   end_leaving();

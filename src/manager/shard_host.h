@@ -54,6 +54,8 @@ class HostListener {
   virtual ~HostListener() = default;
   // `state` is the task's now, which may be ahead of what is durable; nothing if it is gone by now.
   virtual void on_notice(const queue::Notice& notice, std::optional<TaskState> state) = 0;
+  // What was judged of an attempt that ended without a result.
+  virtual void on_decision(const queue::TaskDecision& decision) = 0;
   virtual void on_state(HostState state, const std::string& problem) = 0;
   // Once after each batch that changed something.
   virtual void on_batch() = 0;
@@ -236,6 +238,7 @@ class ShardHost {
   struct InFlight {
     std::vector<std::unique_ptr<Request>> requests;
     std::vector<queue::Notice> notices;
+    std::vector<queue::TaskDecision> decisions;
     bool has_ticked = false;
     std::uint64_t bodies_mark = 0;
     queue::Totals totals;

@@ -80,6 +80,7 @@ std::unique_ptr<store::Session> HeldStore::open_session(Executor& executor) {
 
 class Listener final : public HostListener {
  public:
+  void on_decision(const queue::TaskDecision&) override {}
   void on_notice(const queue::Notice& notice, std::optional<TaskState>) override {
     notices.push_back(notice.kind);
   }

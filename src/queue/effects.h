@@ -16,6 +16,7 @@
 
 #include "base/boxed.h"
 #include "queue/command.h"
+#include "queue/verdict.h"
 #include "task/task.h"
 
 namespace skep::queue {
@@ -61,6 +62,7 @@ struct Effects {
   std::vector<Change> changes;
   bool needs_sync = false;
   std::vector<Notice> notices;
+  std::vector<TaskDecision> decisions;  // each goes with a change
 
   bool empty() const { return changes.empty() && notices.empty(); }
 };

@@ -192,17 +192,7 @@ Result<Failed> Shard::apply(const Fail& command, Instant now, Effects& effects) 
   SKEP_TRY(auto record, current_lease(command.token, "fail"));
   const AttemptEnd end = command.is_timeout ? AttemptEnd::kRunTimeout : AttemptEnd::kFailed;
   update(record, [&](TaskRecord& r) { r.usage.add(command.usage); });
-  if (command.is_permanent) {
-    ++totals_.failed;
-    update(record, [&](TaskRecord& r) {
-      ++r.attempts_failed;
-      remember_error(r, end, command.message, now);
-    });
-    die(record, "an attempt failed and said that a retry can not help: " + record.errors.back().message, now,
-        effects);
-    return Failed{record.state};
-  }
-  end_attempt(record, end, command.message, now, effects);
+  end_attempt(record, {end, command.message, command.is_permanent}, now, effects);
   return Failed{record.state};
 }
 
@@ -220,7 +210,7 @@ Result<Released> Shard::apply(const Release& command, Instant now, Effects& effe
   if (command.is_started || was_seen_to_start) {
     spend_infrastructure(record, AttemptEnd::kReleased, "the worker handed it back", now, effects);
   } else {
-    hand_back_unstarted(record, command.pause, now, effects);
+    hand_back_unstarted(record, {AttemptEnd::kReleased, "it was handed back"}, command.pause, now, effects);
   }
   reply.state = record.state;
   return reply;
@@ -267,7 +257,7 @@ LostWorker Shard::apply(const LoseWorker& command, Instant now, Effects& effects
     if (suspects[i]) {
       spend_infrastructure(record, AttemptEnd::kWorkerLost, command.message, now, effects);
     } else {
-      hand_back_unstarted(record, {}, now, effects);
+      hand_back_unstarted(record, {AttemptEnd::kWorkerLost, command.message}, {}, now, effects);
     }
   }
   return reply;
@@ -279,18 +269,36 @@ void Shard::remember_error(TaskRecord& record, AttemptEnd end, const std::string
   if (record.errors.size() > limits::kErrorsKept) record.errors.erase(record.errors.begin());
 }
 
-void Shard::end_attempt(TaskRecord& record, AttemptEnd end, const std::string& message, Instant now,
-                        Effects& effects) {
+// The verdict on a record that counts the attempt already; it goes out with what is done about it.
+Ruling Shard::rule_on(const TaskRecord& record, VerdictInput input, const std::string& message,
+                      Effects& effects) {
+  input.attempts_failed = record.attempts_failed;
+  input.attempts_max = record.spec.attempts_max;
+  input.workers_lost = record.workers_lost;
+  const Ruling ruling = judge(input);
+  effects.decisions.push_back({record.id, input, ruling, input.is_too_late ? 0 : record.lease_number,
+                               input.is_too_late ? std::string() : record.worker,
+                               cut(message, limits::kErrorBytesMax), kNoInstant});
+  return ruling;
+}
+
+void Shard::end_attempt(TaskRecord& record, const Ending& ending, Instant now, Effects& effects) {
   ++totals_.failed;
   update(record, [&](TaskRecord& r) {
     ++r.attempts_failed;
-    remember_error(r, end, message, now);
+    remember_error(r, ending.end, ending.message, now);
   });
-  if (record.attempts_failed >= record.spec.attempts_max) {
-    die(record,
+  VerdictInput input;
+  input.end = ending.end;
+  input.is_permanent = ending.is_permanent;
+  const Ruling ruling = rule_on(record, input, ending.message, effects);
+  const std::string& message = record.errors.back().message;
+  if (ruling.verdict == Verdict::kPark) {
+    const std::string used_up =
         std::to_string(record.attempts_failed) + " of " + std::to_string(record.spec.attempts_max) +
-            " attempts failed; the last: " + record.errors.back().message,
-        now, effects);
+        " attempts failed; the last: ";
+    const std::string permanent = "an attempt failed and said that a retry can not help: ";
+    die(record, (ruling.rule == VerdictRule::kPermanent ? permanent : used_up) + message, now, effects);
     return;
   }
   ++totals_.retried;
@@ -298,6 +306,7 @@ void Shard::end_attempt(TaskRecord& record, AttemptEnd end, const std::string& m
     move(r, TaskEvent::kBackOff);
     r.ready_at = now + backoff(r.attempts_failed, random_);
   });
+  effects.decisions.back().ready_at = record.ready_at;
   put(record, effects, true);
   effects.notices.push_back({NoticeKind::kBackedOff, record.id, record.errors.back().message});
 }
@@ -305,12 +314,14 @@ void Shard::end_attempt(TaskRecord& record, AttemptEnd end, const std::string& m
 void Shard::spend_infrastructure(TaskRecord& record, AttemptEnd end, const std::string& message, Instant now,
                                  Effects& effects) {
   // An attempt that left a checkpoint of its own is no danger to its worker, and brought the task forward.
-  const bool has_advanced = record.checkpoint && record.checkpoint->iterations > record.resumed_from;
+  VerdictInput input;
+  input.end = end;
+  input.has_advanced = record.checkpoint && record.checkpoint->iterations > record.resumed_from;
   update(record, [&](TaskRecord& r) {
-    if (!has_advanced) ++r.workers_lost;
+    if (!input.has_advanced) ++r.workers_lost;
     remember_error(r, end, message, now);
   });
-  if (record.workers_lost >= limits::kWorkersLostMax) {
+  if (rule_on(record, input, message, effects).verdict == Verdict::kPark) {
     die(record,
         "it was lost with its worker " + std::to_string(record.workers_lost) +
             " times, so it may be what kills them; the last: " + record.errors.back().message,
@@ -330,7 +341,12 @@ void Shard::hand_back(TaskRecord& record, Instant now, Effects& effects) {
 }
 
 // It never began, so its start deadline goes on.
-void Shard::hand_back_unstarted(TaskRecord& record, Duration pause, Instant now, Effects& effects) {
+void Shard::hand_back_unstarted(TaskRecord& record, const Ending& ending, Duration pause, Instant now,
+                                Effects& effects) {
+  VerdictInput input;
+  input.end = ending.end;
+  input.has_begun = false;
+  rule_on(record, input, ending.message, effects);
   update(record, [](TaskRecord& r) { r.leased_at = kNoInstant; });
   if (pause <= Duration::zero()) return hand_back(record, now, effects);
   update(record, [&](TaskRecord& r) {

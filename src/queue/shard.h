@@ -35,8 +35,6 @@
 
 namespace skep::queue {
 
-// After so many lost workers a task is leased alone.
-inline constexpr std::uint32_t kSuspectAfter = 2;
 // Records that one ListTasks looks at; the cursor goes on from there.
 inline constexpr std::size_t kListScanMax = 20'000;
 // A delivered result stays at least so long, whatever the settings: its answer is still on the way.
@@ -220,12 +218,19 @@ class Shard {
   Result<bool> take_progress(TaskRecord& record, const Progress& progress, Instant now);
   void extend_one(TaskRecord& record, const Extend& command, const Extend::Held& held, Instant now,
                   Effects& effects, ExtendReply& reply);
-  void end_attempt(TaskRecord& record, AttemptEnd end, const std::string& message, Instant now,
-                   Effects& effects);
+  // How an attempt ended, beside what the record says.
+  struct Ending {
+    AttemptEnd end = AttemptEnd::kFailed;
+    std::string message;
+    bool is_permanent = false;
+  };
+  void end_attempt(TaskRecord& record, const Ending& ending, Instant now, Effects& effects);
+  Ruling rule_on(const TaskRecord& record, VerdictInput input, const std::string& message, Effects& effects);
   void spend_infrastructure(TaskRecord& record, AttemptEnd end, const std::string& message, Instant now,
                             Effects& effects);
   void hand_back(TaskRecord& record, Instant now, Effects& effects);
-  void hand_back_unstarted(TaskRecord& record, Duration pause, Instant now, Effects& effects);
+  void hand_back_unstarted(TaskRecord& record, const Ending& ending, Duration pause, Instant now,
+                           Effects& effects);
   std::vector<bool> may_have_begun(const LoseWorker& command, const std::vector<LeaseToken>& held) const;
   void die(TaskRecord& record, std::string reason, Instant now, Effects& effects);
   void remember_error(TaskRecord& record, AttemptEnd end, const std::string& message, Instant now);

@@ -333,9 +333,14 @@ void Shard::on_timer(TaskRecord record, Instant now, Effects& effects) {
       put(record, effects, false);  // soft: after a crash the delay has passed all the same
       effects.notices.push_back({NoticeKind::kReturned, record.id, {}});
       return;
-    case TaskState::kQueued:
-      die(record, "it was not started within " + describe_duration(record.spec.start_deadline), now, effects);
+    case TaskState::kQueued: {
+      VerdictInput input;
+      input.is_too_late = true;
+      const std::string late = "it was not started within " + describe_duration(record.spec.start_deadline);
+      rule_on(record, input, late, effects);
+      die(record, late, now, effects);
       return;
+    }
     case TaskState::kLeased:
       on_lease_timer(record, now, effects);
       return;

@@ -263,9 +263,10 @@ void Shard::on_lease_timer(TaskRecord& record, Instant now, Effects& effects) {
   const bool has_run_out = record.spec.run_timeout > Duration::zero() && record.started_at != kNoInstant &&
                            record.started_at + record.spec.run_timeout + kRunTimeoutGrace <= now;
   if (has_run_out) {
-    end_attempt(record, AttemptEnd::kRunTimeout,
-                "it ran longer than its timeout of " + describe_duration(record.spec.run_timeout), now,
-                effects);
+    end_attempt(record,
+                {AttemptEnd::kRunTimeout,
+                 "it ran longer than its timeout of " + describe_duration(record.spec.run_timeout)},
+                now, effects);
     return;
   }
   SKEP_CHECK(record.lease_expires_at <= now, "a lease timer is due");

@@ -38,7 +38,35 @@ struct Mirror {
         queues[record.name] = record;
       }
     }
+    hold_decisions(effects.decisions);
     effects = {};
+  }
+
+  // The same input is judged in the same way again, and the last verdict on a task is what became of it.
+  void hold_decisions(const std::vector<TaskDecision>& decisions) const {
+    std::map<TaskId, const TaskDecision*> last;
+    for (const auto& decision : decisions) {
+      RC_ASSERT(judge(decision.input) == decision.ruling);
+      last[decision.id] = &decision;
+    }
+    for (const auto& [id, decision] : last) {
+      const auto found = tasks.find(id);
+      if (found == tasks.end()) continue;  // parked, and its retention is over in the same step
+      const TaskRecord& record = found->second;
+      switch (decision->ruling.verdict) {
+        case Verdict::kRetry:
+          RC_ASSERT((record.state == TaskState::kDelayed && record.ready_at == decision->ready_at));
+          break;
+        case Verdict::kRequeue:
+        case Verdict::kQuarantine:
+          RC_ASSERT((record.state == TaskState::kQueued || record.state == TaskState::kDelayed));
+          RC_ASSERT((decision->ruling.verdict != Verdict::kQuarantine || record.workers_lost >= kSuspectAfter));
+          break;
+        case Verdict::kPark:
+          RC_ASSERT(record.state == TaskState::kDead);
+          break;
+      }
+    }
   }
 };
 

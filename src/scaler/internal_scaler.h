@@ -105,6 +105,8 @@ struct Scaler::Impl {
   Decision decision{0, "nothing was decided yet"};
   FleetState fleet_state;
   Observation decided_on;
+  SizeRule rule = SizeRule::kPolicy;
+  std::shared_ptr<const Policy> policy_before;  // the last decision; null if it was not the policy's
   Instant role_since = kNoInstant;
   std::deque<LedgerEntry> ledger;
   ActionTotals action_totals;

@@ -42,6 +42,7 @@ class DrainTimePolicy final : public Policy {
   explicit DrainTimePolicy(DrainTimeOptions options) : options_(options) {}
 
   Decision decide(const Observation& seen, const Bounds& bounds) override;
+  std::unique_ptr<Policy> clone() const override { return std::make_unique<DrainTimePolicy>(*this); }
   void forget() override { *this = DrainTimePolicy(options_); }
 
  private:

@@ -80,6 +80,8 @@ class Policy {
  public:
   virtual ~Policy() = default;
   virtual Decision decide(const Observation& seen, const Bounds& bounds) = 0;
+  // With all that was learned: what it decides next is what this one would. So a decision can be made again.
+  virtual std::unique_ptr<Policy> clone() const = 0;
   // What was learned is of another fleet: the next decision is as the first one.
   virtual void forget() {}
 };

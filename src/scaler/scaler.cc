@@ -157,7 +157,10 @@ std::uint32_t Scaler::Impl::size(Instant now, bool may_act) {
   fleet_state.loads = decided_on.loads;
   decided_on.order = order;
   decided_on.spent_month = static_cast<double>(spending.spent_micros()) * 1e-6;
+  policy_before.reset();
   if (decides) {
+    rule = order.holds_at(now) ? SizeRule::kOrder : SizeRule::kPolicy;
+    policy_before = policy->clone();
     decision = policy->decide(decided_on, fleet_state.bounds);
     if (role == FleetRole::kAlone && leadership != nullptr)
       decision.reason = leadership->reason() + ", so the shards here count: " + decision.reason;
@@ -169,6 +172,7 @@ std::uint32_t Scaler::Impl::size(Instant now, bool may_act) {
     leadership->give({shares.begin() + 1, shares.end()}, decision);
     here = shares.front() + own.others;
   } else if (role == FleetRole::kFollows) {
+    rule = SizeRule::kShare;
     const LeaderOrder given = leadership->order();
     fleet_state.leader = given.leader;
     fleet_state.wanted = given.wanted;
@@ -177,6 +181,7 @@ std::uint32_t Scaler::Impl::size(Instant now, bool may_act) {
     decision = {here, given.leader + " leads the fleet, wants " + std::to_string(given.wanted) +
                           " in all and these here: " + given.reason};
   } else if (role == FleetRole::kWaits) {
+    rule = SizeRule::kNobody;
     fleet_state.wanted = here;
     decision = {here, "what is there is kept: " + leadership->reason()};
   } else {
@@ -334,6 +339,8 @@ void Scaler::Impl::stop(Instant deadline, UniqueFunction<void()> done) {
 void Scaler::Impl::wind_down(Instant now) {
   if (has_list) {
     decision = {0, "the fleet is let go"};
+    rule = SizeRule::kLetGo;
+    policy_before.reset();
     const std::vector<WorkerSeen> workers = fleet.workers();
     count_costs(now, workers);
     const std::vector<Action> actions = reconciler.wind_down(now, now >= stop_deadline, listed, workers);
@@ -360,6 +367,27 @@ void Scaler::Impl::finish_stop() {
 
 // ---- the ledger ----
 
+std::string_view rule_name(SizeRule rule) {
+  switch (rule) {
+    case SizeRule::kPolicy:
+      return "policy";
+    case SizeRule::kOrder:
+      return "order";
+    case SizeRule::kShare:
+      return "share";
+    case SizeRule::kNobody:
+      return "nobody_leads";
+    case SizeRule::kLetGo:
+      return "let_go";
+  }
+  return "unknown";
+}
+
+std::optional<Decision> replay(const LedgerEntry& entry) {
+  if (entry.policy == nullptr) return std::nullopt;
+  return entry.policy->clone()->decide(entry.seen, entry.bounds);
+}
+
 void Scaler::Impl::record(Instant now, const Observation& seen, const std::vector<Action>& actions) {
   const FleetCounts counts = fleet_state.counts;
   if (!ledger.empty() && actions.empty()) {
@@ -374,7 +402,8 @@ void Scaler::Impl::record(Instant now, const Observation& seen, const std::vecto
         {{"to", decision.wanted}, {"from", counts.running + counts.booting}, {"reason", decision.reason}});
   }
   ++action_totals.decisions;
-  ledger.push_back({now, seen, decision, counts, actions});
+  ledger.push_back({now, rule, seen, fleet_state.bounds, decision, counts, actions, policy_before});
+  if (ledger.size() > kReplayableMax) ledger[ledger.size() - 1 - kReplayableMax].policy.reset();
   while (ledger.size() > std::max<std::size_t>(1, options.ledger_max)) ledger.pop_front();
 }
 

@@ -18,7 +18,9 @@
 #include <deque>
 #include <functional>
 #include <memory>
+#include <optional>
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include "base/executor.h"
@@ -42,14 +44,32 @@ class Fleet {
   virtual void forget_worker(const std::string& worker, const std::string& reason) = 0;
 };
 
-// One decision with its inputs. Kept in a ring; the same observation gives the same outcome.
+// Who or what set the size.
+enum class SizeRule : std::uint8_t {
+  kPolicy,   // by what waits and arrives
+  kOrder,    // of a person
+  kShare,    // of the manager that leads the fleet
+  kNobody,   // it is not known who leads: everybody keeps what there is
+  kLetGo,    // this manager stops
+};
+std::string_view rule_name(SizeRule rule);
+
+// One decision with its inputs. Kept in a ring.
 struct LedgerEntry {
   Instant at{};
+  SizeRule rule = SizeRule::kPolicy;
   Observation seen;
+  Bounds bounds;
   Decision decision;
   FleetCounts counts;
   std::vector<Action> actions;  // empty: nothing had to be done
+  // The policy as it was before; null where it did not decide, and in all but the newest kReplayableMax.
+  std::shared_ptr<const Policy> policy;
 };
+inline constexpr std::size_t kReplayableMax = 100;
+
+// What the policy makes of the same inputs again; nothing where there is no policy.
+std::optional<Decision> replay(const LedgerEntry& entry);
 
 // What was done since the start.
 struct ActionTotals {

@@ -275,6 +275,7 @@ class CountingPolicy final : public Policy {
     ++count_;
     return {wanted_, "a test says so"};
   }
+  std::unique_ptr<Policy> clone() const override { return std::make_unique<CountingPolicy>(*this); }
 
  private:
   int& count_;

@@ -32,7 +32,10 @@ constexpr Param kListParams[] = {
     {"limit", "1-1000 [100]"},
     {"cursor", "next_cursor of the page before"},
 };
-constexpr Param kWaitParam[] = {{"wait", "answer when the task is finished or after this long, as 30s"}};
+constexpr Param kGetTaskParams[] = {
+    {"wait", "answer when the task is finished or after this long, as 30s"},
+    {"result", "false leaves the result out [true; a token of role viewer always gets none]"},
+};
 constexpr Param kPullParams[] = {
     {"max", "how many results at most, 1-10000 [100]"},
     {"wait", "answer when there is a result or after this long, as 30s"},
@@ -91,7 +94,7 @@ constexpr std::array kEndpoints = {
     EndpointInfo{E::kListTasks, "GET", "/v1/tasks", "List tasks by state, queue or tag", kNone, "",
                  "ListTasksReply", kListParams},
     EndpointInfo{E::kGetTask, "GET", "/v1/tasks/{id}",
-                 "One task, with its attempts and why it is where it is", kNone, "", "Task", kWaitParam},
+                 "One task, with its attempts and why it is where it is", kNone, "", "Task", kGetTaskParams},
     EndpointInfo{E::kGetResult, "GET", "/v1/tasks/{id}/result", "The result's bytes", kNone, "", "", {}},
     EndpointInfo{
         E::kCancelTask, "DELETE", "/v1/tasks/{id}", "Cancel an unfinished task", kNone, "", "Task", {}},
@@ -274,9 +277,10 @@ constexpr std::array kEndpoints = {
 };
 
 constexpr RoleSet kEverybody{};
+constexpr RoleSet kReaders{Role::kViewer, Role::kClient, Role::kSibling, Role::kAdmin};
 constexpr RoleSet kClients{Role::kClient, Role::kSibling, Role::kAdmin};
 constexpr RoleSet kWorkers{Role::kWorker, Role::kSibling, Role::kAdmin};
-constexpr RoleSet kAnyToken{Role::kClient, Role::kWorker, Role::kSibling, Role::kAdmin};
+constexpr RoleSet kAnyToken{Role::kViewer, Role::kClient, Role::kWorker, Role::kSibling, Role::kAdmin};
 constexpr RoleSet kManagers{Role::kSibling, Role::kAdmin};
 constexpr RoleSet kAdmins{Role::kAdmin};
 
@@ -294,13 +298,14 @@ RoleSet allowed_roles(Endpoint endpoint) {
     case E::kSeedPullCompleted:
     case E::kEnqueue:
     case E::kEnqueueBatch:
-    case E::kListTasks:
-    case E::kGetTask:
     case E::kGetResult:
     case E::kCancelTask:
     case E::kRetryTask:
     case E::kPullResults:
     case E::kAckResults:
+      return kClients;
+    case E::kListTasks:
+    case E::kGetTask:  // without the result
     case E::kListWorkers:
     case E::kGetWorker:
     case E::kCluster:
@@ -311,7 +316,7 @@ RoleSet allowed_roles(Endpoint endpoint) {
     case E::kDecisions:
     case E::kEvents:
     case E::kMetrics:
-      return kClients;
+      return kReaders;
     case E::kSeedGetWork:
     case E::kSeedPushResult:
     case E::kRegisterWorker:

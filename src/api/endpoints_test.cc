@@ -11,8 +11,8 @@
 #include <set>
 #include <string>
 
-#include "api/openapi.h"
 #include "api/decisions.pb.h"
+#include "api/openapi.h"
 #include "api/skep.pb.h"
 
 namespace skep::api {
@@ -80,7 +80,11 @@ TEST(Endpoints, AreForTheRolesOfThisTable) {
        {"GET /getwork", "POST /pushResult", "POST /v1/workers", "POST /v1/workers/{id}:heartbeat",
         "DELETE /v1/workers/{id}", "POST /v1/leases:acquire", "POST /v1/leases:complete",
         "POST /v1/leases:release"}},
-      {"cw", {"GET /get_managers"}},
+      {"vc",
+       {"GET /v1/tasks", "GET /v1/tasks/{id}", "GET /v1/workers", "GET /v1/workers/{id}", "GET /v1/cluster",
+        "GET /v1/queues", "GET /v1/scaling", "GET /v1/live", "GET /v1/cost", "GET /v1/decisions",
+        "GET /v1/events", "GET /metrics"}},
+      {"vcw", {"GET /get_managers"}},
       {"s",
        {"POST /register_sibling", "POST /v1/workers/{id}:drain", "POST /v1/workers/{id}:lose",
         "POST /v1/scaling:share", "PATCH /v1/queues/{name}"}},
@@ -95,6 +99,7 @@ TEST(Endpoints, AreForTheRolesOfThisTable) {
     }
     const RoleSet roles = allowed_roles(row.endpoint);
     EXPECT_EQ(roles.is_everybody(), who.empty()) << name;
+    EXPECT_EQ(roles.contains(Role::kViewer), who.find('v') != std::string::npos) << name;
     EXPECT_EQ(roles.contains(Role::kClient), who.find('c') != std::string::npos) << name;
     EXPECT_EQ(roles.contains(Role::kWorker), who.find('w') != std::string::npos) << name;
     EXPECT_EQ(roles.contains(Role::kSibling), !who.empty() && who != "a") << name;

@@ -11,9 +11,9 @@
 #include <string_view>
 #include <vector>
 
+#include "api/decisions.pb.h"
 #include "api/endpoints.h"
 #include "api/errors.h"
-#include "api/decisions.pb.h"
 #include "api/skep.pb.h"
 #include "base/check.h"
 

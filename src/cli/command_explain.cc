@@ -57,7 +57,8 @@ Result<v1::DecisionsReply> fetch_decisions(Remote& remote, client::Client::Decis
 std::string state_at(const v1::Task& task, const v1::Decision* last, const v1::Decision* next, Instant at) {
   const std::int64_t ms = to_unix_ms(at);
   const std::string then = "At " + format_instant(at) + " it ";
-  if (task.enqueued_at_ms() > ms) return then + "was not there yet: it came at " + instant_of(task.enqueued_at_ms()) + ".";
+  if (task.enqueued_at_ms() > ms)
+    return then + "was not there yet: it came at " + instant_of(task.enqueued_at_ms()) + ".";
   if (task.finished_at_ms() > 0 && task.finished_at_ms() <= ms)
     return then + "was " + task.state() + ", since " + instant_of(task.finished_at_ms()) + ".";
   const bool is_last_lease = task.leased_at_ms() > 0 && task.leased_at_ms() <= ms &&
@@ -104,8 +105,9 @@ int explain_task(const Context& context, Remote& remote, const Question& questio
   }
   // What was decided before a restart is not known any more, but the record has the errors.
   for (const auto& error : task.value().errors()) {
-    const bool is_told = std::any_of(before.decisions().begin(), before.decisions().end(),
-                                     [&](const auto& decision) { return decision.attempt() == error.number(); });
+    const bool is_told =
+        std::any_of(before.decisions().begin(), before.decisions().end(),
+                    [&](const auto& decision) { return decision.attempt() == error.number(); });
     if (is_told || (question.at != kNever && error.at_ms() > to_unix_ms(question.at))) continue;
     std::printf("  %s  attempt %u %s on %s: %s\n", instant_of(error.at_ms()).c_str(), error.number(),
                 error.end().c_str(), error.worker().c_str(), error.message().c_str());
@@ -163,18 +165,18 @@ std::string describe_learned(const v1::ScalingState& state) {
 // What was decided last before, and what it rested on.
 std::string scaling_at(const v1::ScalingDecision& decision, Instant at) {
   const std::string wanted = std::to_string(decision.wanted());
-  std::string text = "At " + format_instant(at) + " " + wanted +
-                     (decision.wanted() == 1 ? " worker was" : " workers were") + " wanted, as decided at " +
-                     instant_of(decision.at_ms()) + ": " + decision.reason() + ".\nIt rested on: " +
-                     with_thousands(decision.queued()) + " tasks that waited (the oldest for " +
-                     describe_ms(decision.oldest_wait_ms()) + ") and " + with_thousands(decision.leased()) +
-                     " with workers; " + std::to_string(decision.running()) + " workers that ran (" +
-                     std::to_string(decision.idle()) + " idle), " + std::to_string(decision.booting()) +
-                     " that booted, " + std::to_string(decision.draining()) + " that drained; " +
-                     std::to_string(decision.slots_per_worker()) + " slots each, boots of " +
-                     (decision.boot_ms() == 0 ? "unknown length" : describe_ms(decision.boot_ms())) + "; bounds of " +
-                     std::to_string(decision.min_workers()) + " to " + std::to_string(decision.max_workers()) +
-                     ", a wait of " + describe_ms(decision.target_wait_ms()) + " aimed at.";
+  std::string text =
+      "At " + format_instant(at) + " " + wanted + (decision.wanted() == 1 ? " worker was" : " workers were") +
+      " wanted, as decided at " + instant_of(decision.at_ms()) + ": " + decision.reason() +
+      ".\nIt rested on: " + with_thousands(decision.queued()) + " tasks that waited (the oldest for " +
+      describe_ms(decision.oldest_wait_ms()) + ") and " + with_thousands(decision.leased()) +
+      " with workers; " + std::to_string(decision.running()) + " workers that ran (" +
+      std::to_string(decision.idle()) + " idle), " + std::to_string(decision.booting()) + " that booted, " +
+      std::to_string(decision.draining()) + " that drained; " + std::to_string(decision.slots_per_worker()) +
+      " slots each, boots of " +
+      (decision.boot_ms() == 0 ? "unknown length" : describe_ms(decision.boot_ms())) + "; bounds of " +
+      std::to_string(decision.min_workers()) + " to " + std::to_string(decision.max_workers()) +
+      ", a wait of " + describe_ms(decision.target_wait_ms()) + " aimed at.";
   if (decision.rule() == "order") text += " A person's order held.";
   if (decision.rule() == "share") text += " Another manager led the fleet.";
   return text + "\n";

@@ -230,7 +230,7 @@ Result<void> check(const TokenOptions& options) {
   }
   if ((options.action == "create" || options.action == "import") && options.role.empty()) {
     return fail(Code::kInvalid,
-                "skep token " + options.action + " wants --role client, worker, sibling or admin");
+                "skep token " + options.action + " wants --role " + std::string(kRolesInWords));
   }
   return ok();
 }
@@ -269,8 +269,8 @@ void add_token_command(CLI::App& app, Context& context) {
       ->required()
       ->check(CLI::IsMember({"create", "import", "list", "rotate", "revoke"}));
   command->add_option("ID", options->id, "Id of the token, for rotate and revoke");
-  command->add_option("--role", options->role, "client, worker, sibling or admin")
-      ->check(CLI::IsMember({"client", "worker", "sibling", "admin"}));
+  command->add_option("--role", options->role, std::string(kRolesInWords))
+      ->check(CLI::IsMember({"viewer", "client", "worker", "sibling", "admin"}));
   command->add_option("--name", options->name, "What people call it");
   add_duration(*command, "--expires", options->expires, "How long it is valid; 0s is without end");
   add_duration(*command, "--overlap", options->overlap, "How long a rotated token stays valid");

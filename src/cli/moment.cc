@@ -85,7 +85,8 @@ Result<Instant> parse_moment(std::string_view text, Instant now) {
                                     "5m for five minutes ago");
   }
   if (*at > now) {
-    return fail(Code::kInvalid, "'" + std::string(text) + "' is still to come: now it is " + format_instant(now));
+    return fail(Code::kInvalid,
+                "'" + std::string(text) + "' is still to come: now it is " + format_instant(now));
   }
   return *at;
 }

@@ -22,8 +22,8 @@
 #include <string>
 #include <vector>
 
-#include "api/endpoints.h"
 #include "api/decisions.pb.h"
+#include "api/endpoints.h"
 #include "api/skep.pb.h"
 #include "base/executor.h"
 #include "base/random.h"

@@ -158,9 +158,9 @@ TEST_F(ClientTest, EveryCallReachesItsEndpoint) {
                               [&](auto d) { c.patch_queue("q", {}, call, std::move(d)); });
   check.operator()<v1::ScalingReply>("GET /v1/scaling limit=9",
                                      [&](auto d) { c.scaling(9, kNever, call, std::move(d)); });
-  check.operator()<v1::DecisionsReply>(
-      "GET /v1/decisions limit=3 worker=w1 until_ms=77",
-      [&](auto d) { c.decisions({"", "w1", from_unix_ms(77), 3}, call, std::move(d)); });
+  check.operator()<v1::DecisionsReply>("GET /v1/decisions limit=3 worker=w1 until_ms=77", [&](auto d) {
+    c.decisions({"", "w1", from_unix_ms(77), 3}, call, std::move(d));
+  });
 }
 
 TEST_F(ClientTest, CallsAboutTheFleetReachTheirEndpoints) {

@@ -316,23 +316,24 @@ void ClusterFleet::scaling(std::uint32_t limit, Instant until, Reply<v1::Scaling
   if (until != kNever) query.emplace_back("until_ms", std::to_string(to_unix_ms(until)));
   auto request =
       client::make_request(Endpoint::kScaling, {"", std::move(query)}, client::Encoding::kProtobuf);
-  calls_.send(
-      order_->leader, std::move(request), kGatherPatience,
-      [this, alive = alive_, limit, until, leader = order_->leader,
-       reply = std::move(reply)](Result<http::Response> answer) mutable {
-        if (!*alive) return;
-        v1::ScalingReply message;
-        Result<void> read = answer ? client::check_status(answer.value()) : Result<void>(answer.error());
-        if (read) read = client::read_message(answer.value(), message);
-        if (read) return reply(std::move(message));
-        service_.scaling(limit, until, [leader, reply = std::move(reply)](Result<v1::ScalingReply> own) mutable {
-          if (own)
-            own.value().set_explanation(
-                "The leader of the fleet, " + leader +
-                ", does not answer; of this manager's part: " + own.value().explanation());
-          reply(std::move(own));
-        });
-      });
+  calls_.send(order_->leader, std::move(request), kGatherPatience,
+              [this, alive = alive_, limit, until, leader = order_->leader,
+               reply = std::move(reply)](Result<http::Response> answer) mutable {
+                if (!*alive) return;
+                v1::ScalingReply message;
+                Result<void> read =
+                    answer ? client::check_status(answer.value()) : Result<void>(answer.error());
+                if (read) read = client::read_message(answer.value(), message);
+                if (read) return reply(std::move(message));
+                service_.scaling(
+                    limit, until, [leader, reply = std::move(reply)](Result<v1::ScalingReply> own) mutable {
+                      if (own)
+                        own.value().set_explanation(
+                            "The leader of the fleet, " + leader +
+                            ", does not answer; of this manager's part: " + own.value().explanation());
+                      reply(std::move(own));
+                    });
+              });
 }
 
 // ---- scaler::Fleet ----

@@ -26,10 +26,10 @@ std::string counted_of(std::uint32_t count, std::uint32_t most, const std::strin
 
 // "Attempt 2 on w7 failed: exit code 1"
 std::string how_it_ended(const queue::TaskDecision& decision) {
-  const std::string attempt =
-      "Attempt " + std::to_string(decision.attempt) +
-      (decision.worker.empty() ? std::string() : " on worker " + decision.worker);
-  const std::string why = decision.message.empty() ? std::string() : " (" + api::to_valid_utf8(decision.message) + ")";
+  const std::string attempt = "Attempt " + std::to_string(decision.attempt) +
+                              (decision.worker.empty() ? std::string() : " on worker " + decision.worker);
+  const std::string why =
+      decision.message.empty() ? std::string() : " (" + api::to_valid_utf8(decision.message) + ")";
   switch (decision.input.end) {
     case AttemptEnd::kFailed:
       return attempt + " failed" + why;
@@ -68,7 +68,8 @@ std::string because_of(const queue::TaskDecision& decision) {
       return "it said that a retry can not help, so ";
     case queue::VerdictRule::kLosses:
       return "that is " + counted_of(input.workers_lost, limits::kWorkersLostMax, "losses") +
-             (decision.ruling.verdict == queue::Verdict::kPark ? ", it may be what kills workers, so " : ", so ");
+             (decision.ruling.verdict == queue::Verdict::kPark ? ", it may be what kills workers, so "
+                                                               : ", so ");
     case queue::VerdictRule::kAdvanced:
       return "it left a checkpoint of its own, which costs nothing, and ";
     case queue::VerdictRule::kNotBegun:
@@ -106,7 +107,8 @@ void to_message(Instant at, const queue::TaskDecision& decision, api::v1::Decisi
 
 void merge_decisions(std::size_t limit, api::v1::DecisionsReply& out) {
   auto& all = *out.mutable_decisions();
-  std::stable_sort(all.begin(), all.end(), [](const auto& x, const auto& y) { return x.at_ms() > y.at_ms(); });
+  std::stable_sort(all.begin(), all.end(),
+                   [](const auto& x, const auto& y) { return x.at_ms() > y.at_ms(); });
   if (static_cast<std::size_t>(all.size()) > limit)
     all.DeleteSubrange(static_cast<int>(limit), all.size() - static_cast<int>(limit));
 }

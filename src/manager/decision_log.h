@@ -36,8 +36,8 @@ class DecisionLog {
   using Inputs = std::vector<std::pair<std::string_view, std::string>>;
   void add(Instant at, queue::TaskDecision decision);
   // `kind`, `rule` and the names of inputs are constants. `outcome`: a sentence.
-  void add_of_worker(Instant at, std::string worker, std::string_view kind, std::string_view rule, Inputs inputs,
-                     std::string outcome);
+  void add_of_worker(Instant at, std::string worker, std::string_view kind, std::string_view rule,
+                     Inputs inputs, std::string outcome);
 
   // The newest first.
   void fill(const DecisionQuery& query, api::v1::DecisionsReply& out) const;

@@ -26,7 +26,8 @@ queue::VerdictInput read_back(const v1::Decision& told) {
   input.is_too_late = values["is_too_late"] == "true";
   if (input.is_too_late) return input;
   for (int end = 1; end <= 5; ++end) {
-    if (attempt_end_name(static_cast<AttemptEnd>(end)) == values.at("end")) input.end = static_cast<AttemptEnd>(end);
+    if (attempt_end_name(static_cast<AttemptEnd>(end)) == values.at("end"))
+      input.end = static_cast<AttemptEnd>(end);
   }
   input.is_permanent = values.at("is_permanent") == "true";
   input.has_begun = values.at("has_begun") == "true";
@@ -76,29 +77,33 @@ TEST(DecisionLog, TellsInSentences) {
     to_message(kStart, decision_of(input), told);
     return told.outcome();
   };
-  EXPECT_EQ(words(), "Attempt 2 on worker w7 failed (it broke): that is 2 of 5 attempts, so it is tried again from " +
-                         format_instant(kStart + seconds(30)) + " on.");
+  EXPECT_EQ(words(),
+            "Attempt 2 on worker w7 failed (it broke): that is 2 of 5 attempts, so it is tried again from " +
+                format_instant(kStart + seconds(30)) + " on.");
   input.end = AttemptEnd::kWorkerLost;
   input.workers_lost = 2;
-  EXPECT_EQ(words(),
-            "Attempt 2 on worker w7 was lost with its worker (it broke): that is 2 of 5 losses, so it is queued "
-            "again, and given alone to a worker that holds nothing else.");
+  EXPECT_EQ(
+      words(),
+      "Attempt 2 on worker w7 was lost with its worker (it broke): that is 2 of 5 losses, so it is queued "
+      "again, and given alone to a worker that holds nothing else.");
   input.workers_lost = 5;
-  EXPECT_EQ(words(),
-            "Attempt 2 on worker w7 was lost with its worker (it broke): that is 5 of 5 losses, it may be what "
-            "kills workers, so it is parked as dead until somebody retries it.");
+  EXPECT_EQ(
+      words(),
+      "Attempt 2 on worker w7 was lost with its worker (it broke): that is 5 of 5 losses, it may be what "
+      "kills workers, so it is parked as dead until somebody retries it.");
   input.has_begun = false;
-  EXPECT_EQ(words(),
-            "Attempt 2 on worker w7 was lost with its worker (it broke): it had not begun, which costs nothing, "
-            "and it is queued again at once, at its old place.");
+  EXPECT_EQ(
+      words(),
+      "Attempt 2 on worker w7 was lost with its worker (it broke): it had not begun, which costs nothing, "
+      "and it is queued again at once, at its old place.");
 }
 
 TEST(DecisionLog, KeepsTheNewestAndNoMore) {
   DecisionLog log(3);
   for (std::uint64_t i = 1; i <= 10; ++i) {
     log.add(kStart + seconds(static_cast<std::int64_t>(i)), decision_of({}, i));
-    log.add_of_worker(kStart + seconds(static_cast<std::int64_t>(i)) + milliseconds(1), "w" + std::to_string(i), "lose",
-                      "silence", {{"silence", "6s"}}, "It was silent.");
+    log.add_of_worker(kStart + seconds(static_cast<std::int64_t>(i)) + milliseconds(1),
+                      "w" + std::to_string(i), "lose", "silence", {{"silence", "6s"}}, "It was silent.");
   }
   v1::DecisionsReply all;
   log.fill({}, all);
@@ -110,7 +115,8 @@ TEST(DecisionLog, KeepsTheNewestAndNoMore) {
 
 TEST(DecisionLog, IsAskedByTaskByWorkerAndByTime) {
   DecisionLog log(10);
-  for (std::uint64_t i = 1; i <= 5; ++i) log.add(kStart + seconds(static_cast<std::int64_t>(i)), decision_of({}, i % 2));
+  for (std::uint64_t i = 1; i <= 5; ++i)
+    log.add(kStart + seconds(static_cast<std::int64_t>(i)), decision_of({}, i % 2));
   log.add_of_worker(kStart + seconds(9), "w7", "drain", "asked", {}, "It is asked to drain.");
   log.add_of_worker(kStart + seconds(9), "w8", "drain", "asked", {}, "It is asked to drain.");
   const auto count = [&](const DecisionQuery& query) {

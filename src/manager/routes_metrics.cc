@@ -175,8 +175,8 @@ void metrics(Binder& binder, CallPtr call) {
       binder.metrics.gauges("skep_build_info", "1; the label is the version that runs")
           .with({{"version", SKEP_VERSION}})
           .set(1);
-      binder.send(call, http::Response::text(200, Metrics::kContentType,
-                                             binder.metrics.expose(tallies_of(service))));
+      binder.send(
+          call, http::Response::text(200, Metrics::kContentType, binder.metrics.expose(tallies_of(service))));
     });
   });
 }

@@ -159,11 +159,32 @@ void answer_task(Binder& binder, const CallPtr& call, TaskId id, bool is_repeata
   }
 }
 
+// A viewer sees what there is of a task but what it computed. Said in the query, so that an owner elsewhere,
+// which is asked with this manager's own token, leaves it out, too.
+Result<bool> wants_result(Call& call) {
+  const auto text = call.param("result");
+  if (text && *text != "true" && *text != "false")
+    return fail(Code::kInvalid, "query parameter 'result' is true or false");
+  const bool is_viewer = !call.caller.token_id.empty() && call.caller.role == Role::kViewer;
+  if (!is_viewer) return !text || *text == "true";
+  std::erase_if(call.request.query, [](const auto& item) { return item.first == "result"; });
+  call.request.query.emplace_back("result", "false");
+  return false;
+}
+
 void get_task(Binder& binder, CallPtr call) {
-  with_task(binder, call, [&binder, call](TaskId id, Instant until) {
-    answer_task(binder, call, id, true, [&binder, call, id, until](Reply<api::v1::Task> reply) {
-      binder.service.get_task(id, until, wanted_while_connected(call), std::move(reply));
-    });
+  const auto is_with_result = wants_result(*call);
+  if (!is_with_result) return binder.refuse(call, is_with_result.error());
+  with_task(binder, call, [&binder, call, is_with_result = is_with_result.value()](TaskId id, Instant until) {
+    answer_task(binder, call, id, true,
+                [&binder, call, id, until, is_with_result](Reply<api::v1::Task> reply) {
+                  binder.service.get_task(
+                      id, until, wanted_while_connected(call),
+                      [is_with_result, reply = std::move(reply)](Result<api::v1::Task> task) mutable {
+                        if (task && !is_with_result) task.value().clear_result();
+                        reply(std::move(task));
+                      });
+                });
   });
 }
 

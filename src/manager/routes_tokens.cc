@@ -45,7 +45,7 @@ void create_token(Binder& binder, CallPtr call) {
   if (auto read = read_message(*call, request); !read) return binder.refuse(call, read.error());
   const auto role = parse_role(request.role());
   if (!role) {
-    return binder.refuse(call, fail(Code::kInvalid, "role must be client, worker, sibling or admin"));
+    return binder.refuse(call, fail(Code::kInvalid, "role must be " + std::string(kRolesInWords)));
   }
   const auto lifetime = duration_of(request.expires_in_ms());
   if (!lifetime) return binder.refuse(call, lifetime.error());

@@ -119,11 +119,11 @@ void Service::on_notice(const queue::Notice& notice, std::optional<TaskState> st
               {{"task", notice.id.to_string()}, {"worker", notice.detail}});
     auto* worker = registry_.find(notice.detail);
     if (worker != nullptr) ++worker->mismatches;
-    decisions_.add_of_worker(
-        executor_.now(), notice.detail, "suspect", "mismatch",
-        {{"task", notice.id.to_string()},
-         {"mismatches", std::to_string(worker != nullptr ? worker->mismatches : 1)}},
-        "It gave another result for task " + notice.id.to_string() + " than the one that stands: it is suspect.");
+    decisions_.add_of_worker(executor_.now(), notice.detail, "suspect", "mismatch",
+                             {{"task", notice.id.to_string()},
+                              {"mismatches", std::to_string(worker != nullptr ? worker->mismatches : 1)}},
+                             "It gave another result for task " + notice.id.to_string() +
+                                 " than the one that stands: it is suspect.");
   }
   if (notice.kind == queue::NoticeKind::kDead) {
     log_.warn("task is dead", {{"task", notice.id.to_string()}, {"reason", notice.detail}});
@@ -166,8 +166,7 @@ void Service::sweep() {
     registry_.forgive(now - swept_at_);
   host_.note_alive();
   swept_at_ = now;
-  for (const auto& id : registry_.sweep(now, options_.worker_timeout))
-    lose_silent(*registry_.find(id), now);
+  for (const auto& id : registry_.sweep(now, options_.worker_timeout)) lose_silent(*registry_.find(id), now);
   registry_.end_moves(now, kMovePatience);
   registry_.drop_silent(now, kLostKept);
   drop_old_seed_leases(now);

@@ -126,7 +126,8 @@ void fill_state(const scaler::Scaler* scaler, const std::string& provisioner, co
 }
 
 std::uint64_t in_ms(Duration duration) {
-  return static_cast<std::uint64_t>(duration_cast<milliseconds>(std::max(Duration::zero(), duration)).count());
+  return static_cast<std::uint64_t>(
+      duration_cast<milliseconds>(std::max(Duration::zero(), duration)).count());
 }
 
 std::string_view action_name(scaler::ActionKind kind) {

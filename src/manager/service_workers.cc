@@ -415,9 +415,9 @@ void Service::delete_worker(std::string id, std::string reason, Reply<api::v1::W
   }
   api::v1::Worker message;
   to_message(*worker, leases_of(id), message);
-  decisions_.add_of_worker(executor_.now(), id, "leave", "asked",
-                           {{"leases", std::to_string(message.leases())}},
-                           "It left: " + (reason.empty() ? "no reason given" : api::to_valid_utf8(reason)) + ".");
+  decisions_.add_of_worker(
+      executor_.now(), id, "leave", "asked", {{"leases", std::to_string(message.leases())}},
+      "It left: " + (reason.empty() ? "no reason given" : api::to_valid_utf8(reason)) + ".");
   // It says itself that it goes, so nothing it only held is blamed; what it ran is.
   registry_.remove(id);
   if (message.leases() > 0) {

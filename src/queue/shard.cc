@@ -294,9 +294,8 @@ void Shard::end_attempt(TaskRecord& record, const Ending& ending, Instant now, E
   const Ruling ruling = rule_on(record, input, ending.message, effects);
   const std::string& message = record.errors.back().message;
   if (ruling.verdict == Verdict::kPark) {
-    const std::string used_up =
-        std::to_string(record.attempts_failed) + " of " + std::to_string(record.spec.attempts_max) +
-        " attempts failed; the last: ";
+    const std::string used_up = std::to_string(record.attempts_failed) + " of " +
+                                std::to_string(record.spec.attempts_max) + " attempts failed; the last: ";
     const std::string permanent = "an attempt failed and said that a retry can not help: ";
     die(record, (ruling.rule == VerdictRule::kPermanent ? permanent : used_up) + message, now, effects);
     return;

@@ -60,7 +60,8 @@ struct Mirror {
         case Verdict::kRequeue:
         case Verdict::kQuarantine:
           RC_ASSERT((record.state == TaskState::kQueued || record.state == TaskState::kDelayed));
-          RC_ASSERT((decision->ruling.verdict != Verdict::kQuarantine || record.workers_lost >= kSuspectAfter));
+          RC_ASSERT(
+              (decision->ruling.verdict != Verdict::kQuarantine || record.workers_lost >= kSuspectAfter));
           break;
         case Verdict::kPark:
           RC_ASSERT(record.state == TaskState::kDead);

@@ -46,11 +46,11 @@ class Fleet {
 
 // Who or what set the size.
 enum class SizeRule : std::uint8_t {
-  kPolicy,   // by what waits and arrives
-  kOrder,    // of a person
-  kShare,    // of the manager that leads the fleet
-  kNobody,   // it is not known who leads: everybody keeps what there is
-  kLetGo,    // this manager stops
+  kPolicy,  // by what waits and arrives
+  kOrder,   // of a person
+  kShare,   // of the manager that leads the fleet
+  kNobody,  // it is not known who leads: everybody keeps what there is
+  kLetGo,   // this manager stops
 };
 std::string_view rule_name(SizeRule rule);
 

@@ -28,6 +28,8 @@ Instant to_milliseconds(Instant instant) {
 
 std::string_view role_name(Role role) {
   switch (role) {
+    case Role::kViewer:
+      return "viewer";
     case Role::kClient:
       return "client";
     case Role::kWorker:
@@ -37,7 +39,7 @@ std::string_view role_name(Role role) {
     case Role::kAdmin:
       return "admin";
   }
-  return "client";
+  return "viewer";
 }
 
 std::optional<Role> parse_role(std::string_view name) {

@@ -22,10 +22,13 @@
 namespace skep {
 
 // What a holder may do: api/endpoints.h says which endpoints that is.
-enum class Role : std::uint8_t { kClient, kWorker, kSibling, kAdmin };
-inline constexpr Role kAllRoles[] = {Role::kClient, Role::kWorker, Role::kSibling, Role::kAdmin};
+enum class Role : std::uint8_t { kViewer, kClient, kWorker, kSibling, kAdmin };
+inline constexpr Role kAllRoles[] = {Role::kViewer, Role::kClient, Role::kWorker, Role::kSibling,
+                                     Role::kAdmin};
 
 std::string_view role_name(Role role);
+// All of them, for a sentence.
+inline constexpr std::string_view kRolesInWords = "viewer, client, worker, sibling or admin";
 std::optional<Role> parse_role(std::string_view name);
 
 struct TokenRecord {

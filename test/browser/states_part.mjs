@@ -74,7 +74,7 @@ export function stateTests(browser) {
   test('a token is asked for, kept in the tab alone, and what it does not allow is said', async () => {
     const store = `rocksdb:${join(lab.directory, 'store')}`;
     const make = (role) => lab.run('token', 'create', '--role', role, '--store', store);
-    const [admin, client, worker] = [make('admin'), make('client'), make('worker')];
+    const [admin, client, worker, viewer] = [make('admin'), make('client'), make('worker'), make('viewer')];
     const manager = await lab.manager(['--store', store]);
     manager.token = admin;
     const busy = lab.start(['worker', '--manager', manager.url, '--cores', '1'], { SKEP_TOKEN: worker });
@@ -83,6 +83,7 @@ export function stateTests(browser) {
       'a worker is there',
     );
     await manager.enqueue('iterations=5&delay=1h');
+    const done = (await manager.enqueue('iterations=5')).id;
     const tab = await open(browser, manager);
     const give = async (secret) => {
       await tab.getByLabel('Token').fill(secret);
@@ -104,6 +105,16 @@ export function stateTests(browser) {
     assert.deepEqual(await violations(tab), []);
     await go(tab, manager, '#/queues');
     await until(() => tab.getByRole('button', { name: /^Pause/ }).isDisabled(), 'no pausing');
+    await tab.getByRole('button', { name: 'Forget token' }).click();
+    await shows(tab, 'h1', 'This manager wants a token');
+    await give(viewer);
+    await shows(tab, '.readonly', 'look, at all but results');
+    await go(tab, manager, `#/tasks/${done}`);
+    const fetching = tab.getByRole('button', { name: /^Download result/ });
+    await until(() => fetching.isDisabled(), 'no results for viewers');
+    assert.equal(await fetching.getAttribute('title'), 'a token of role client may');
+    await go(tab, manager, '#/queues');
+    await until(() => tab.getByRole('button', { name: /^Pause/ }).isDisabled(), 'no pausing for viewers');
     await tab.getByRole('button', { name: 'Forget token' }).click();
     await shows(tab, 'h1', 'This manager wants a token');
     await give(admin);

@@ -180,10 +180,11 @@ class Files(ProcessTest):
     def test_what_keda_reads_follows_the_load(self):
         trigger = self.keda_objects()["ScaledObject"]["spec"]["triggers"][0]
         store = f"rocksdb:{self.lab.path('store')}"
-        token = self.lab.run("token", "create", "--role", "client", "--store", store).stdout.decode().strip()
+        token, other = (self.lab.run("token", "create", "--role", role, "--store", store).stdout.decode().strip()
+                        for role in ("viewer", "client"))
         manager = self.lab.manager(["--provisioner", "none", "--max-workers", "3", *QUICK])
         self.assertEqual(self.value_for_keda(manager, trigger, token), 0)
-        bearer = {"Authorization": f"Bearer {token}"}
+        bearer = {"Authorization": f"Bearer {other}"}
         for number in range(3):
             answer = manager.http().post("/v1/tasks?iterations=1000000000000", f"body {number}".encode(), headers=bearer)
             self.assertEqual(answer.status, 200, answer)

@@ -9,30 +9,30 @@ import unittest
 
 from harness import BIN, PATIENCE, Http, ProcessTest, QUICK, Process, wait_until
 
-ROLES = ("client", "worker", "sibling", "admin")
+ROLES = ("viewer", "client", "worker", "sibling", "admin")
 EXIT_DENIED, EXIT_FORBIDDEN = 3, 14
 REVOKED_WITHIN = 2.0
 
-# Who may call what: C client, W worker, S sibling, A admin; "" is everybody. Written by hand, from docs/security.md.
+# Who may call what: V viewer, C client, W worker, S sibling, A admin; "" is everybody. Written by hand, from docs/security.md.
 TABLE = {
     "PUT /enqueue?iterations=1": "CSA",
     "POST /pullCompleted?top=1": "CSA",
     "POST /register_sibling?sibling=127.0.0.1:9": "SA",
-    "GET /get_managers": "CWSA",
+    "GET /get_managers": "VCWSA",
     "GET /getwork": "WSA",
     "POST /pushResult": "WSA",
     "POST /v1/tasks?iterations=1": "CSA",
     "POST /v1/tasks:batch": "CSA",
-    "GET /v1/tasks": "CSA",
-    "GET /v1/tasks/00000g00000000000001": "CSA",
+    "GET /v1/tasks": "VCSA",
+    "GET /v1/tasks/00000g00000000000001": "VCSA",
     "GET /v1/tasks/00000g00000000000001/result": "CSA",
     "DELETE /v1/tasks/00000g00000000000001": "CSA",
     "POST /v1/tasks/00000g00000000000001:retry": "CSA",
     "POST /v1/results:pull": "CSA",
     "POST /v1/results:ack": "CSA",
     "POST /v1/workers": "WSA",
-    "GET /v1/workers": "CSA",
-    "GET /v1/workers/w9": "CSA",
+    "GET /v1/workers": "VCSA",
+    "GET /v1/workers/w9": "VCSA",
     "POST /v1/workers/w9:heartbeat": "WSA",
     "POST /v1/workers/w9:drain": "SA",
     "POST /v1/workers/w9:lose": "SA",
@@ -40,21 +40,22 @@ TABLE = {
     "POST /v1/leases:acquire": "WSA",
     "POST /v1/leases:complete": "WSA",
     "POST /v1/leases:release": "WSA",
-    "GET /v1/cluster": "CSA",
-    "GET /v1/queues": "CSA",
+    "GET /v1/cluster": "VCSA",
+    "GET /v1/queues": "VCSA",
     "PATCH /v1/queues/default": "SA",
-    "GET /v1/scaling": "CSA",
+    "GET /v1/scaling": "VCSA",
     "POST /v1/scaling:share": "SA",
-    "GET /v1/live": "CSA",
-    "GET /v1/events": "CSA",
+    "GET /v1/live": "VCSA",
+    "GET /v1/events": "VCSA",
     "PUT /v1/scaling/order": "A",
     "DELETE /v1/scaling/order": "A",
-    "GET /v1/cost": "CSA",
+    "GET /v1/cost": "VCSA",
+    "GET /v1/decisions": "VCSA",
     "GET /v1/tokens": "A",
     "POST /v1/tokens": "A",
     "POST /v1/tokens/000000000000:rotate": "A",
     "DELETE /v1/tokens/000000000000": "A",
-    "GET /metrics": "CSA",
+    "GET /metrics": "VCSA",
     "GET /healthz": "",
     "GET /readyz": "",
     "GET /openapi.json": "",
@@ -112,6 +113,26 @@ class Tokens(ProcessTest):
 
 
 class EveryRoute(Tokens):
+    def test_a_viewer_sees_all_but_what_was_computed(self):
+        viewer, client, worker = (self.create(role) for role in ("viewer", "client", "worker"))
+        self.start()
+        task = self.http.post("/v1/tasks?iterations=2&tag=t", b"body", headers=bearer(client)).json()["id"]
+        self.lab.worker(self.manager, environment={"SKEP_TOKEN": worker})
+        def seen_by(token, query=""):
+            return self.http.get(f"/v1/tasks/{task}{query}", headers=bearer(token)).json()
+        wait_until(lambda: seen_by(client)["state"] == "done", "it is done")
+        self.assertIn("result", seen_by(client))
+        self.assertNotIn("result", seen_by(client, "?result=false"))
+        for query in ("", "?wait=1s", "?result=true", "?result=false"):
+            seen = seen_by(viewer, query)
+            self.assertEqual((seen["state"], seen["options"]["tags"], seen["result_bytes"]), ("done", ["t"], 128), query)
+            self.assertFalse({"result", "result_base64"} & set(seen), query)
+        self.assertNotIn("result", self.http.get("/v1/tasks", headers=bearer(viewer)).json()["tasks"][0])
+        self.assertEqual(self.http.get(f"/v1/tasks/{task}?result=1", headers=bearer(client)).status, 400)
+        refused = self.http.get(f"/v1/tasks/{task}/result", headers=bearer(viewer))
+        self.assertEqual(refused.status, 403)
+        self.assertIn("role viewer; GET /v1/tasks/{id}/result is for client, sibling or admin", refused.json()["detail"])
+
     def test_every_route_with_every_role_with_none_with_an_expired_and_a_revoked_token(self):
         tokens = {role: self.create(role) for role in ROLES}
         expired = self.create("admin", "--expires", "1ms")

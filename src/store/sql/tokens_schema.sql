@@ -4,7 +4,7 @@
 CREATE SCHEMA IF NOT EXISTS skep;
 CREATE TABLE IF NOT EXISTS skep.tokens (
   id text COLLATE "C" PRIMARY KEY,
-  role text NOT NULL CHECK (role IN ('client', 'worker', 'sibling', 'admin')),
+  role text NOT NULL,
   name text NOT NULL,
   salt bytea NOT NULL,
   hash bytea NOT NULL CHECK (octet_length(hash) = 32),
@@ -12,4 +12,7 @@ CREATE TABLE IF NOT EXISTS skep.tokens (
   expires_ms bigint NOT NULL,
   is_revoked boolean NOT NULL
 );
+-- In a table that was made before there were viewers, too.
+ALTER TABLE skep.tokens DROP CONSTRAINT IF EXISTS tokens_role_check;
+ALTER TABLE skep.tokens ADD CONSTRAINT tokens_role_check CHECK (role IN ('viewer', 'client', 'worker', 'sibling', 'admin'));
 REVOKE ALL ON skep.tokens FROM PUBLIC;

@@ -10,7 +10,7 @@ import { sentence } from './parts';
 import { Queues } from './queues';
 import { ScalingView } from './scaling';
 import { usePlace, WorldContext, type Place } from './shared';
-import { INITIAL, isStale, mayOperate, reduce, STALE_MS, type State } from './state';
+import { INITIAL, isStale, mayChangeTasks, mayOperate, reduce, STALE_MS, type State } from './state';
 import { follow } from './stream';
 import { TaskView } from './task';
 import { Tasks } from './tasks';
@@ -194,7 +194,11 @@ function Banner({ state, now }: { state: State; now: number }) {
         ))}
       </div>
       {state.role && !mayOperate(state) && (
-        <p class="readonly">This token may look and change tasks. Workers and queues are for one of role admin.</p>
+        <p class="readonly">
+          {mayChangeTasks(state)
+            ? 'This token may look and change tasks. Workers and queues are for one of role admin.'
+            : 'This token may look, at all but results. Tasks are for one of role client, workers and queues for one of role admin.'}
+        </p>
       )}
     </>
   );
@@ -209,8 +213,9 @@ function Gate({ trouble, use }: { trouble: string; use: (secret: string) => void
     <form class="gate" onSubmit={submit}>
       <h1 tabIndex={-1}>This manager wants a token</h1>
       <p class="prose">
-        One of role client shows everything; one of role admin can also drain workers and pause queues. It is kept in this tab and
-        nowhere else. Whoever runs the manager makes one: <code>skep token create --role client</code>.
+        One of role viewer shows everything but results; one of role client also fetches these, cancels and retries; one of role admin can
+        also drain workers and pause queues. It is kept in this tab and nowhere else. Whoever runs the manager makes one:{' '}
+        <code>skep token create --role viewer</code>.
       </p>
       {trouble && (
         <p class="trouble" role="alert">

@@ -200,7 +200,10 @@ export function isStale(state: State, now: number): boolean {
 
 // What the caller's token allows beyond looking.
 export function mayChangeTasks(state: State): boolean {
-  return state.role !== 'worker';
+  return state.role !== 'worker' && state.role !== 'viewer';
+}
+export function mayReadResults(state: State): boolean {
+  return mayChangeTasks(state);
 }
 export function mayOperate(state: State): boolean {
   return state.role === '' || state.role === 'admin' || state.role === 'sibling';

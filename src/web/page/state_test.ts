@@ -3,7 +3,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import type { Cluster } from './messages';
-import { INITIAL, isStale, mayChangeTasks, mayOperate, reduce, type State } from './state';
+import { INITIAL, isStale, mayChangeTasks, mayOperate, mayReadResults, reduce, type State } from './state';
 
 const BEGIN = 1_000_000;
 
@@ -159,4 +159,7 @@ test('roles allow what the manager allows them', () => {
   assert.deepEqual(may(''), [true, true]);
   assert.deepEqual(may('admin'), [true, true]);
   assert.deepEqual(may('client'), [true, false]);
+  assert.deepEqual(may('viewer'), [false, false]);
+  assert.equal(mayReadResults({ ...INITIAL, role: 'viewer' }), false);
+  assert.equal(mayReadResults({ ...INITIAL, role: 'client' }), true);
 });

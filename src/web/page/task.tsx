@@ -5,7 +5,7 @@ import { bytes, count, duration, moment, percent } from './format';
 import type { Task } from './messages';
 import { Act, Answer, Badge, Empty, Meter, Scroll, Section, sentence, View } from './parts';
 import { useManagerNow, usePolled, useWorld } from './shared';
-import { mayChangeTasks } from './state';
+import { mayChangeTasks, mayReadResults } from './state';
 import { workOf } from './tasks';
 import { timing } from './timing';
 
@@ -31,6 +31,7 @@ export function TaskView({ id }: { id: string }) {
 function Actions({ task, path, again }: { task: Task; path: string; again: () => void }) {
   const { state } = useWorld();
   const may = mayChangeTasks(state);
+  const why = 'a token of role client may';
   const about = `task ${task.id}`;
   const change = async (method: string, to: string) => {
     await call(method, to);
@@ -40,12 +41,20 @@ function Actions({ task, path, again }: { task: Task; path: string; again: () =>
     <>
       <Badge state={task.state} />
       {task.state === 'done' && (
-        <Act label="Download result" about={`of ${about}`} run={() => download(`${path}/result`, `${task.id}.result`)} />
+        <Act
+          label="Download result"
+          about={`of ${about}`}
+          disabled={!mayReadResults(state)}
+          why={why}
+          run={() => download(`${path}/result`, `${task.id}.result`)}
+        />
       )}
       {!OVER.includes(task.state) && (
-        <Act label="Cancel" sure="Cancel it" about={about} disabled={!may} run={() => change('DELETE', path)} />
+        <Act label="Cancel" sure="Cancel it" about={about} disabled={!may} why={why} run={() => change('DELETE', path)} />
       )}
-      {task.state === 'dead' && <Act label="Retry" about={about} disabled={!may} run={() => change('POST', `${path}:retry`)} />}
+      {task.state === 'dead' && (
+        <Act label="Retry" about={about} disabled={!may} why={why} run={() => change('POST', `${path}:retry`)} />
+      )}
     </>
   );
 }

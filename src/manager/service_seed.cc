@@ -96,7 +96,7 @@ void Service::complete_seed_lease(const std::string& id, const SeedClaim& claim,
   }
   Report report;
   report.worker = id;
-  report.outcomes.push_back({claim.token.to_string(), claim.token, false, result, "", false, false, 0});
+  report.outcomes.push_back({claim.token.to_string(), claim.token, false, result, "", false, false, 0, {}});
   complete_elsewhere_(std::move(report), [this, id, done = std::move(done)](Result<Settled> settled) mutable {
     if (!settled) return done(settled.error());
     const auto& outcome = settled.value().outcomes.front();

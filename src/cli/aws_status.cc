@@ -138,7 +138,8 @@ Result<int> run_status(const Context& context, const AwsOptions& options) {
   const deploy::Names names(options.wish.name, session->client().region(), account);
   SKEP_TRY(const deploy::Found found, deploy::Finder(session->client(), names).look());
   Shown shown{names, found, ask_managers(*session, found), {}, {}};
-  shown.costs = deploy::costs_of(found, [](const std::string& type) { return provision::price_hour(type); });
+  shown.costs =
+      deploy::costs_of(found, [](const std::string& type) { return provision::ec2_price_hour(type); });
   shown.problems = deploy::problems_of(names, found, shown.readiness);
   if (context.is_json) {
     show_json(shown);

@@ -6,9 +6,6 @@
 namespace skep::deploy {
 namespace {
 
-// TODO(skep manager --provisioner ec2): true, and out.
-constexpr bool kHasProvisioner = false;
-
 std::string quoted_list(const aws::Names& names) {
   std::string text;
   for (const std::string& name : names) text += (text.empty() ? "\"" : ", \"") + name + "\"";
@@ -110,9 +107,13 @@ std::string manager_settings(const ClusterWish& wish, const Names& names, const 
   text += "sibling-token-file = \"/etc/skep/tokens/sibling\"\n";
   // Managers of one database know each other by it.
   if (has_volume) text += "sibling = [$(echo \"$others\" | sed '/./s/.*/\"&\"/' | paste -sd,)]\n";
-  text += "min-workers = " + std::to_string(share_of(wish.workers_min, managers, slot)) + "\n";
-  text += "max-workers = " + std::to_string(share_of(wish.fleet.workers_max, managers, slot)) + "\n";
-  if (!kHasProvisioner) return text + "provisioner = \"none\"\nE\n";
+  // Of one database the leader's bounds are the whole fleet's; with stores of their own each has workers of
+  // its own.
+  const auto bound = [&](int total) {
+    return std::to_string(has_volume ? share_of(total, managers, slot) : total);
+  };
+  text += "min-workers = " + bound(wish.workers_min) + "\n";
+  text += "max-workers = " + bound(wish.fleet.workers_max) + "\n";
   text += "provisioner = \"ec2\"\nec2-cluster = \"" + names.cluster() + "\"\n";
   text += "ec2-worker-types = " + quoted_list(wish.fleet.worker_types) + "\n";
   text += "ec2-subnets = " + quoted_list(subnets) + "\n";

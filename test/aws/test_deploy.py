@@ -9,7 +9,7 @@ import subprocess
 import unittest
 
 from fault_server import FaultServer
-from harness import BIN, PATIENCE, Http, Lab, Process, reference, wait_until
+from harness import BIN, PATIENCE, Http, Lab, reference, wait_until
 
 NOTHING = {"instances": 0, "volumes": 0, "security_groups": 0, "launch_templates": 0, "roles": 0, "instance_profiles": 0,
            "buckets": 0, "parameters": 0, "databases": 0, "subnet_groups": 0}
@@ -81,6 +81,7 @@ class Cluster(DeployTest):
         self.replaces_one(managers)
         self.counts(instances=2, volumes=4, security_groups=1, launch_templates=1, roles=2, instance_profiles=2, buckets=1,
                     parameters=6)
+        self.computes(managers)
         self.server.fault("error", operation="DeleteSecurityGroup", code="DependencyViolation", status=400, count=3)
         kept = self.skep("down")
         self.assertEqual(len([line for line in kept if "is kept" in line.get("note", "")]), 2, kept)
@@ -98,15 +99,15 @@ class Cluster(DeployTest):
             self.assertEqual(http.get("/readyz").status, 200)
             self.assertEqual(http.get("/v1/cluster").status, 401)
             self.assertEqual(set(http.get("/get_managers", headers=client).json()["managers"]), addresses)
-        worker_token = self.lab.path("worker.token")
-        with open(worker_token, "w", encoding="ascii") as file:
-            file.write(self.token("worker"))
-        urls = ",".join(f"http://{address}" for address in sorted(addresses))
-        Process(self.lab, "worker", [BIN, "worker", "--manager", urls, "--token-file", worker_token])
-        http = self.http(managers[0])
+
+    def computes(self, managers):
+        """By workers that the managers start at EC2, as far as their role lets them."""
+        http, client = self.http(managers[0]), self.headers("client")
         self.assertEqual(http.put("/enqueue?iterations=7", b"to the cloud", headers=client).json()["status"], "success")
-        pulled = wait_until(lambda: http.post("/pullCompleted?top=1", headers=client).json()["results"], "a result")
+        pulled = wait_until(lambda: http.post("/pullCompleted?top=1", headers=client).json()["results"], "a result", 3 * PATIENCE)
         self.assertEqual(pulled, [reference(b"to the cloud", 7)])
+        roles = [one["tags"]["skep:role"] for one in self.server.state("instances").values() if one["state"] == "running"]
+        self.assertIn("worker", roles)
 
     def keeps_secrets(self, made):
         secrets = [self.token(role).rpartition("_")[2] for role in ("admin", "client", "worker", "sibling")]

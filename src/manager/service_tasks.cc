@@ -76,7 +76,7 @@ Result<queue::EnqueueReply> Service::enqueue_all(Turn& turn, std::vector<NewTask
     places.push_back(i);
   }
   for (const auto& [id, part] : parts) {
-    SKEP_TRY(turn.shard(id)->check(part.first));
+    SKEP_TRY(turn.shard(id)->check(part.first, turn.now()));
   }
   queue::EnqueueReply reply(tasks.size());
   for (const auto& [id, part] : parts) {

@@ -52,8 +52,8 @@ Shard::Shard(ShardId id, Epoch epoch, Random random, ShardOptions options)
 
 // ---- enqueue ----
 
-Result<void> Shard::check_room(const Enqueue& command) const {
-  std::map<std::string, std::uint64_t> wanted;
+Result<Shard::Wanted> Shard::check_tasks(const Enqueue& command) const {
+  Wanted wanted;
   std::set<std::pair<std::string, std::string>> keys;
   for (std::size_t i = 0; i < command.items.size(); ++i) {
     const TaskSpec& spec = command.items[i].spec;
@@ -63,15 +63,11 @@ Result<void> Shard::check_room(const Enqueue& command) const {
     }
     const std::pair key(spec.queue, spec.idempotency_key);
     const bool is_new = spec.idempotency_key.empty() || (!keys_.contains(key) && keys.insert(key).second);
-    if (is_new) ++wanted[spec.queue];
+    wanted[spec.queue] += is_new ? 1 : 0;
   }
-  std::size_t new_queues = 0;
   for (const auto& [name, count] : wanted) {
     const auto found = queues_.find(name);
-    if (found == queues_.end()) {
-      ++new_queues;
-      continue;
-    }
+    if (found == queues_.end() || count == 0) continue;
     const auto& queue = found->second;
     const std::uint64_t depth = queue.counts.of(TaskState::kQueued) + queue.counts.of(TaskState::kDelayed);
     if (queue.settings.depth_max != 0 && depth + count > queue.settings.depth_max) {
@@ -80,21 +76,18 @@ Result<void> Shard::check_room(const Enqueue& command) const {
                       std::to_string(queue.settings.depth_max) + ": try again when some are done");
     }
   }
-  if (queues_.size() + new_queues > limits::kQueuesMax) {
-    return fail(Code::kExhausted, "there are " + std::to_string(queues_.size()) +
-                                      " queues and the limit is " + std::to_string(limits::kQueuesMax) +
-                                      ": use one that exists");
-  }
-  return ok();
+  return wanted;
 }
 
-Result<void> Shard::prepare(const Enqueue& command) {
-  if (queues_.size() + command.items.size() > limits::kQueuesMax) drop_unused_queues();
-  return check_room(command);
+Result<void> Shard::check(const Enqueue& command, Instant now) {
+  SKEP_TRY(const Wanted wanted, check_tasks(command));
+  return check_room(wanted, now);
 }
 
 Result<EnqueueReply> Shard::apply(const Enqueue& command, Instant now, Effects& effects) {
-  SKEP_TRY(prepare(command));
+  SKEP_TRY(const Wanted wanted, check_tasks(command));
+  SKEP_TRY(check_room(wanted, now));
+  make_room(wanted, now, effects);
   EnqueueReply reply;
   reply.reserve(command.items.size());
   for (const auto& item : command.items) reply.push_back(enqueue_one(item, now, effects));
@@ -415,16 +408,13 @@ Result<TaskRecord> Shard::apply(const Retry& command, Instant now, Effects& effe
   return *record;
 }
 
-Result<QueueRecord> Shard::apply(const SetQueue& command, Instant, Effects& effects) {
+Result<QueueRecord> Shard::apply(const SetQueue& command, Instant now, Effects& effects) {
   SKEP_TRY(validate_name("queue", command.record.name));
-  if (find_queue(command.record.name) == nullptr && queues_.size() >= limits::kQueuesMax)
-    drop_unused_queues();
+  const Wanted wanted{{command.record.name, 0}};
+  SKEP_TRY(check_room(wanted, now));
+  make_room(wanted, now, effects);
   Queue* queue = make_queue(command.record.name);
-  if (queue == nullptr) {
-    return fail(Code::kExhausted, "there are " + std::to_string(queues_.size()) +
-                                      " queues and the limit is " + std::to_string(limits::kQueuesMax) +
-                                      ": use one that exists");
-  }
+  SKEP_CHECK(queue != nullptr, "there is room for a queue");
   replace_settings(*queue, command.record);
   queue->is_stored = true;
   effects.changes.push_back(PutQueue{command.record});

@@ -43,6 +43,10 @@ inline constexpr Duration kRetentionMin = seconds(10);
 inline constexpr std::uint64_t kKeptTaskBytes = 512;
 // The worker enforces run_timeout itself; this is how much later the shard does.
 inline constexpr Duration kRunTimeoutGrace = seconds(10);
+// Where there are too many queues, one makes room for a new one that has no settings, keeps at most so many
+// tasks, and in which nothing was unfinished or undelivered for so long.
+inline constexpr std::uint64_t kRestingTasksMax = 1'000;
+inline constexpr Duration kRestMin = minutes(1);
 
 struct ShardOptions {
   // A lease that is found when the shard is loaded runs at least so long: its worker needs time to come back.
@@ -63,7 +67,7 @@ class Shard {
   void finish_load(Instant now);
 
   // What apply() of it would refuse it for.
-  Result<void> check(const Enqueue& command) { return prepare(command); }
+  Result<void> check(const Enqueue& command, Instant now);
   Result<EnqueueReply> apply(const Enqueue& command, Instant now, Effects& effects);
   LeaseReply apply(const Lease& command, Instant now, Effects& effects);
   ExtendReply apply(const Extend& command, Instant now, Effects& effects);
@@ -167,7 +171,10 @@ class Shard {
     std::uint64_t leases_given = 0;
     ClassWork hashes;                       // of kind sha512: it wants no search
     std::map<ClassName, ClassWork> others;  // of the other classes that have something queued or leased
+    Instant last_end = kNoInstant;          // when a task of it was finished, or delivered, last
   };
+  // How many tasks a command would add, by the queues that it names.
+  using Wanted = std::map<std::string, std::uint64_t>;
   struct Receipt {
     std::vector<TaskId> ids;
     Instant until{};
@@ -200,12 +207,16 @@ class Shard {
   Queue& queue_of(const TaskRecord& record);
   Queue* make_queue(const std::string& name);
   void drop_unused_queues();
+  std::vector<std::string> resting_queues(const Wanted& wanted, Instant now) const;
+  // Lets resting queues go, with the tasks that they keep, if those of `wanted` do not fit in beside them.
+  void make_room(const Wanted& wanted, Instant now, Effects& effects);
   void replace_settings(Queue& queue, const QueueRecord& settings);
   bool was_issued(const TaskRecord& record, const LeaseToken& token) const;
   Result<TaskRecord> current_lease(const LeaseToken& token, std::string_view verb);
 
-  Result<void> prepare(const Enqueue& command);
-  Result<void> check_room(const Enqueue& command) const;
+  Result<Wanted> check_tasks(const Enqueue& command) const;
+  Result<void> check_room(const Wanted& wanted, Instant now);
+  std::size_t count_new(const Wanted& wanted) const;
   Enqueued enqueue_one(const Enqueue::Item& item, Instant now, Effects& effects);
   enum class Pick : std::uint8_t { kSuspects, kOthers };
   std::optional<TaskId> best_in(const Queue& queue, const Lease& command, Pick pick) const;

@@ -87,6 +87,68 @@ void Shard::drop_unused_queues() {
   });
 }
 
+std::size_t Shard::count_new(const Wanted& wanted) const {
+  const auto is_new = [this](const auto& entry) { return !queues_.contains(entry.first); };
+  return static_cast<std::size_t>(std::count_if(wanted.begin(), wanted.end(), is_new));
+}
+
+Result<void> Shard::check_room(const Wanted& wanted, Instant now) {
+  const std::size_t added = count_new(wanted);
+  if (queues_.size() + added <= limits::kQueuesMax) return ok();
+  drop_unused_queues();
+  const std::size_t used = queues_.size() - resting_queues(wanted, now).size();
+  if (used + count_new(wanted) <= limits::kQueuesMax) return ok();
+  return fail(Code::kExhausted, std::to_string(used) +
+                                    " queues have unfinished tasks, results that nobody pulled or settings, "
+                                    "and the limit is " +
+                                    std::to_string(limits::kQueuesMax) +
+                                    ": use one that exists, or pull the results of some");
+}
+
+// Those that could go, but for the ones that are wanted; the one that rests the longest first.
+std::vector<std::string> Shard::resting_queues(const Wanted& wanted, Instant now) const {
+  std::vector<std::pair<Instant, std::string>> found;
+  for (const auto& [name, queue] : queues_) {
+    const Counts& counts = queue.counts;
+    const auto kept =
+        counts.of(TaskState::kDone) + counts.of(TaskState::kDead) + counts.of(TaskState::kCancelled);
+    const auto open =
+        counts.of(TaskState::kDelayed) + counts.of(TaskState::kQueued) + counts.of(TaskState::kLeased);
+    const bool is_resting = open + counts.undelivered == 0 && add_saturated(queue.last_end, kRestMin) <= now;
+    if (is_resting && kept <= kRestingTasksMax && !queue.is_stored && !wanted.contains(name))
+      found.emplace_back(queue.last_end, name);
+  }
+  std::sort(found.begin(), found.end());
+  std::vector<std::string> names;
+  names.reserve(found.size());
+  for (auto& [since, name] : found) names.push_back(std::move(name));
+  return names;
+}
+
+// Precondition: check_room() agreed.
+void Shard::make_room(const Wanted& wanted, Instant now, Effects& effects) {
+  const std::size_t all = queues_.size() + count_new(wanted);
+  if (all <= limits::kQueuesMax) return;
+  // Some more than it takes, for it takes a look at all timers.
+  constexpr std::size_t kAtOnce = limits::kQueuesMax / 10;
+  const auto resting = resting_queues(wanted, now);
+  std::set<std::string> going;
+  std::vector<TaskId> ids;
+  for (const auto& name : resting) {
+    const bool is_enough = going.size() >= all - limits::kQueuesMax;
+    if (is_enough && (going.size() >= kAtOnce || ids.size() >= kRestingTasksMax)) break;
+    going.insert(name);
+    for (const auto& [at, id] : queues_.at(name).delivered) ids.push_back(id);
+  }
+  for (const auto& [at, id] : timers_) {
+    const auto state = tasks_.state_of(id);
+    const bool has_ended = state == TaskState::kDead || state == TaskState::kCancelled;
+    if (has_ended && going.contains(tasks_.spec_of(id)->queue)) ids.push_back(id);
+  }
+  for (const auto& id : ids) erase(id, effects);
+  drop_unused_queues();
+}
+
 // ---- indexes ----
 
 bool Shard::is_pullable(const TaskRecord& record) const {
@@ -155,6 +217,8 @@ void Shard::count(const TaskRecord& record, Queue& queue, std::int64_t by) {
 void Shard::index(const TaskRecord& record) {
   Queue& queue = queue_of(record);
   count(record, queue, 1);
+  if (is_terminal(record.state))
+    queue.last_end = std::max({queue.last_end, record.finished_at, record.delivered_at});
   if (const Instant at = timer_of(record); at != kNever) timers_.insert({at, record.id});
   if (!record.spec.idempotency_key.empty())
     keys_[{record.spec.queue, record.spec.idempotency_key}] = record.id;

@@ -264,6 +264,87 @@ TEST(Shard, TooManyQueuesAreRefusedButUnusedOnesMakeRoom) {
   EXPECT_TRUE(world.shard->apply(Enqueue{{{spec, blob("x")}}}, world.now, world.effects).has_value());
 }
 
+// All that there may be: q0 .. q999, each with a task that is dead.
+std::vector<TaskId> fill_with_dead_tasks(ShardWorld& world) {
+  std::vector<TaskId> dead;
+  for (std::size_t i = 0; i < limits::kQueuesMax; ++i) {
+    TaskSpec spec = world.spec();
+    spec.queue = "q" + std::to_string(i);
+    spec.attempts_max = 1;
+    dead.push_back(world.enqueue(spec));
+    world.now += milliseconds(1);
+    world.fail_attempt(world.lease_one("w")).value();
+  }
+  return dead;
+}
+
+TEST(Shard, QueuesAtRestMakeRoomForNewOnesTheLongestFirst) {
+  ShardWorld world;
+  const auto dead = fill_with_dead_tasks(world);
+  TaskSpec spec = world.spec();
+  spec.queue = "one-more";
+  const Enqueue one_more{{{spec, blob("x")}}};
+  EXPECT_EQ(world.shard->check(one_more, world.now).error().code, Code::kExhausted);  // the answers are fresh
+  world.pass(kRestMin);
+  EXPECT_TRUE(world.shard->check(one_more, world.now).has_value());
+  EXPECT_EQ(world.shard->size(), dead.size());  // a question changes nothing
+  world.effects = {};
+  ASSERT_TRUE(world.shard->apply(one_more, world.now, world.effects).has_value());
+  world.shard->check_invariants();
+  EXPECT_FALSE(world.shard->find(dead.front()).has_value());
+  EXPECT_TRUE(world.shard->find(dead.back()).has_value());
+  EXPECT_GT(world.shard->queues().size(), limits::kQueuesMax / 2);
+  EXPECT_EQ(std::get<EraseTask>(world.effects.changes.front()).id, dead.front());
+  QueueRecord settings;
+  settings.name = "with-settings";
+  for (std::size_t i = 0; i < limits::kQueuesMax; ++i) {
+    settings.name = "s" + std::to_string(i);
+    const auto made = world.shard->apply(SetQueue{settings}, world.now, world.effects);
+    EXPECT_EQ(made.has_value(), i + 1 < limits::kQueuesMax);  // one has an unfinished task
+  }
+  EXPECT_EQ(world.shard->size(), 1u);
+  world.shard->check_invariants();
+}
+
+TEST(Shard, QueuesWithUnfinishedTasksUndeliveredResultsSettingsOrMuchInThemDoNotMakeRoom) {
+  ShardWorld world;
+  TaskSpec spec = world.spec();
+  spec.queue = "undelivered";
+  const TaskId undelivered = world.enqueue(spec);
+  world.complete(world.lease_one("w")).value();
+  spec.queue = "large";
+  for (std::uint64_t i = 0; i <= kRestingTasksMax; ++i) {
+    const TaskId id = world.enqueue(spec);
+    world.shard->apply(Cancel{id}, world.now, world.effects).value();
+  }
+  spec.queue = "delivered";
+  const TaskId delivered = world.enqueue(spec);
+  world.complete(world.lease_one("w")).value();
+  world.shard->apply(Ack{0, {delivered}}, world.now, world.effects);
+  spec.queue = "named";
+  spec.idempotency_key = "key";
+  const TaskId named = world.enqueue(spec);
+  world.shard->apply(Cancel{named}, world.now, world.effects).value();
+  const Enqueue::Item again{spec, blob("x")};
+  spec.idempotency_key.clear();
+  for (std::size_t i = 4; i < limits::kQueuesMax; ++i) {
+    spec.queue = "open" + std::to_string(i);
+    world.enqueue(spec);
+  }
+  world.pass(kRestMin);
+  spec.queue = "new";
+  // It names a queue at rest: of the other two that are nothing open, one can not go and one does.
+  const auto reply = world.shard->apply(Enqueue{{again, {spec, blob("x")}}}, world.now, world.effects);
+  ASSERT_TRUE(reply.has_value());
+  EXPECT_TRUE(reply.value()[0].is_existing);
+  EXPECT_FALSE(world.shard->find(delivered).has_value());
+  EXPECT_TRUE(world.shard->find(undelivered).has_value());
+  spec.queue = "newer";
+  EXPECT_EQ(world.shard->apply(Enqueue{{again, {spec, blob("x")}}}, world.now, world.effects).error().code,
+            Code::kExhausted);
+  world.shard->check_invariants();
+}
+
 TEST(Shard, EnqueueIntoManyNewQueuesInOneBatchHoldsTheLimit) {
   ShardWorld world;
   Enqueue batch;

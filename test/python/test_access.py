@@ -5,7 +5,9 @@ Method: managers with tokens and with `--tls auto`; each refusal is seen beside 
 """
 import asyncio
 import os
+import socket
 import ssl
+import threading
 
 import pytest
 import skep
@@ -130,3 +132,33 @@ def test_tls_for_asyncio(lab):
             assert (await client.status()).tasks.queued == 8
 
     asyncio.run(main())
+
+
+def test_a_handshake_that_fails_leaves_no_connection_behind():
+    listener = socket.create_server(("127.0.0.1", 0))
+    accepted = []
+
+    def close_all():
+        while True:
+            try:
+                listener.accept()[0].close()
+            except OSError:
+                return
+            accepted.append(1)
+
+    threading.Thread(target=close_all, daemon=True).start()
+    with skep.Client(f"https://127.0.0.1:{listener.getsockname()[1]}", timeout=5) as client:
+        with pytest.raises(skep.Unavailable):
+            client.status()
+        assert len(accepted) > 1 and not any(client._session._idle.values())
+    listener.shutdown(socket.SHUT_RDWR)
+    listener.close()
+
+
+def test_who_reads_a_tls_connection_that_is_closed_meets_its_end(lab):
+    url, ca = start_tls(lab)
+    with skep.Client(url, ca=ca) as client:
+        client.status()
+        ((connection,),) = client._session._idle.values()
+        connection.abort()
+        assert connection._socket.recv(1) == b""  # ValueError of a socket whose TLS is gone already

@@ -10,6 +10,7 @@ import time
 import pytest
 import skep
 from harness import QUICK, free_port, reference
+from skep import _calls
 from skep._retry import RetryPolicy
 
 
@@ -142,6 +143,29 @@ def test_a_restarted_manager_is_the_same_to_its_clients(lab):
             await asyncio.wait(calls, timeout=0.3)
             lab.manager(QUICK, port=port)
             assert len({reply.id for reply in await asyncio.gather(*calls)}) == 20
+
+    asyncio.run(main())
+
+
+def test_answers_without_a_length_go_on_to_the_end_of_the_connection():
+    answers = [b"HTTP/1.0 200 OK\r\n\r\n" + b'{"version":"9.9","slots":3}', b"HTTP/1.1 502 Bad Gateway\r\n\r\nof a proxy"]
+
+    async def serve(reader, writer):
+        await reader.readuntil(b"\r\n\r\n")
+        writer.write(answers[0])
+        await writer.drain()
+        writer.close()
+
+    async def main():
+        server = await asyncio.start_server(serve, "127.0.0.1", 0)
+        async with skep.AsyncClient(f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}") as client:
+            for _ in range(2):
+                assert (await client.status()).slots == 3
+            answers.pop(0)
+            answer = await client._session._try(client._managers.current(), _calls.status(), time.monotonic() + 30)
+            assert (answer.status, answer.body) == (502, b"of a proxy")
+            assert isinstance(answer.error(), skep.UnknownOutcome)
+        server.close()
 
     asyncio.run(main())
 

@@ -3,6 +3,7 @@
 
 Method: a real manager, killed, stopped and restarted; relays that lose answers, say 503, or fall silent.
 """
+import array
 import itertools
 import random
 import signal
@@ -12,8 +13,10 @@ import time
 import pytest
 import skep
 from harness import QUICK, free_port, reference, wait_until
+from skep import _calls
 from skep._managers import parse_managers
 from skep._retry import BACK_OFF_MAX, Failure, RetryPolicy
+from skep.client import BATCH_BYTES
 
 GRACE = 1.0  # of this machine, on top of what is promised
 
@@ -284,6 +287,20 @@ def test_many_clients_prefer_each_manager_alike_and_come_back_to_it_one_by_one(m
     assert 30 <= now[0] - left <= 91
     for client in clients:
         client.close()
+
+
+def test_a_body_is_measured_in_bytes():
+    bees = [skep.NewTask("\U0001F41D" * (1 << 18), iterations=1)] * 16  # 1 MiB each
+    sizes = [len(_calls.enqueue_batch(batch).body) for batch in _calls.batches(bees, 1000, BATCH_BYTES)]
+    assert len(sizes) == 2 and max(sizes) < 33 << 20
+    with pytest.raises(ValueError, match="at most"):
+        skep.NewTask("\u00e9" * (1 << 19) + "e", iterations=1)
+    with pytest.raises(ValueError, match="at most"):
+        skep.NewTask(memoryview(array.array("Q", [0] * (1 << 18))), iterations=1)
+    body = bytearray(b"as it was")
+    task = skep.NewTask(body, iterations=1)
+    body[:2] = b"is"
+    assert task.body == task.data == b"as it was"
 
 
 def test_a_long_poll_moves_on_when_its_manager_stops(lab, manager):

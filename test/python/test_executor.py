@@ -175,7 +175,59 @@ def test_shutdown_waits_or_cancels(fleet, tmp_path):
     skep.Executor(fleet.url).shutdown()
 
 
+def test_an_exception_lets_a_with_block_wait_and_ctrl_c_cancels(fleet, tmp_path):
+    with pytest.raises(ValueError), skep.Executor(fleet.url) as executor:
+        waited = executor.submit(fleet_functions.square, 3)
+        raise ValueError
+    assert waited.result(0) == 9
+    with pytest.raises(KeyboardInterrupt), skep.Executor(fleet.url) as executor:
+        futures, _ = hold(executor, tmp_path, 3)
+        raise KeyboardInterrupt
+    assert all(future.cancelled() for future in futures)
+
+
+def test_shutdown_leaves_no_task_and_no_result_that_nobody_waits_for(fleet):
+    def counts(name):
+        return next(queue.tasks for queue in client.queues() if queue.name == name)
+
+    with skep.Client(fleet.url) as client:
+        with skep.Executor(fleet.url) as executor:
+            future = executor.submit("nobody:offers", 1)
+            wait_until(lambda: future.task_id, "it is enqueued")
+            late = client.enqueue(b'{"args":[2]}', program="fleet_functions:square", queue="another")
+            client.wait(late.id, timeout=30)
+            executor._left.append(late.id)
+            executor._fail_all(skep.Unavailable("away"))
+            assert isinstance(future.exception(), skep.Unavailable)
+        assert counts(executor.queue).cancelled == 1 and counts(executor.queue).unfinished == 0
+        left = client.enqueue(b'{"args":[3]}', program="fleet_functions:square", queue="nightly")
+        client.wait(left.id, timeout=30)
+        assert counts("nightly").undelivered == 1
+        with skep.Executor(fleet.url, queue="nightly") as executor:
+            assert executor.queue == "nightly"
+        assert counts("nightly").undelivered == 0
+        with skep.Executor(fleet.url, queue="nightly") as executor:
+            assert list(executor.map(fleet_functions.square, range(5))) == [0, 1, 4, 9, 16]
+        assert counts("nightly").undelivered == 0
+    with pytest.raises(ValueError):
+        skep.Executor(fleet.url, queue="")
+
+
 # ---- what goes wrong ----
+
+def test_a_future_whose_enqueue_has_just_failed_can_be_cancelled():
+    with skep.Executor(f"http://127.0.0.1:{free_port()}", patience=0.05) as executor:
+        settle = executor._settle
+
+        def cancel_first(future, value=None, error=None):
+            future.cancel()
+            settle(future, value, error)
+
+        executor._settle = cancel_first
+        futures = [executor.submit("nobody:offers", number) for number in range(3)]
+        concurrent.futures.wait(futures, timeout=20)
+        assert all(future.cancelled() for future in futures)
+
 
 def test_a_result_that_another_took_from_the_queue_comes_all_the_same(fleet, executor, tmp_path):
     (future,), paths = hold(executor, tmp_path, 1)

@@ -4,14 +4,20 @@ through the end of its manager, and leaves nothing behind.
 
 Method: real managers and workers, ended in every way; functions that wait for a file are as long as the test wants.
 """
+import errno
 import os
 import pathlib
+import queue
 import signal
+import subprocess
 import threading
 
 import pytest
 import skep
 from harness import QUICK, free_port, wait_until
+from skep._pool import Slot
+from skep.functions import load
+from skep.models import Lease
 from test_executor import let_go, runs
 
 
@@ -54,6 +60,47 @@ def test_it_offers_what_it_lists_and_nothing_else(client, manager, start_worker)
     assert client.result(enqueue(client, "square", 3), timeout=30) == b"9"
     assert client.result(client.enqueue(b'{"args":[2],"kwargs":{"scale":3}}', program="fleet_functions:pair").id) == b"[6,0]"
     assert [client.get(task.id).state for task in others] == [skep.TaskState.QUEUED] * 3
+
+
+def test_a_process_that_the_system_refuses_for_now_is_started_later(monkeypatch):
+    refusals = []
+    popen = subprocess.Popen
+
+    def start(*arguments, **options):
+        if refusals:
+            raise BlockingIOError(errno.EAGAIN, refusals.pop())
+        return popen(*arguments, **options)
+
+    monkeypatch.setattr("skep._pool.subprocess.Popen", start)
+    monkeypatch.setattr("skep._pool.LAUNCH_PAUSE", (0.01, 0.01))
+    functions = load(["fleet_functions"])
+    ended = queue.Queue()
+    slot = Slot(["fleet_functions"], False, lambda lease, outcome: ended.put((lease.lease, outcome)))
+
+    def call(name):
+        program = "fleet_functions:square"
+        slot.start(Lease(name, "task", program, 0.0, b'{"args":[3]}'), functions[program])
+        lease, outcome = ended.get(timeout=40)
+        assert lease == name and slot.is_free
+        return outcome
+
+    def end_process(count):
+        refusals[:] = ["no more processes"] * count
+        slot._process.kill()
+        slot._process.wait()
+
+    assert call("first").result == b"9"
+    end_process(3)
+    assert call("second").result == b"9" and not refusals
+    monkeypatch.setattr("skep._pool.LAUNCH_MAX", 0.0)
+    end_process(2)  # one for the call, one ahead of the next
+    outcome = call("third")
+    assert "could not be started" in outcome.error and "no more processes" in outcome.error and not outcome.permanent
+    assert call("fourth").result == b"9"
+    monkeypatch.setattr("skep._pool.send_frame", lambda *_: popen(["/nowhere"]))
+    end_process(0)
+    assert "No such file" in call("fifth").error
+    slot.close()
 
 
 def test_calls_run_beside_each_other_in_processes_of_their_own(client, manager, start_worker, tmp_path):

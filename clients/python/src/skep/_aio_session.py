@@ -66,8 +66,11 @@ class _Connection:
             body = await self._chunks()
         elif status in (204, 304):
             body = b""
-        else:
+        elif "content-length" in headers:
             body = await self._reader.readexactly(int(headers["content-length"]))
+        else:
+            body = await self._reader.read()  # it goes on to the end of the connection
+            self.close()
         self.is_used = True
         if headers.get("connection", "").lower() == "close":
             self.close()

@@ -25,6 +25,8 @@ from .models import Lease, Outcome
 Finished = Callable[[Lease, Optional[Outcome]], None]
 _CHILD = "import sys; from skep._child import main; main(int(sys.argv[1]))"
 START_MAX = 60.0  # for a process to import its functions
+LAUNCH_MAX = 10.0  # in which it is tried again to start one, where the system refuses; then the call has failed
+LAUNCH_PAUSE = (0.1, 2.0)  # between two tries, doubling
 
 
 class Slot:
@@ -61,6 +63,7 @@ class Slot:
             if self._lease is None or self._lease.lease != lease or self._is_stopped:
                 return False
             self._is_stopped = True
+            self._changed.notify_all()
             self._kill()
             return True
 
@@ -75,15 +78,15 @@ class Slot:
         while True:
             with self._changed:
                 if self._process is None and not self._is_closed:
-                    self._launch()
+                    self._launch()  # ahead of its first call; if that can not be, then with it
                 self._changed.wait_for(lambda: self._lease is not None or self._is_closed)
                 lease = self._lease
                 if self._is_closed or lease is None:
                     break
-                if self._is_ready and self._has_news(0):  # it ended while it was idle
+                if self._process is not None and self._is_ready and self._has_news(0):  # it ended while it was idle
                     self._reap()
-                    self._launch()
-            outcome: Optional[Outcome] = self._call(lease)
+                problem = self._launch_for_call() if self._process is None else None
+            outcome: Optional[Outcome] = Outcome(lease.lease, error=problem) if problem else self._call(lease)
             with self._changed:
                 if self._is_stopped:
                     outcome = None
@@ -93,16 +96,40 @@ class Slot:
         with self._changed:
             self._reap()
 
-    def _launch(self) -> None:
-        ours, theirs = socket.socketpair()
+    def _launch_for_call(self) -> Optional[str]:
+        """Starts a process, with the lock held, but not while it waits to try again. What is wrong if there is none."""
+        end, pause = time.monotonic() + LAUNCH_MAX, LAUNCH_PAUSE[0]
+        while True:
+            error = self._launch()
+            left = end - time.monotonic()
+            if error is None or self._is_stopped or left <= 0:
+                return None if error is None else f"its process could not be started: {error}"
+            self._changed.wait_for(lambda: self._is_stopped, min(pause, left))
+            pause = min(2 * pause, LAUNCH_PAUSE[1])
+
+    def _launch(self) -> Optional[OSError]:
+        """Starts a process; or the system's reason why there is none: it has too many already, or no memory."""
+        try:
+            ours, theirs = socket.socketpair()
+        except OSError as error:
+            return error
         with theirs:
-            # A session of its own: a kill takes along what the function started.
-            self._process = subprocess.Popen([sys.executable, "-c", _CHILD, str(theirs.fileno())], pass_fds=[theirs.fileno()],
-                                             stdin=subprocess.DEVNULL, start_new_session=True,
-                                             env={**os.environ, "PYTHONPATH": _own_path()})
+            try:
+                # A session of its own: a kill takes along what the function started.
+                self._process = subprocess.Popen([sys.executable, "-c", _CHILD, str(theirs.fileno())],
+                                                 pass_fds=[theirs.fileno()], stdin=subprocess.DEVNULL,
+                                                 start_new_session=True, env={**os.environ, "PYTHONPATH": _own_path()})
+            except OSError as error:
+                ours.close()
+                return error
         self._sock = ours
         self._is_ready = False
-        send_frame(ours, {"targets": self._targets, "path": sys.path, "allows_pickle": self._allows_pickle})
+        try:
+            send_frame(ours, {"targets": self._targets, "path": sys.path, "allows_pickle": self._allows_pickle})
+        except OSError as error:
+            self._reap()
+            return error
+        return None
 
     def _call(self, lease: Lease) -> Outcome:
         began = time.monotonic()

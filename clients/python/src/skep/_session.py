@@ -92,7 +92,7 @@ class _Connection:
         sock = self._http.sock
         if sock is not None:
             try:
-                sock.shutdown(socket.SHUT_RDWR)
+                socket.socket.shutdown(sock, socket.SHUT_RDWR)  # that of ssl would take TLS away under who reads
             except OSError:
                 pass
 
@@ -211,6 +211,7 @@ class Session:
         try:
             connection.connect(min(most, max(0.001, deadline - time.monotonic())))
         except BaseException:
+            connection.close()  # after a handshake that failed there is a socket that is none any more
             self._give_back(connection)
             raise
         return connection

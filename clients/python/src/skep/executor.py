@@ -1,7 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """executor.py - Executor: concurrent.futures over the fleet.
 
-Each executor has a queue of its own, so that executors share the fleet fairly and nobody takes another's results. Three
+Each executor has a queue of its own, so that executors share the fleet fairly and nobody takes another's results. A
+manager has room for 1000 queues with unfinished tasks or undelivered results, so shutdown() leaves neither. Three
 threads: one sends what was submitted, in batches; one pulls results; one looks after the oldest unfinished tasks, which
 is how failures are seen, and results that a pull did not bring.
 
@@ -12,6 +13,7 @@ otherwise, or the SkepError of a manager that could not be asked for `patience` 
 from __future__ import annotations
 
 import itertools
+import logging
 import os
 import re
 import secrets
@@ -21,21 +23,25 @@ import time
 from collections import deque
 from concurrent.futures import Executor as BaseExecutor
 from concurrent.futures import Future, InvalidStateError
-from typing import Any, Callable, Deque, Dict, Iterable, Iterator, List, Optional, Sequence, Set, Tuple, TypeVar, Union
+from types import TracebackType
+from typing import (Any, Callable, Deque, Dict, Iterable, Iterator, List, Optional, Sequence, Set, Tuple, Type, TypeVar,
+                    Union)
 
 from . import _calls
 from ._managers import Managers
 from .client import BATCH_BYTES, Client
 from .codecs import JSON, Call, Codec
-from .errors import Conflict, NotFound, TaskDead, exception_of_worker
+from .errors import Conflict, NotFound, SkepError, TaskDead, Unavailable, UnknownOutcome, exception_of_worker
 from .functions import name_of, options_of
 from .models import NewTask, Result, Task, TaskState
 
+LOG = logging.getLogger("skep")
 T = TypeVar("T")
 LOOK_AT = 32  # the oldest tasks, which are looked after
 LOOK_PAUSE = (0.25, 4.0)  # seconds between two looks: doubling while nothing happens
 PULL_GRACE = 2.0  # seconds that a pull has to bring the result of a task that is done
 PULL_WAIT = 20.0
+TIDY_MAX = 5.0  # seconds that shutdown() takes at most to drop what nobody waits for
 
 
 class TaskFuture(Future[T]):
@@ -70,17 +76,21 @@ class Executor(BaseExecutor):
     timeout: seconds of one attempt, 0 is none. max_attempts: failures that are tried again, such as a worker's process
     that dies or skep.Retry; an exception is an answer and is not tried again. priority: 0-9. tags: for people.
     patience: seconds that no manager may answer before futures fail. None: for ever.
+    queue: None is one of its own, for this executor alone. A program that is run again and again can give a name, for one
+    executor at a time: it then drops the results that a run which was killed has left there.
     """
 
     def __init__(self, managers: Managers = None, *, token: Optional[str] = None,
                  token_file: Union[str, "os.PathLike[str]", None] = None,
                  ca: Union[str, "os.PathLike[str]", ssl.SSLContext, None] = None, codec: Codec = JSON,
                  timeout: float = 0.0, max_attempts: int = 5, priority: int = 5, tags: Sequence[str] = (),
-                 patience: Optional[float] = 300.0) -> None:
+                 patience: Optional[float] = 300.0, queue: Optional[str] = None) -> None:
         self._client = Client(managers, token=token, token_file=token_file, ca=ca, timeout=patience)
         self._codec = codec
-        self.queue = f"python-{secrets.token_hex(8)}"
+        self.queue = f"python-{secrets.token_hex(8)}" if queue is None else queue
         """The queue of this executor's tasks."""
+        self._has_leavings = queue is not None  # there may be results that nobody waits for
+        self._left: List[str] = []  # tasks that may go on, whose futures have failed
         self._template: Dict[str, Any] = {"queue": self.queue, "timeout": timeout, "max_attempts": max_attempts,
                                           "priority": priority, "tags": tuple(tags)}
         NewTask(program="checked", **self._template)
@@ -141,18 +151,24 @@ class Executor(BaseExecutor):
 
     def shutdown(self, wait: bool = True, *, cancel_futures: bool = False) -> None:
         """Takes nothing more. wait: returns when all futures are finished. cancel_futures: cancels those that are not.
-        Without wait the threads go on until all are, or this process ends; then the tasks go on all the same."""
+        Without wait the threads go on until all are, or this process ends; then the tasks go on all the same, and their
+        results wait in the queue for whoever pulls them. At the end of a `with` block it waits; if Ctrl-C or sys.exit()
+        ends that, it cancels."""
         with self._changed:
             self._is_shut = True
             pending = [future for future, _ in self._unsent] + list(self._sending) + list(self._by_id.values())
             self._changed.notify_all()
         if cancel_futures:
-            for future in pending:
-                future.cancel()
+            self._cancel_all(pending)
         if wait:
             with self._changed:
                 self._changed.wait_for(lambda: self._is_idle() and not self._is_acking)
+            self._tidy_up()
             self._stop()
+
+    def __exit__(self, kind: Optional[Type[BaseException]], error: Optional[BaseException],
+                 traceback: Optional[TracebackType]) -> None:
+        self.shutdown(cancel_futures=kind is not None and not issubclass(kind, Exception))
 
     # ---- inside ----
 
@@ -186,6 +202,38 @@ class Executor(BaseExecutor):
             if thread is not threading.current_thread():
                 thread.join()
 
+    @staticmethod
+    def _cancel_all(futures: Iterable[TaskFuture[Any]]) -> None:
+        try:
+            for future in futures:
+                future.cancel()
+        except (Unavailable, UnknownOutcome):
+            pass  # no manager answers: the rest is finished as all is then
+
+    def _tidy_up(self) -> None:
+        """Cancels tasks, and drops results, that nobody waits for. It has idle threads, so that nothing comes between."""
+        with self._changed:
+            left, self._left = self._left, []
+            has_leavings, self._has_leavings = self._has_leavings, False
+        end = time.monotonic() + TIDY_MAX
+
+        def run(call: _calls.Call[T]) -> T:
+            return self._client._session.run(call, max(0.0, end - time.monotonic()))
+
+        try:
+            for task in left:
+                try:
+                    run(_calls.cancel(task))
+                except (Conflict, NotFound):
+                    pass  # it is finished: there may be a result
+            while has_leavings:
+                batch = run(_calls.pull(1000, 0.0, self.queue))
+                if batch.results:
+                    run(_calls.ack([item.id for item in batch.results]))
+                has_leavings = bool(batch.results)
+        except SkepError as error:
+            LOG.info("queue %s may keep tasks or results that nobody waits for: %s", self.queue, error)
+
     def _is_idle(self) -> bool:
         return not self._unsent and not self._sending and not self._by_id
 
@@ -207,6 +255,7 @@ class Executor(BaseExecutor):
             try:
                 replies = self._client._run(_calls.enqueue_batch([task for _, task in batch]))
             except Exception as error:
+                self._has_leavings = True  # they may be enqueued all the same
                 self._after_sending([])
                 for future, _ in batch:
                     self._settle(future, error=error)
@@ -322,6 +371,8 @@ class Executor(BaseExecutor):
     def _fail_all(self, error: Exception) -> None:
         with self._changed:
             failed = [] if self._is_stopped else list(self._by_id.values())
+            self._left += [future.task_id for future in failed if future.task_id is not None]
+            self._has_leavings = self._has_leavings or bool(failed)
         for future in failed:
             self._settle(future, error=error)
 
@@ -335,7 +386,8 @@ class Executor(BaseExecutor):
                     return future._settle_cancelled()
         if future.done():
             return future.cancelled()
-        assert future.task_id is not None
+        if future.task_id is None:
+            return future._settle_cancelled()  # its enqueue failed just now
         try:
             self._client.cancel(future.task_id)
         except (Conflict, NotFound):

@@ -56,7 +56,7 @@ def bytes_of(obj: Mapping[str, Any], name: str) -> bytes:
 class NewTask:
     """A task to be enqueued: exactly one of `iterations` (kind sha512) and `program` (kind command).
 
-    body: at most 1 MiB; a str is taken as UTF-8.
+    body: at most 1 MiB; a str is taken as UTF-8. Kept as bytes.
     iterations: how many hashes, from 1.
     program: a name that workers list: a program of theirs, or a Python function as 'module:function'.
     queue: 1-64 of a-z A-Z 0-9 . _ - :
@@ -90,6 +90,7 @@ class NewTask:
             raise ValueError("a task has either iterations (kind sha512) or a program (kind command)")
         if isinstance(self.tags, str):
             raise TypeError("tags is a sequence of names, not one name")
+        object.__setattr__(self, "body", self.data)  # characters, and items of a memoryview, are no measure of a request
         if len(self.body) > BODY_BYTES_MAX:
             raise ValueError(f"the body has {len(self.body)} bytes; at most {BODY_BYTES_MAX} are taken")
 

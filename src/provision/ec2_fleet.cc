@@ -111,6 +111,7 @@ Result<std::vector<scaler::Instance>> Ec2Fleet::list() {
     shown.started_at = instance.launched.value_or(asked_at);
     shown.detail = detail_of(instance);
     shown.type = instance.type;
+    shown.type = instance.type;
     listed.push_back(std::move(shown));
   }
   return listed;

@@ -196,7 +196,8 @@ TEST(Json, IndentsForPeople) {
   message.add_ids("a");
   message.add_ids("b");
   EXPECT_EQ(to_json(message, JsonStyle::kIndented),
-            "{\n  \"receipt\": \"r\",\n  \"ids\": [\n    \"a\",\n    \"b\"\n  ]\n}");
+            "{\n  \"receipt\": \"r\",\n  \"ids\": [\n    \"a\",\n    \"b\"\n  ],\n  \"put_back\": [],\n  "
+            "\"put_back_receipt\": \"\"\n}");
 }
 
 TEST(Json, BytesThatAreNotUtf8GoAsBase64) {
@@ -208,7 +209,7 @@ TEST(Json, BytesThatAreNotUtf8GoAsBase64) {
 TEST(Json, TextThatIsNotUtf8IsRepairedWhenWritten) {
   v1::AckRequest message;
   message.set_receipt("a\xff");
-  EXPECT_EQ(to_json(message), R"({"receipt":"a?","ids":[]})");
+  EXPECT_EQ(to_json(message), R"({"receipt":"a?","ids":[],"put_back":[],"put_back_receipt":""})");
 }
 
 TEST(Json, ReadsWholeNumbersInEveryExactForm) {

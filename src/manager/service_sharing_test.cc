@@ -57,10 +57,9 @@ class CutMembership final : public store::Membership {
     if (store_.is_cut_off) return refuse(std::move(done));
     inner_->release(std::move(shards), [&executor = executor_, lag = store_.release_lag,
                                         done = std::move(done)](Result<void> released) mutable {
-      executor.post_at(executor.now() + lag,
-                       [done = std::move(done), released = std::move(released)]() mutable {
-                         done(std::move(released));
-                       });
+      executor.post_at(
+          executor.now() + lag,
+          [done = std::move(done), released = std::move(released)]() mutable { done(std::move(released)); });
     });
   }
   void leave(UniqueFunction<void(Result<void>)> done) override { inner_->leave(std::move(done)); }

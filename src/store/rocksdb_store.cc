@@ -39,7 +39,7 @@ class RocksdbStore final : public Store {
   const std::string directory_;
   const ShardId shard_count_;
   std::uint64_t reserve_ = 0;  // bytes
-  StoreNumber number_ = 0;  // constant once it is open
+  StoreNumber number_ = 0;     // constant once it is open
   ShardFence fence_;
   std::unique_ptr<RocksdbEngine> engine_;
 };

@@ -215,7 +215,7 @@ TEST_F(WorkerTest, DrainThatTakesTooLongHandsBackWhatRuns) {
   ASSERT_TRUE(manager.saw([](const Seen& seen) {
     return !seen.heartbeats.empty() && seen.heartbeats.back().leases_size() == 1;
   }));
-  handle.drain(DrainCause::kSpotNotice);
+  handle.drain(DrainCause::kOrder);
   EXPECT_EQ(exit_code(), 0);
   EXPECT_EQ(manager.seen().released, (std::map<std::string, bool>{{"busy", true}}));
 }

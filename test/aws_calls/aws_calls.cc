@@ -213,7 +213,7 @@ TEST_F(Launches, FleetIsLaunchedFromATemplate) {
   FleetSpec fleet;
   fleet.client_token = "calls-fleet";
   fleet.template_id = id;
-  fleet.choices = {{"c5.large", any_subnet().id}, {"c5.xlarge", any_subnet().id}};
+  fleet.choices = {{"c5.large", any_subnet().id, "", 0}, {"c5.xlarge", any_subnet().id, "", 0}};
   fleet.on_demand = 1;
   fleet.spot = 1;
   const Fleet started = ec2.create_fleet(fleet, soon()).value();

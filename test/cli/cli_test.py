@@ -96,7 +96,7 @@ class Settings(Files):
     def test_every_setting_of_every_command_has_its_variable(self):
         for command in commands():
             text = skep(command, "--help").stdout
-            flags = set(re.findall(r"^  (?:-\w,)?--([a-z-]+)", text, re.MULTILINE)) - {"help", "instance"}
+            flags = set(re.findall(r"^  (?:-\w,)?--([a-z0-9-]+)", text, re.MULTILINE)) - {"help", "instance"}
             named = set(re.findall(r"Env:SKEP_(\w+)", text))
             self.assertEqual({flag.upper().replace("-", "_") for flag in flags}, named, command)
 

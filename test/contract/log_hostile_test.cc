@@ -53,6 +53,8 @@ class LogHostile : public ::testing::Test {
     ASSERT_TRUE(driver_->commit(
         {{0, epoch_, {PutTask{record, std::make_shared<const std::string>(std::move(body)), nullptr}}}}));
     ASSERT_TRUE(driver_->commit({{0, epoch_, {EraseTask{record.id}}}}));
+    // Answered once the thread is through with what follows a durable commit.
+    ASSERT_TRUE(driver_->commit({{0, epoch_, {EraseTask{record.id}}}}, store::Sync::kSoft));
   }
   std::uint32_t newest() const { return store::list_segments(path_).value().back().number; }
   store::FrameKey key() const { return store::frame_key(store::look_at_directory(path_).value()->secret); }

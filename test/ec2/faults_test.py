@@ -58,7 +58,7 @@ class Faults(ProcessTest):
         single = self.hive("single", "m7i.large")
         wait_until(lambda: single.requests("RunInstances"), "it launches without the fleet call")
         # Whoever is next hears nothing of what was launched, so often that it has to look it up.
-        server.fault("drop", operation="CreateFleet", after=True, count=3)
+        server.fault("drop", operation="CreateFleet", after=True, count=4)
         lost = self.hive("lost", "c7i.large")
         wait_until(lambda: any("skep:token" in str(one["params"].get("Filters")) for one in lost.requests("DescribeInstances")),
                    "it looks up what came of its launch")
@@ -101,7 +101,7 @@ class Faults(ProcessTest):
     def test_a_manager_that_is_killed_while_it_launches_never_has_too_many(self):
         # What was launched shows 3 s later.
         self.server.control("POST", "settings", {"describe_seconds": 60})
-        hive = Hive(self.lab, self.server, "reborn", "c5.large", more=["--ec2-list-lag", "4s"])
+        hive = Hive(self.lab, self.server, "reborn", "c5.large", list_lag="4s")
         hive.start()
         hive.wanted = hive.enqueue(PIECES)
         wait_until(lambda: hive.requests("CreateFleet"), "it launches")

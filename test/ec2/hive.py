@@ -46,7 +46,7 @@ ALIVE = ("pending", "running", "shutting-down", "stopping", "stopped")
 class Hive:
     """`types`: of its workers. `more`: arguments of its managers. The first manager is started by start()."""
 
-    def __init__(self, lab, server, name, types, workers_max=3, more=(), managers=1, piece=0.4):
+    def __init__(self, lab, server, name, types, workers_max=3, more=(), managers=1, piece=0.4, list_lag="1s"):
         self.lab = lab
         self.server = server
         self.name = name
@@ -57,7 +57,7 @@ class Hive:
         self.arguments = [
             "--provisioner", "ec2", "--ec2-cluster", name, "--ec2-worker-types", types, "--max-workers", str(workers_max),
             "--ec2-subnets", ",".join(sorted(subnet["SubnetId"] for subnet in subnets)), "--target-wait", "40s", "--idle-hold", "1s",
-            "--ec2-list-lag", "1s", "--ec2-boot-timeout", "10s", "--heartbeat", "500ms", "--worker-timeout", "4s", "--lease", "8s", *more]
+            "--ec2-list-lag", list_lag, "--ec2-boot-timeout", "10s", "--heartbeat", "500ms", "--worker-timeout", "4s", "--lease", "8s", *more]
         self._make_templates(piece)
         server.advance(10)  # until they are seen
 

@@ -88,10 +88,10 @@ class Explain(ProcessTest):
         self.assertEqual((launch["rule"], launch["max_workers"], launch["target_wait_ms"]), ("policy", 2, 30_000))
         told = self.explain(manager, "scaling", "--at", moment(launch["at_ms"]))
         self.assertIn("1 worker was wanted", told)
-        self.assertIn("bounds of 0 to 2 workers", told)
+        self.assertIn("bounds of 0 to 2, ", told)
         older = http.get(f"/v1/scaling?limit=1000&until_ms={launch['at_ms']}").json()["decisions"]
         self.assertEqual(older[0]["at_ms"], launch["at_ms"])
-        self.assertLess(len(older), len(decisions))
+        self.assertTrue(all(one["at_ms"] <= launch["at_ms"] for one in older), older)
         did = http.get("/v1/decisions?limit=1000").json()["decisions"]
         self.assertIn(("launch", "fleet"), {(one["kind"], one["subject"]) for one in did})
         self.assertIn("Nothing is known", self.explain(manager, "scaling", "--at", "1d"))

@@ -204,7 +204,8 @@ class OwnStores(ProcessTest):
         links = [first.http(), second.http()]
         ids = [self.enqueue(link, b"of %d" % at, 10) for at, link in enumerate(links)]
         for task in ids:
-            self.finished(links[1], task)
+            for link in links:  # each knows of the other
+                self.finished(link, task)
         second.signal(signal.SIGSTOP)
         began = time.monotonic()
         answer = links[0].post("/pullCompleted?top=10").json()

@@ -10,8 +10,8 @@ RESULT_BYTES_MAX = 1 << 20
 
 class Poison(ProcessTest):
     def test_a_task_that_kills_its_workers_is_parked_as_dead(self):
-        # The program of a task runs below the worker: its parent is the worker's process.
-        killer = self.lab.script("killer", "#!/bin/sh\nkill -9 $PPID\nsleep 60\n")
+        # The program of a task runs below its supervisor, and that below the worker's process.
+        killer = self.lab.script("killer", "#!/bin/sh\nkill -9 $(awk '/^PPid:/ {print $2}' /proc/$PPID/status)\nsleep 60\n")
         manager = self.lab.manager(["--min-workers", "1", "--max-workers", "2", "--command", f"killer={killer}",
                                     "--command", "cat=cat", *QUICK], command="up")
         http = manager.http()

@@ -87,7 +87,7 @@ class Run(ProcessTest):
         """Stops a run with `number` after ten of its items; gives the lines that its programs left."""
         log = self.lab.path("log")
         self.command = [BIN, "run", "--parallel", "-k", "--", "sh", "-c",
-                        'echo "$1" >> "$2"; sleep 0.02; echo "did $1"', "x", "{}", log, ":::"] + [str(i) for i in range(count)]
+                        'echo "$1" >> "$2"; sleep 0.2; echo "did $1"', "x", "{}", log, ":::"] + [str(i) for i in range(count)]
         run = Process(self.lab, "run", self.command, self.state)
         wait_until(lambda: os.path.exists(log) and len(self.lines(log)) >= 10, "ten items have begun")
         run.signal(number)

@@ -74,7 +74,7 @@ class Scaling(ProcessTest):
         boots = scaling["state"]["boot_times"][0]
         self.assertEqual(boots["type"], "process")
         self.assertGreaterEqual(boots["p90_ms"], boots["p50_ms"])
-        told = self.lab.run("explain", "scaling", "--manager", manager.url).stdout
+        told = self.lab.run("explain", "scaling", "--manager", manager.url).stdout.decode()
         self.assertRegex(told, r"(?m)^  urgent +1s +4 ")
         self.assertRegex(told, r"(?m)^  process +\d+ ")
 

@@ -57,7 +57,8 @@ class Hive:
         self.arguments = [
             "--provisioner", "ec2", "--ec2-cluster", name, "--ec2-worker-types", types, "--max-workers", str(workers_max),
             "--ec2-subnets", ",".join(sorted(subnet["SubnetId"] for subnet in subnets)), "--target-wait", "40s", "--idle-hold", "1s",
-            "--ec2-list-lag", list_lag, "--ec2-boot-timeout", "10s", "--heartbeat", "500ms", "--worker-timeout", "4s", "--lease", "8s", *more]
+            "--ec2-list-lag", list_lag, "--ec2-boot-timeout", "10s", "--heartbeat", "500ms",
+            "--worker-timeout", "4s", "--lease", "8s", *more]
         self._make_templates(piece)
         server.advance(10)  # until they are seen
 

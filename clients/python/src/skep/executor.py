@@ -85,6 +85,8 @@ class Executor(BaseExecutor):
                  ca: Union[str, "os.PathLike[str]", ssl.SSLContext, None] = None, codec: Codec = JSON,
                  timeout: float = 0.0, max_attempts: int = 5, priority: int = 5, tags: Sequence[str] = (),
                  patience: Optional[float] = 300.0, queue: Optional[str] = None) -> None:
+        if queue == "":
+            raise ValueError("the queue's name is empty; without one the executor has a queue of its own")
         self._client = Client(managers, token=token, token_file=token_file, ca=ca, timeout=patience)
         self._codec = codec
         self.queue = f"python-{secrets.token_hex(8)}" if queue is None else queue

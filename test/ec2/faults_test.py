@@ -50,7 +50,7 @@ class Faults(ProcessTest):
             {"kind": "capacity", "type": "c5.large"},
             {"kind": "never_boots", "type": "m5.large", "count": 1},
             {"kind": "vanishes", "type": "c6i.large", "count": 1, "after_seconds": 90},
-            {"kind": "spot_interruption", "type": "c6a.large", "count": 1, "after_seconds": 60},
+            {"kind": "spot_interruption", "type": "c6a.large", "count": 1, "after_seconds": 160},
             *[{"kind": "error", "operation": operation, "code": "RequestLimitExceeded", "status": 503, "probability": 0.1}
               for operation in ("DescribeInstances", "TerminateInstances")]])
         # The first to launch is not allowed to use the fleet call.
@@ -64,7 +64,7 @@ class Faults(ProcessTest):
                    "it looks up what came of its launch")
         hives = {hive.name: hive for hive in (
             single, lost, self.hive("capacity", "c5.large,c5.xlarge"), self.hive("boots", "m5.large"),
-            self.hive("vanish", "c6i.large"), self.hive("spot", "c6a.large", 3 * PIECES, more=["--ec2-spot"]))}
+            self.hive("vanish", "c6i.large"), self.hive("spot", "c6a.large", 6 * PIECES, more=["--ec2-spot"]))}
         self.compute(hives.values())
         ever = {name: hive.instances(None) for name, hive in hives.items()}
         self.assertEqual({one["type"] for one in ever["capacity"].values()}, {"c5.xlarge"})

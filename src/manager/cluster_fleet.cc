@@ -142,7 +142,11 @@ FleetRole ClusterFleet::role() {
   const Instant heard_at = std::max(order_at_, started_at_);
   const bool is_silent = executor_.now() - heard_at > kLeaderSilence;
   // Who serves nothing knows nothing of what waits.
-  if (is_silent) return service_.host().shards().empty() ? FleetRole::kWaits : FleetRole::kAlone;
+  if (is_silent && service_.host().shards().empty()) return FleetRole::kWaits;
+  if (is_silent) {
+    order_.reset();  // a leader that is heard of later says anew what is to be
+    return FleetRole::kAlone;
+  }
   return order_ ? FleetRole::kFollows : FleetRole::kWaits;
 }
 

@@ -17,14 +17,15 @@ struct Slot {
   std::uint32_t share = 0;
   std::uint32_t most = 0;
   std::uint32_t idle = 0;  // that may still be taken
+  std::uint32_t least = 0;
 };
 
 Slot slot_of(const FleetPart& part) {
-  Slot slot{&part, part.own, part.own + (part.can_launch ? part.room : 0), part.own_idle};
+  Slot slot{&part, part.own, part.own + (part.can_launch ? part.room : 0), part.own_idle, 0};
   // What it was told to start and does not fail to counts as there.
   if (part.can_launch && !part.is_failing) slot.share = std::clamp(part.share, part.own, slot.most);
   if (part.is_silent) slot.most = slot.share;
-  slot.share = std::max(slot.share, std::min(part.bounds.workers_min, part.can_launch ? slot.most : 0));
+  slot.least = std::min(part.bounds.workers_min, part.can_launch ? slot.most : 0);
   return slot;
 }
 
@@ -42,8 +43,7 @@ bool take_one(std::vector<Slot>& slots) {
   const auto rank = [](const Slot& slot) { return slot.share > slot.part->own ? 2 : slot.idle > 0 ? 1 : 0; };
   Slot* found = nullptr;
   for (Slot& slot : slots) {
-    const std::uint32_t least = slot.part->can_launch ? slot.part->bounds.workers_min : 0;
-    if (slot.share <= least) continue;
+    if (slot.share <= slot.least) continue;
     const bool is_better = found == nullptr || rank(slot) > rank(*found) ||
                            (rank(slot) == rank(*found) && slot.share > found->share);
     if (is_better) found = &slot;
@@ -186,9 +186,16 @@ FleetCounts whole_counts(const std::vector<FleetPart>& parts) {
 std::vector<std::uint32_t> share_out(std::uint32_t wanted, const std::vector<FleetPart>& parts) {
   std::vector<Slot> slots;
   std::uint32_t there = 0;
+  std::uint32_t least = 0;
   for (const FleetPart& part : parts) {
     slots.push_back(slot_of(part));
-    there += slots.back().share + part.others;
+    least += slots.back().least + part.others;
+  }
+  for (Slot& slot : slots) {
+    // Less than the minimum is wanted where an order or a budget says so.
+    if (least > wanted) slot.least = 0;
+    slot.share = std::max(slot.share, slot.least);
+    there += slot.share + slot.part->others;
   }
   for (; there < wanted; ++there) {
     Slot* slot = emptiest(slots, false);

@@ -50,7 +50,7 @@ FleetCounts whole_counts(const std::vector<FleetPart>& parts);
 // of the parts. What is there, or was asked for and can still come, stays where it is; more go to parts with
 // room, the emptiest first, to those whose launches fail only after all others, and to silent ones never.
 // Fewer: those not started yet, then where idle ones are, then where most are. No part gets less than its
-// minimum, as far as it has room.
+// minimum, as far as it has room, unless `wanted` is less than all minimums together: an order or a budget.
 std::vector<std::uint32_t> share_out(std::uint32_t wanted, const std::vector<FleetPart>& parts);
 
 }  // namespace skep::scaler

@@ -94,7 +94,7 @@ TEST(FleetShare, FewerAreTakenWhereTheyAreIdle) {
 TEST(FleetShare, NoPartGetsLessThanItsMinimum) {
   auto first = part(0, 4);
   first.bounds.workers_min = 2;
-  EXPECT_EQ(share_out(0, {first, part(3, 4, 3)}), (Shares{2, 0}));
+  EXPECT_EQ(share_out(2, {first, part(3, 4, 3)}), (Shares{2, 0}));
 }
 
 TEST(FleetShare, TheWholeIsTheSumOfItsParts) {
@@ -145,6 +145,16 @@ TEST(FleetShare, LoadsOfQueuesAreAddedByNameAndTheRestIsTheRest) {
   EXPECT_EQ(whole_bounds({first, second, third}).objectives,
             (std::vector<QueueObjective>{{"urgent", seconds(5), 4}, {"other", seconds(60), 1}}));
   EXPECT_TRUE(whole_observation(Instant(seconds(9)), {third}).loads.empty());
+}
+
+TEST(FleetShare, AnOrderBelowTheMinimumHolds) {
+  std::vector<FleetPart> parts = {part(2, 6, 2), part(2, 6, 2)};
+  for (auto& one : parts) {
+    one.bounds.workers_min = 2;
+    one.share = 2;
+  }
+  EXPECT_EQ(share_out(4, parts), (std::vector<std::uint32_t>{2, 2}));
+  EXPECT_EQ(share_out(0, parts), (std::vector<std::uint32_t>{0, 0}));
 }
 
 std::uint32_t below(std::uint32_t end) {

@@ -3,6 +3,7 @@
 #include <gtest/gtest.h>
 #include <rapidcheck/gtest.h>
 
+#include <cmath>
 #include <vector>
 
 #include "scaler/policy.h"
@@ -255,6 +256,8 @@ RC_GTEST_PROP(QueueObjectivesPolicy, WhatArrivesInAllIsServed, ()) {
   }
   add_up(seen);
   seen.leased = 1'000;  // never more than there are tasks
+  // As many as it takes, so that what is done tells of no other speed than the one that is told.
+  seen.running = static_cast<std::uint32_t>(std::ceil(rate));
   const auto policy = make_drain_time_policy({});
   std::uint32_t wanted = 0;
   for (int tick = 0; tick <= 240; ++tick) {

@@ -156,8 +156,8 @@ class CutOff(DeployTest):
             if step is None:
                 break
             done.append(step)
-        # The kill may come a step late.
-        self.assertEqual(done, [step for step in planned if step in done])
+        # The kill may come a step late, and what was made is not seen at once: then it is asked for again.
+        self.assertEqual(list(dict.fromkeys(done)), [step for step in planned if step in done])
         self.assertGreater(len(done), len(planned) // 3)
         self.assertEqual(self.server.control("GET", "counts"), {kind: 2 * count for kind, count in counts.items()})
         self.skep("down", "--delete-data")
@@ -191,10 +191,20 @@ class Trouble(DeployTest):
     def test_all_errors_at_once(self):
         self.server.control("POST", "settings", {"throttle": 0.1, "describe_seconds": 20, "profile_seconds": 60})
         self.server.control("POST", "chaos", {"seed": 7, "kinds": ["error", "drop", "slow", "capacity", "expired_token"]})
-        self.skep("up", "--wait")
-        self.skep("down", "--delete-data")
+        # As a person does: what ends in a sentence (no capacity in the zone of a volume) is begun again.
+        self.until_done("up", "--wait")
+        self.until_done("down", "--delete-data")
         self.server.control("DELETE", "faults")
         self.counts()
+
+    def until_done(self, *more):
+        for _ in range(10):
+            done = self.lab.run(*self.arguments(*more), environment=self.server.environment(), seconds=3 * PATIENCE)
+            if done.returncode == 0:
+                return
+            self.assertEqual(len(done.stderr.decode().splitlines()), 1, done)
+            self.assertNotIn("InternalError", done.stderr.decode(), "what can be repeated is repeated by itself")
+        self.fail(f"{more} does not get through: {done}")
 
     def test_a_manager_that_vanishes_is_replaced(self):
         self.server.fault("vanishes", count=1, after_seconds=30)

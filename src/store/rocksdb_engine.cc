@@ -539,6 +539,26 @@ Result<FileCheck> RocksdbEngine::check_files() {
   return check_live_files(impl_->options.directory, *impl_->db);
 }
 
+Result<void> RocksdbEngine::give_back() {
+  const Pass pass(impl_->gate);
+  SKEP_TRY(impl_->usable());
+  SKEP_TRY(impl_->flush_all());
+  rocksdb::CompactRangeOptions how;
+  how.exclusive_manual_compaction = false;
+  how.bottommost_level_compaction = rocksdb::BottommostLevelCompaction::kForceOptimized;
+  for (const Table table : {Table::kBodies, Table::kResults, Table::kTasks}) {
+    const auto status =
+        impl_->db->CompactRange(how, impl_->handles[static_cast<std::size_t>(table)], nullptr, nullptr);
+    if (!status.ok()) return to_error(status, "give back room in " + impl_->options.directory);
+  }
+  return ok();
+}
+
+void RocksdbEngine::stop_giving_back() {
+  const Pass pass(impl_->gate);
+  if (impl_->db != nullptr) impl_->db->DisableManualCompaction();
+}
+
 // ---- closing ----
 
 Result<void> RocksdbEngine::Impl::flush_all() {

@@ -97,6 +97,13 @@ class RocksdbEngine {
   // The same for every entry from the key `first` on.
   Result<void> scan_from(Table table, std::string_view first, VisitEntry visit);
 
+  // Gives back the room of what was erased: RocksDB does that as it is written to, and in a store that takes
+  // no new tasks little is. Blocks for as long as it takes to write the tables anew, without bodies and
+  // results that are kept apart.
+  Result<void> give_back();
+  // Ends it, for good: before close().
+  void stop_giving_back();
+
   // Reads every data file whole and compares it with the checksum of its making.
   Result<FileCheck> check_files();
 

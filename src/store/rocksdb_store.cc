@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "store/rocksdb_store.h"
 
+#include <atomic>
+
 #include "base/check.h"
 #include "base/clock.h"
 #include "store/memory_tables.h"
@@ -11,6 +13,9 @@
 
 namespace skep::store {
 namespace {
+
+// Of a disk that is nearly full, in vain or not.
+constexpr Duration kGiveBackAfter = seconds(10);
 
 class RocksdbStore final : public Store {
  public:
@@ -42,6 +47,10 @@ class RocksdbStore final : public Store {
   StoreNumber number_ = 0;     // constant once it is open
   ShardFence fence_;
   std::unique_ptr<RocksdbEngine> engine_;
+  // Of room().
+  mutable std::atomic<bool> is_tidying_ = false;
+  mutable std::atomic<Instant> tidied_at_ = Instant{};
+  std::unique_ptr<WorkThread> tidier_;
 };
 
 // What a session does on its threads.
@@ -128,6 +137,7 @@ Result<void> RocksdbStore::open(const RocksdbOptions& options, EngineMode mode, 
   engine.env = options.env;
   engine.on_lost_writes = [this] { fence_.revoke_all(); };
   SKEP_TRY(engine_, RocksdbEngine::open(std::move(engine), std::move(log)));
+  tidier_ = std::make_unique<WorkThread>("skep-tidy");
   if (mode != EngineMode::kCreate) return check_meta();
   return engine_->write(Sync::kDurable, [this](KvBatch& kv) -> Result<void> {
     kv.put(Table::kMeta, kMetaFormat, encode_meta(kMetaFormat, kStoreFormat));
@@ -146,10 +156,24 @@ StoreStats RocksdbStore::stats() const {
 
 // Memory is written out, the logs grow beside it, and files are written anew without what has left.
 DiskRoom RocksdbStore::room() const {
-  return disk_room(directory_, reserve_);
+  const DiskRoom room = disk_room(directory_, reserve_);
+  const Instant now = SystemClock().now();
+  const bool is_scarce = room.free < room.reserve + room.reserve / 4;
+  const bool is_time = std::chrono::abs(now - tidied_at_.load()) >= kGiveBackAfter;
+  if (is_scarce && is_time && !is_tidying_.exchange(true)) {
+    tidier_->post([this] {
+      // One that fails is tried again; the store itself says what is wrong when it is written to.
+      (void)engine_->give_back();
+      tidied_at_ = SystemClock().now();
+      is_tidying_ = false;
+    });
+  }
+  return room;
 }
 
 Result<void> RocksdbStore::close() {
+  if (tidier_) engine_->stop_giving_back();
+  tidier_.reset();
   return engine_->close();
 }
 

@@ -119,6 +119,7 @@ void Service::enqueue(std::vector<NewTask> tasks, Reply<queue::EnqueueReply> rep
 Result<void> Service::admit(std::uint64_t bytes) {
   const bool was_closed = admission_.is_closed();
   auto admitted = admission_.admit(executor_.now(), bytes);
+  if (!admitted) store_.give_back();
   if (admission_.is_closed() == was_closed) return admitted;
   const std::string place = store_.stats().place;
   if (admitted) {

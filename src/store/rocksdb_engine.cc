@@ -539,19 +539,26 @@ Result<FileCheck> RocksdbEngine::check_files() {
   return check_live_files(impl_->options.directory, *impl_->db);
 }
 
-Result<void> RocksdbEngine::give_back() {
+Result<bool> RocksdbEngine::give_back(std::uint64_t free) {
   const Pass pass(impl_->gate);
   SKEP_TRY(impl_->usable());
   SKEP_TRY(impl_->flush_all());
+  std::uint64_t tables = 0;
+  for (auto* handle : impl_->handles) {
+    std::uint64_t bytes = 0;
+    impl_->db->GetIntProperty(handle, rocksdb::DB::Properties::kTotalSstFilesSize, &bytes);
+    tables += bytes;
+  }
+  if (tables > free / 2) return false;
   rocksdb::CompactRangeOptions how;
   how.exclusive_manual_compaction = false;
   how.bottommost_level_compaction = rocksdb::BottommostLevelCompaction::kForceOptimized;
-  for (const Table table : {Table::kBodies, Table::kResults, Table::kTasks}) {
-    const auto status =
-        impl_->db->CompactRange(how, impl_->handles[static_cast<std::size_t>(table)], nullptr, nullptr);
+  how.blob_garbage_collection_policy = rocksdb::BlobGarbageCollectionPolicy::kDisable;
+  for (auto* handle : impl_->handles) {
+    const auto status = impl_->db->CompactRange(how, handle, nullptr, nullptr);
     if (!status.ok()) return to_error(status, "give back room in " + impl_->options.directory);
   }
-  return ok();
+  return true;
 }
 
 void RocksdbEngine::stop_giving_back() {

@@ -97,10 +97,11 @@ class RocksdbEngine {
   // The same for every entry from the key `first` on.
   Result<void> scan_from(Table table, std::string_view first, VisitEntry visit);
 
-  // Gives back the room of what was erased: RocksDB does that as it is written to, and in a store that takes
-  // no new tasks little is. Blocks for as long as it takes to write the tables anew, without bodies and
-  // results that are kept apart.
-  Result<void> give_back();
+  // Gives back the room of what was erased: RocksDB does that as it is written to, and a store that takes no
+  // new tasks hardly is. The tables are written anew, which takes that long, and files of bodies and results
+  // of which nothing is left go; those of which something is left stay as they are. Success: false, and
+  // nothing was done, if `free` bytes are not twice what the tables have, for old and new stand side by side.
+  Result<bool> give_back(std::uint64_t free);
   // Ends it, for good: before close().
   void stop_giving_back();
 

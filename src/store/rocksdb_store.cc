@@ -14,7 +14,7 @@
 namespace skep::store {
 namespace {
 
-// Of a disk that is nearly full, in vain or not.
+// Between two such, in vain or not.
 constexpr Duration kGiveBackAfter = seconds(10);
 
 class RocksdbStore final : public Store {
@@ -30,6 +30,7 @@ class RocksdbStore final : public Store {
   std::unique_ptr<Session> open_session(Executor& executor) override;
   StoreStats stats() const override;
   DiskRoom room() const override;
+  void give_back() override;
   Result<void> close() override;
 
   // On a session's threads.
@@ -47,10 +48,9 @@ class RocksdbStore final : public Store {
   StoreNumber number_ = 0;     // constant once it is open
   ShardFence fence_;
   std::unique_ptr<RocksdbEngine> engine_;
-  // Of room().
-  mutable std::atomic<bool> is_tidying_ = false;
-  mutable std::atomic<Instant> tidied_at_ = Instant{};
-  std::unique_ptr<WorkThread> tidier_;
+  std::atomic<bool> is_giving_back_ = false;
+  std::atomic<Instant> gave_back_at_ = Instant{};
+  std::unique_ptr<WorkThread> giver_;  // last: it ends first
 };
 
 // What a session does on its threads.
@@ -137,7 +137,7 @@ Result<void> RocksdbStore::open(const RocksdbOptions& options, EngineMode mode, 
   engine.env = options.env;
   engine.on_lost_writes = [this] { fence_.revoke_all(); };
   SKEP_TRY(engine_, RocksdbEngine::open(std::move(engine), std::move(log)));
-  tidier_ = std::make_unique<WorkThread>("skep-tidy");
+  giver_ = std::make_unique<WorkThread>("skep-give-back");
   if (mode != EngineMode::kCreate) return check_meta();
   return engine_->write(Sync::kDurable, [this](KvBatch& kv) -> Result<void> {
     kv.put(Table::kMeta, kMetaFormat, encode_meta(kMetaFormat, kStoreFormat));
@@ -156,24 +156,24 @@ StoreStats RocksdbStore::stats() const {
 
 // Memory is written out, the logs grow beside it, and files are written anew without what has left.
 DiskRoom RocksdbStore::room() const {
-  const DiskRoom room = disk_room(directory_, reserve_);
+  return disk_room(directory_, reserve_);
+}
+
+void RocksdbStore::give_back() {
+  if (!giver_) return;
   const Instant now = SystemClock().now();
-  const bool is_scarce = room.free < room.reserve + room.reserve / 4;
-  const bool is_time = std::chrono::abs(now - tidied_at_.load()) >= kGiveBackAfter;
-  if (is_scarce && is_time && !is_tidying_.exchange(true)) {
-    tidier_->post([this] {
-      // One that fails is tried again; the store itself says what is wrong when it is written to.
-      (void)engine_->give_back();
-      tidied_at_ = SystemClock().now();
-      is_tidying_ = false;
-    });
-  }
-  return room;
+  if (std::chrono::abs(now - gave_back_at_.load()) < kGiveBackAfter || is_giving_back_.exchange(true)) return;
+  giver_->post([this] {
+    // One that fails is tried again; the store itself says what is wrong when it is written to.
+    (void)engine_->give_back(disk_free_bytes(directory_));
+    gave_back_at_ = SystemClock().now();
+    is_giving_back_ = false;
+  });
 }
 
 Result<void> RocksdbStore::close() {
-  if (tidier_) engine_->stop_giving_back();
-  tidier_.reset();
+  if (giver_) engine_->stop_giving_back();
+  giver_.reset();
   return engine_->close();
 }
 

@@ -147,6 +147,9 @@ class Store {
 
   virtual StoreStats stats() const = 0;         // any thread
   virtual DiskRoom room() const { return {}; }  // any thread; without a disk of its own: any number
+  // Asks that the room of what was erased is free soon, where that does not come by itself. Returns at once;
+  // any thread but that of close(), at any rate.
+  virtual void give_back() {}
 
   // Makes everything committed durable and lets go of the directory. No session may be open. Idempotent.
   virtual Result<void> close() = 0;

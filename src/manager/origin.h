@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// origin.h - whether a call without a token may come from a page in somebody's browser.
+// origin.h - whether a call that counts without a token may come from a page in somebody's browser.
 //
 // Any page that a person opens can make the browser call an address on their own machine or network, and
 // where no tokens are, the browser's call would count. So what changes something is refused to pages of other

@@ -173,6 +173,15 @@ class EveryRoute(Tokens):
             self.assertEqual(self.http.get("/v1/tasks", headers={"Authorization": field}).status, 401, field[:12])
         self.assertEqual(self.http.get("/getwork", headers={"Authorization": f"bearer   {token} "}).status, 204)
 
+    def test_by_any_name_a_browser_gets_the_page_of_a_guarded_manager_alone(self):
+        browser = {"Host": "queue.example:8080", "Accept-Language": "en", "User-Agent": "Mozilla/5.0"}
+        self.start()
+        self.assert_problem(self.http.get("/", headers=browser), 403, "forbidden")
+        token = self.create("client")
+        wait_until(lambda: self.http.get("/", headers=browser).status == 200, "the page, which asks for a token")
+        self.assert_problem(self.http.get("/v1/tasks", headers=browser), 401, "unauthenticated")
+        self.assertEqual(self.http.get("/v1/tasks", headers={**browser, **bearer(token)}).status, 200)
+
 
 class Life(Tokens):
     def test_without_tokens_everybody_may_and_the_first_is_made_on_the_store(self):

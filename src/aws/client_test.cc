@@ -214,6 +214,7 @@ TEST(Client, ARefusedSignatureDoesNotCarryTheTokenIntoTheError) {
 
 TEST(Client, CodesAreTold) {
   EXPECT_EQ(code_of("InvalidGroup.NotFound", 400), Code::kNotFound);
+  EXPECT_EQ(code_of("InvalidAMIID.NotFound", 400), Code::kInvalid);
   EXPECT_EQ(code_of("NoSuchEntity", 404), Code::kNotFound);
   EXPECT_EQ(code_of("EntityAlreadyExists", 409), Code::kConflict);
   EXPECT_EQ(code_of("DependencyViolation", 400), Code::kConflict);

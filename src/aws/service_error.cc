@@ -53,6 +53,7 @@ struct Meaning {
 
 // The first whose part is in the code counts.
 constexpr Meaning kMeanings[] = {
+    {"InvalidAMIID", Code::kInvalid},  // before NotFound: images do not show late
     {"NotFound", Code::kNotFound},
     {"NoSuch", Code::kNotFound},
     {"ParameterNotFound", Code::kNotFound},

@@ -3,6 +3,7 @@
 
 Threads: under the server's lock.
 """
+import hashlib
 from datetime import timedelta
 
 from answer import ServiceError
@@ -38,8 +39,10 @@ class Catalogue:
         self.images = {}
         for architecture, short in (("x86_64", "amd64"), ("arm64", "arm64")):
             for day in ("20260811-2201", "20261006-2257"):
-                image = Image(world.ident("ami"), f"debian-12-{short}-{day}", architecture,
-                              f"{day[:4]}-{day[4:6]}-{day[6:8]}T06:00:00.000Z")
+                name = f"debian-12-{short}-{day}"
+                # Another one in each region, as in life.
+                ident = "ami-" + hashlib.sha256(f"{world.region} {name}".encode()).hexdigest()[:17]
+                image = Image(ident, name, architecture, f"{day[:4]}-{day[4:6]}-{day[6:8]}T06:00:00.000Z")
                 self.images[image.id] = image
 
     def newest(self, architecture):

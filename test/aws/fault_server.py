@@ -28,17 +28,18 @@ TRUST = json.dumps({"Version": "2012-10-17", "Statement": [{"Effect": "Allow", "
 
 
 class FaultServer:
-    def __init__(self, lab, arguments=()):
+    def __init__(self, lab, arguments=(), region=REGION):
         # /usr/bin/python3 is the one for which Debian installs botocore.
         python = "/usr/bin/python3" if os.path.exists("/usr/bin/python3") else sys.executable
         self.process = Process(lab, "aws", [python, "-B", os.path.join(HERE, "server.py"), "--skep", BIN, "--directory",
-                                            lab.path("machines"), *arguments])
+                                            lab.path(f"machines-{region}"), "--region", region, *arguments])
         line = self.process.wait_for_first_line()
         if not line.startswith("listening on "):
             raise AssertionError(f"the fault server did not come up: {line!r}; {self.process.log()}")
         self.address = line.split()[-1]
         self.url = f"http://{self.address}"
         self.lab = lab
+        self.region = region
         self._clients = {}
         self._session = botocore.session.Session()
 
@@ -67,18 +68,32 @@ class FaultServer:
 
     def environment(self, **more):
         """What makes skep and AWS's own tools ask this server."""
-        return {"AWS_ENDPOINT_URL": self.url, "AWS_ACCESS_KEY_ID": KEY, "AWS_SECRET_ACCESS_KEY": SECRET, "AWS_REGION": REGION,
-                "AWS_DEFAULT_REGION": REGION, "AWS_EC2_METADATA_DISABLED": "true", "AWS_PAGER": "", **more}
+        return {"AWS_ENDPOINT_URL": self.url, "AWS_ACCESS_KEY_ID": KEY, "AWS_SECRET_ACCESS_KEY": SECRET, "AWS_REGION": self.region,
+                "AWS_DEFAULT_REGION": self.region, "AWS_EC2_METADATA_DISABLED": "true", "AWS_PAGER": "", **more}
 
-    def client(self, service, key=KEY, secret=SECRET, token=None, retries=0):
+    def client(self, service, key=KEY, secret=SECRET, token=None, retries=0, region=None):
         """botocore's client, which makes each request once unless told otherwise. Closed with the lab."""
         config = botocore.config.Config(retries={"max_attempts": retries}, s3={"addressing_style": "path"},
                                         read_timeout=20)
-        if (service, key, retries) not in self._clients:
-            made = self._session.create_client(service, region_name=REGION, endpoint_url=self.url, config=config,
+        region = region or self.region
+        if (service, key, retries, region) not in self._clients:
+            made = self._session.create_client(service, region_name=region, endpoint_url=self.url, config=config,
                                                aws_access_key_id=key, aws_secret_access_key=secret, aws_session_token=token)
-            self._clients[service, key, retries] = self.lab.keep(made)
-        return self._clients[service, key, retries]
+            self._clients[service, key, retries, region] = self.lab.keep(made)
+        return self._clients[service, key, retries, region]
+
+    def keys_of(self, ident):
+        """The keys of the role of an instance, as its metadata tells whoever is on it; for client()."""
+        metadata = f"http://{self.state('instances')[ident]['address']}:{self.address.rpartition(':')[2]}/latest"
+
+        def ask(method, path, headers):
+            with urllib.request.urlopen(urllib.request.Request(metadata + path, method=method, headers=headers), timeout=30) as answer:
+                return answer.read().decode()
+
+        token = {"X-aws-ec2-metadata-token": ask("PUT", "/api/token", {"X-aws-ec2-metadata-token-ttl-seconds": "60"})}
+        place = "/meta-data/iam/security-credentials/"
+        found = json.loads(ask("GET", place + ask("GET", place, token), token))
+        return {"key": found["AccessKeyId"], "secret": found["SecretAccessKey"], "token": found["Token"]}
 
     def image(self):
         return self.client("ssm").get_parameter(Name=DEBIAN)["Parameter"]["Value"]

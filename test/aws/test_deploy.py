@@ -8,63 +8,10 @@ import json
 import subprocess
 import unittest
 
-from fault_server import FaultServer
-from harness import BIN, PATIENCE, Http, Lab, reference, wait_until
+from deploying import DeployTest, made_by, steps
+from harness import BIN, PATIENCE
 
-NOTHING = {"instances": 0, "volumes": 0, "security_groups": 0, "launch_templates": 0, "roles": 0, "instance_profiles": 0,
-           "buckets": 0, "parameters": 0, "databases": 0, "subnet_groups": 0}
 LOOKS = ("Describe", "Get", "List", "Head")
-MAKES = ("CreateSecurityGroup", "AuthorizeSecurityGroupIngress", "CreateRole", "PutRolePolicy", "CreateInstanceProfile",
-         "AddRoleToInstanceProfile", "CreateBucket", "PutBucketTagging", "PutObject", "PutParameter", "CreateLaunchTemplate",
-         "RunInstances", "CreateVolume", "AttachVolume")
-
-
-class DeployTest(unittest.TestCase):
-    def setUp(self):
-        self.lab = Lab()
-        self.addCleanup(self.lab.close)
-        self.server = FaultServer(self.lab, ["--rate", "60"])
-        self.package = self.lab.path("skep_1_amd64.deb")
-        with open(self.package, "wb") as file:
-            file.write(b"stands for a package")
-
-    def arguments(self, action, *more, name="prod"):
-        if action == "up":
-            more = ("--package", self.package, "--allow-cidr", "127.0.0.0/8", "--max-workers", "4", *more)
-        return ("aws", action, "--name", name, "--json", *more)
-
-    def skep(self, action, *more, name="prod", code=0):
-        """Runs it; the objects that it printed."""
-        done = self.lab.run(*self.arguments(action, *more, name=name), environment=self.server.environment(),
-                            seconds=3 * PATIENCE)
-        self.assertEqual(done.returncode, code, f"{done.stdout.decode()}\n{done.stderr.decode()}\n{self.consoles()}")
-        return [json.loads(line) for line in done.stdout.decode().splitlines()]
-
-    def consoles(self):
-        return "\n".join(self.server.control("GET", "console/" + ident)["console"][-3000:]
-                         for ident in self.server.state("instances"))
-
-    def counts(self, **others):
-        self.assertEqual(self.server.control("GET", "counts"), {**NOTHING, **others})
-
-    def tearDown(self):
-        self.assertEqual(self.server.violations(), [])
-        self.assertEqual(self.server.control("GET", "denied"), [])
-
-    def token(self, role, name="prod"):
-        parameter = f"/skep/{name}/" + ("worker/token" if role == "worker" else f"manager/{role}-token")
-        return self.server.client("ssm").get_parameter(Name=parameter, WithDecryption=True)["Parameter"]["Value"]
-
-    def headers(self, role):
-        return {"Authorization": "Bearer " + self.token(role)}
-
-    def http(self, manager):
-        return self.lab.keep(Http(manager["address"]))
-
-
-def steps(lines, state="done"):
-    return [line["step"] for line in lines if line.get("state") == state]
-
 
 class Cluster(DeployTest):
     def test_it_comes_up_serves_stays_as_it_is_and_goes(self):
@@ -78,10 +25,8 @@ class Cluster(DeployTest):
         self.serves(managers)
         self.keeps_secrets(made)
         self.changes_nothing()
-        self.replaces_one(managers)
-        self.counts(instances=2, volumes=4, security_groups=1, launch_templates=1, roles=2, instance_profiles=2, buckets=1,
-                    parameters=6)
-        self.computes(managers)
+        self.counts(**made_by(2))
+        self.computes(managers[0], b"to the cloud")
         self.server.fault("error", operation="DeleteSecurityGroup", code="DependencyViolation", status=400, count=3)
         kept = self.skep("down")
         self.assertEqual(len([line for line in kept if "is kept" in line.get("note", "")]), 2, kept)
@@ -99,15 +44,6 @@ class Cluster(DeployTest):
             self.assertEqual(http.get("/readyz").status, 200)
             self.assertEqual(http.get("/v1/cluster").status, 401)
             self.assertEqual(set(http.get("/get_managers", headers=client).json()["managers"]), addresses)
-
-    def computes(self, managers):
-        """By workers that the managers start at EC2, as far as their role lets them."""
-        http, client = self.http(managers[0]), self.headers("client")
-        self.assertEqual(http.put("/enqueue?iterations=7", b"to the cloud", headers=client).json()["status"], "success")
-        pulled = wait_until(lambda: http.post("/pullCompleted?top=1", headers=client).json()["results"], "a result", 3 * PATIENCE)
-        self.assertEqual(pulled, [reference(b"to the cloud", 7)])
-        roles = [one["tags"]["skep:role"] for one in self.server.state("instances").values() if one["state"] == "running"]
-        self.assertIn("worker", roles)
 
     def keeps_secrets(self, made):
         secrets = [self.token(role).rpartition("_")[2] for role in ("admin", "client", "worker", "sibling")]
@@ -130,19 +66,6 @@ class Cluster(DeployTest):
         asked = {one["operation"] for one in self.server.control("GET", "requests")}
         self.assertEqual([name for name in asked if not name.startswith(LOOKS)], [])
         self.assertEqual(self.server.control("GET", "counts"), before)
-
-    def replaces_one(self, managers):
-        """One that is gone comes back at the same address, with its data."""
-        gone, client = managers[1], self.headers("client")
-        task = self.http(gone).post("/v1/tasks?iterations=1&delay=1h", b"kept", headers=client).json()["id"]
-        self.server.client("ec2").terminate_instances(InstanceIds=[gone["instance"]])
-        made = self.skep("up", "--wait")
-        self.assertEqual(steps(made)[:2], ["launch manager skep-prod-manager-2", "attach volume of skep-prod-manager-2"])
-        new = made[-1]["managers"][1]
-        self.assertNotEqual(new["instance"], gone["instance"])
-        self.assertEqual(new["address"], gone["address"])
-        seen = self.lab.keep(Http(new["address"])).get(f"/v1/tasks/{task}", headers=client)
-        self.assertEqual(seen.json()["state"], "delayed", seen)
 
 
 class CutOff(DeployTest):
@@ -176,16 +99,6 @@ class CutOff(DeployTest):
             self.assertEqual(process.wait(PATIENCE), 0)
             return None
 
-    def test_answers_that_are_lost_make_nothing_twice(self):
-        for operation in MAKES:
-            self.server.fault("drop", operation=operation, after=True, count=1)
-        self.skep("up", "--wait")
-        self.assertEqual(self.server.control("GET", "faults")["fired"]["drop"], len(MAKES))
-        self.counts(instances=2, volumes=4, security_groups=1, launch_templates=1, roles=2, instance_profiles=2, buckets=1,
-                    parameters=6)
-        self.skep("down", "--delete-data")
-        self.counts()
-
 
 class Trouble(DeployTest):
     def test_all_errors_at_once(self):
@@ -214,22 +127,17 @@ class Trouble(DeployTest):
         self.assertEqual(self.server.control("GET", "counts")["instances"], 2)
 
     def test_what_is_wrong_is_one_sentence(self):
-        def refused(*more, code):
-            done = self.lab.run(*more, environment=self.server.environment())
-            self.assertEqual(done.returncode, code, done)
-            self.assertEqual(len(done.stderr.decode().splitlines()), 1, done)
-            return done.stderr.decode()
-        self.assertIn("--name", refused("aws", "up", code=2))
-        self.assertIn("--package", refused("aws", "up", "--name", "prod", code=2))
-        self.assertIn("--allow-cidr", refused("aws", "up", "--name", "prod", "--wait", code=2))
-        self.assertIn("not there yet", refused("aws", "up", "--name", "prod", "--store", "rds", code=2))
+        self.assertIn("--name", self.refused("aws", "up", code=2))
+        self.assertIn("--package", self.refused("aws", "up", "--name", "prod", code=2))
+        self.assertIn("--allow-cidr", self.refused("aws", "up", "--name", "prod", "--wait", code=2))
+        self.assertIn("not there yet", self.refused("aws", "up", "--name", "prod", "--store", "rds", code=2))
         self.server.client("iam").create_role(RoleName="skep-prod-eu-central-1-worker", AssumeRolePolicyDocument=json.dumps(
             {"Version": "2012-10-17", "Statement": []}))
-        self.assertIn("skep:cluster=prod", refused(*self.arguments("up"), code=5))
+        self.assertIn("skep:cluster=prod", self.refused(*self.arguments("up"), code=5))
         self.skep("down")
         self.counts(roles=1)
         self.server.control("POST", "vpc", {"default": False})
-        self.assertIn("no default VPC", refused(*self.arguments("up"), code=4))
+        self.assertIn("no default VPC", self.refused(*self.arguments("up"), code=4))
 
 
 if __name__ == "__main__":

@@ -30,7 +30,8 @@ END
 chmod +x /usr/local/bin/piece
 cat > /etc/systemd/system/skep-worker.service <<'END'
 [Service]
-ExecStart=/usr/bin/skep worker --ec2 --manager %(managers)s --orphan-timeout 10m --cores 1 --slots 1 --command piece=/usr/local/bin/piece
+ExecStart=/usr/bin/skep worker --ec2 --manager %(managers)s --orphan-timeout %(orphan)s \
+  --cores 1 --slots 1 --command piece=/usr/local/bin/piece
 Restart=on-failure
 RestartSec=2s
 RestartPreventExitStatus=2 3
@@ -46,7 +47,8 @@ ALIVE = ("pending", "running", "shutting-down", "stopping", "stopped")
 class Hive:
     """`types`: of its workers. `more`: arguments of its managers. The first manager is started by start()."""
 
-    def __init__(self, lab, server, name, types, workers_max=3, more=(), managers=1, piece=0.4, list_lag="1s"):
+    def __init__(self, lab, server, name, types, workers_max=3, more=(), managers=1, piece=0.4, list_lag="1s",
+                 orphan_timeout="10m", worker_timeout="4s", lease="8s"):
         self.lab = lab
         self.server = server
         self.name = name
@@ -58,13 +60,14 @@ class Hive:
             "--provisioner", "ec2", "--ec2-cluster", name, "--ec2-worker-types", types, "--max-workers", str(workers_max),
             "--ec2-subnets", ",".join(sorted(subnet["SubnetId"] for subnet in subnets)), "--target-wait", "40s", "--idle-hold", "1s",
             "--ec2-list-lag", list_lag, "--ec2-boot-timeout", "10s", "--heartbeat", "500ms",
-            "--worker-timeout", "4s", "--lease", "8s", *more]
-        self._make_templates(piece)
+            "--worker-timeout", worker_timeout, "--lease", lease, *more]
+        self._make_templates(piece, orphan_timeout)
         server.advance(10)  # until they are seen
 
-    def _make_templates(self, piece):
+    def _make_templates(self, piece, orphan_timeout):
         urls = ",".join(f"http://127.0.0.1:{port}" for port in self.ports)
-        script = base64.b64encode((USER_DATA % {"managers": urls, "piece": piece}).encode()).decode()
+        words = {"managers": urls, "piece": piece, "orphan": orphan_timeout}
+        script = base64.b64encode((USER_DATA % words).encode()).decode()
         for architecture, debian in ARCHITECTURES.items():
             image = self.server.client("ssm").get_parameter(Name=f"/aws/service/debian/release/12/latest/{debian}")
             self.server.client("ec2").create_launch_template(
@@ -96,9 +99,9 @@ class Hive:
 
     # ---- the manager's side ----
 
-    def enqueue(self, pieces, hashes=8):
+    def enqueue(self, pieces, hashes=8, index=0):
         """Tasks of both kinds. id -> the result that is right, as bytes."""
-        http, wanted = self.http(), {}
+        http, wanted = self.http(index), {}
         for number in range(pieces + hashes):
             body = f"{self.name} {number}".encode()
             if number < pieces:

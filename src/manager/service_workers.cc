@@ -418,6 +418,7 @@ void Service::delete_worker(std::string id, std::string reason, Reply<api::v1::W
   decisions_.add_of_worker(
       executor_.now(), id, "leave", "asked", {{"leases", std::to_string(message.leases())}},
       "It left: " + (reason.empty() ? "no reason given" : api::to_valid_utf8(reason)) + ".");
+  log_.info("worker left", {{"worker", id}, {"reason", api::to_valid_utf8(reason)}});
   // It says itself that it goes, so nothing it only held is blamed; what it ran is.
   registry_.remove(id);
   if (message.leases() > 0) {

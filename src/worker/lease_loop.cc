@@ -237,7 +237,8 @@ std::vector<Action> LeaseLoop::proceed(Instant now, Actions actions) {
     if (now >= add_saturated(drain_began_, options_.resume_grace)) ask_back(true, actions);
     if (now >= add_saturated(drain_began_, drain_patience())) ask_back(false, actions);
     if (is_drained(now)) {
-      exit(0, "drained", actions);
+      // Who was told of its end may be gone before the next heartbeat.
+      exit(0, notice_.empty() ? "drained" : "drained: " + notice_, actions);
       return actions;
     }
   }

@@ -124,7 +124,8 @@ class LeaseLoop {
   // Finish or hand back, then exit. The second kSignal, or the first one after an order to drain, hands back
   // at once what still runs; the one after it exits at once.
   std::vector<Action> drain(Instant now, DrainCause cause);
-  // What the machine was told of its future, in words: the manager learns it with the next heartbeat.
+  // What the machine was told of its future, in words: the manager learns it with the next heartbeat, or when
+  // this leaves.
   void note(std::string notice) { notice_ = std::move(notice); }
 
   Instant wake_at() const { return wake_at_; }

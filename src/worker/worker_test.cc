@@ -242,6 +242,16 @@ TEST_F(WorkerTest, ANoticeBeforeItRunsOrLaterReachesTheManager) {
   EXPECT_TRUE(manager.saw(is_told("the second")));
 }
 
+TEST_F(WorkerTest, WhoLeavesAtOnceSaysWhatItWasTold) {
+  LeaseManager manager;
+  start(manager);
+  ASSERT_TRUE(manager.saw([](const Seen& seen) { return !seen.heartbeats.empty(); }));
+  handle.note("spot interruption");
+  handle.drain(DrainCause::kSpotNotice);
+  EXPECT_EQ(exit_code(), 0);
+  EXPECT_EQ(manager.seen().deleted, std::vector<std::string>{"drained: spot interruption"});
+}
+
 TEST_F(WorkerTest, DrainBeforeItRunsHolds) {
   LeaseManager manager;
   handle.drain(DrainCause::kSignal);

@@ -80,7 +80,10 @@ class Writer {
  private:
   void field(const pb::Message& message, const pb::FieldDescriptor& field) {
     const pb::Reflection& reflection = *message.GetReflection();
-    if (!field.is_repeated() && field.has_presence() && !reflection.HasField(message, &field)) return;
+    const bool is_sparse = style_ == JsonStyle::kSparse;
+    if (field.is_repeated() ? is_sparse && reflection.FieldSize(message, &field) == 0
+                            : (is_sparse || field.has_presence()) && !reflection.HasField(message, &field))
+      return;
     if (field.type() == pb::FieldDescriptor::TYPE_BYTES) {
       std::string scratch;
       bytes(field.name(), reflection.GetStringReference(message, &field, &scratch));

@@ -3,9 +3,10 @@
 //
 // Names are those of the schema. 64-bit integers are JSON numbers. A bytes field `x` is text in "x" when it
 // is valid UTF-8 and base64 in "x_base64" when it is not; both are read. Fields with their zero value are
-// written, so that a reader sees them, except empty bytes and unset optional or message fields. Unknown names
-// are refused, not ignored. Read leniently where nothing is lost: whole numbers also as strings ("7") or with
-// a zero fraction or an exponent (1e3, up to 2^53), null as absent.
+// written, so that a reader sees them, except empty bytes and unset optional or message fields; kSparse
+// leaves them out: an older manager refuses names that it does not know, and is to be told those that are
+// used alone. Unknown names are refused, not ignored. Read leniently where nothing is lost: whole numbers
+// also as strings ("7") or with a zero fraction or an exponent (1e3, up to 2^53), null as absent.
 //
 // Threads:   any thread.
 // Errors:    from_json: kInvalid with a sentence that names the field by its path ("tasks[3].body") or the
@@ -27,7 +28,7 @@ namespace skep::api {
 inline constexpr std::size_t kJsonBytesMax = std::size_t{256} << 20;
 inline constexpr std::size_t kJsonDepthMax = 32;
 
-enum class JsonStyle : std::uint8_t { kCompact, kIndented };
+enum class JsonStyle : std::uint8_t { kCompact, kIndented, kSparse };
 
 std::string to_json(const google::protobuf::Message& message, JsonStyle style = JsonStyle::kCompact);
 // Replaces what `message` holds.

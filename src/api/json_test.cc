@@ -190,6 +190,20 @@ TEST(Json, WritesZeroesButNotWhatIsUnset) {
   EXPECT_EQ(to_json(v1::PatchQueueRequest(), JsonStyle::kIndented), "{}");
 }
 
+TEST(Json, SparseNamesOnlyWhatIsUsed) {
+  v1::CompleteRequest request;
+  auto& outcome = *request.add_outcomes();
+  outcome.set_lease("l");
+  EXPECT_EQ(to_json(request, JsonStyle::kSparse), R"({"outcomes":[{"lease":"l"}]})");
+  v1::TaskOptions options;
+  options.set_checkpoint(false);
+  EXPECT_EQ(to_json(options, JsonStyle::kSparse), R"({"checkpoint":false})")
+      << "an optional field that is set";
+  v1::TaskOptions read;
+  ASSERT_TRUE(from_json(to_json(options, JsonStyle::kSparse), read));
+  EXPECT_TRUE(read.has_checkpoint());
+}
+
 TEST(Json, IndentsForPeople) {
   v1::AckRequest message;
   message.set_receipt("r");

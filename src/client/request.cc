@@ -86,8 +86,9 @@ http::ClientRequest make_request(api::Endpoint endpoint, const Arguments& argume
 
 void set_message(const google::protobuf::Message& message, Encoding encoding, http::ClientRequest& request) {
   request.headers.set("Content-Type", std::string(content_type(encoding)));
-  request.body = std::make_shared<const std::string>(
-      encoding == Encoding::kProtobuf ? message.SerializeAsString() : api::to_json(message));
+  request.body = std::make_shared<const std::string>(encoding == Encoding::kProtobuf
+                                                         ? message.SerializeAsString()
+                                                         : api::to_json(message, api::JsonStyle::kSparse));
 }
 
 Result<http::ClientRequest> make_enqueue(const api::v1::TaskOptions& options, http::Body body,

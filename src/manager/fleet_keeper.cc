@@ -42,7 +42,8 @@ struct FleetKeeper::Impl : std::enable_shared_from_this<Impl> {
   }
 
   void note(const Result<FleetRecord>& record) {
-    const std::string now = record ? "" : record.error().message;
+    const bool is_answer = record || record.error().code == Code::kFenced;
+    const std::string now = is_answer ? "" : record.error().message;
     if (now == problem) return;
     if (now.empty()) {
       log.info("what is kept of the fleet can be read and written again");
@@ -98,12 +99,10 @@ void FleetKeeper::set_order(FleetOrder order, UniqueFunction<void(Result<void>)>
   });
 }
 
-void FleetKeeper::add_spending(std::string month, std::uint64_t micros,
-                               UniqueFunction<void(Result<void>)> done) {
-  impl_->runner.post(
-      [impl = impl_.get(), month = std::move(month), micros, done = std::move(done)]() mutable {
-        impl->take(impl->store.add_spending(month, micros), std::move(done));
-      });
+void FleetKeeper::add_spending(SpendingPart part, UniqueFunction<void(Result<void>)> done) {
+  impl_->runner.post([impl = impl_.get(), part = std::move(part), done = std::move(done)]() mutable {
+    impl->take(impl->store.add_spending(part), std::move(done));
+  });
 }
 
 void FleetKeeper::set_siblings(std::vector<std::string> siblings, UniqueFunction<void(Result<void>)> done) {

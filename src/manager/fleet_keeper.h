@@ -38,7 +38,7 @@ class FleetKeeper {
 
   // `done` when it is stored; `changed` was told by then, here and below.
   void set_order(FleetOrder order, UniqueFunction<void(Result<void>)> done);
-  void add_spending(std::string month, std::uint64_t micros, UniqueFunction<void(Result<void>)> done);
+  void add_spending(SpendingPart part, UniqueFunction<void(Result<void>)> done);
   void set_siblings(std::vector<std::string> siblings, UniqueFunction<void(Result<void>)> done);
 
  private:

@@ -244,8 +244,8 @@ struct Manager::Impl {
       if (is_shared) fleet->start();
       service->on_order(
           [this](const FleetOrder& order, Reply<void> done) { keeper.set_order(order, std::move(done)); });
-      scaler->on_spending([this](std::string month, std::uint64_t micros, Reply<void> done) {
-        keeper.add_spending(std::move(month), micros, std::move(done));
+      scaler->on_spending([this](SpendingPart part, Reply<void> done) {
+        keeper.add_spending(std::move(part), std::move(done));
       });
       scaler->know(kept);
       scaler->start();

@@ -130,7 +130,7 @@ RC_GTEST_PROP(CostLedgerPromises, TasksAndIdleAreWhatMachinesCost, ()) {
 // ---- the month's sum ----
 
 TEST(Spending, IsStoredAboutEachMinuteAndCountsMeanwhile) {
-  Spending spending;
+  Spending spending("m");
   const Instant now = kBegin;
   spending.know(month_of(now), 5'000'000);
   spending.observe(now, 1'500'000'500);
@@ -148,13 +148,32 @@ TEST(Spending, IsStoredAboutEachMinuteAndCountsMeanwhile) {
   EXPECT_FALSE(spending.take(now + seconds(59), false));
   const auto second = spending.take(now + seconds(60), false);
   ASSERT_TRUE(second);
+  EXPECT_EQ(second->from, first->until);
   spending.settle(false);
   EXPECT_EQ(spending.spent_micros(), 7'500'000u) << "it could not be stored";
-  EXPECT_EQ(spending.take(now + seconds(61), true)->micros, second->micros) << "at the end at once";
+}
+
+// It may be stored: repeated as it was it is counted once.
+TEST(Spending, APartThatFailedIsRepeatedAsItWas) {
+  Spending spending("m");
+  const Instant now = kBegin;
+  spending.observe(now, 1'500'000'000);
+  const auto first = spending.take(now, false);
+  ASSERT_TRUE(first);
+  spending.settle(false);
+  spending.observe(now + seconds(61), 4'000'000'000);
+  EXPECT_EQ(spending.spent_micros(), 4'000'000u);
+  EXPECT_EQ(spending.take(now + seconds(61), false), first);
+  spending.settle(true);
+  const auto second = spending.take(now + seconds(61), true);
+  ASSERT_TRUE(second) << "at the end at once";
+  EXPECT_EQ(second->micros, 2'500'000u);
+  EXPECT_EQ(second->from, first->until);
+  EXPECT_GT(second->until, first->until);
 }
 
 TEST(Spending, AMonthBeginsAtNothing) {
-  Spending spending;
+  Spending spending("m");
   const Instant november = from_unix_ms(1'795'910'400'000 + 86'400'000);
   spending.observe(november, 0);
   spending.know(spending.month(), 9'000'000);

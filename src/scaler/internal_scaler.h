@@ -30,7 +30,8 @@ struct Scaler::Impl {
         log(std::move(l)),
         leadership(lead),
         reconciler(options.reconciler),
-        costs({options.bounds.price_hour}) {
+        costs({options.bounds.price_hour}),
+        spending(options.reconciler.launch_prefix) {
     fleet_state.bounds = options.bounds;
   }
 

@@ -123,8 +123,7 @@ class Scaler {
   void know(const FleetRecord& record);
   // Where spending is added to what the store has, about each minute; before start. `done` after know() was
   // told the new sum.
-  using KeepSpending =
-      std::function<void(std::string month, std::uint64_t micros, UniqueFunction<void(Result<void>)> done)>;
+  using KeepSpending = std::function<void(SpendingPart part, UniqueFunction<void(Result<void>)> done)>;
   void on_spending(KeepSpending keep);
   // A worker on that instance (WorkerSeen.instance) has ended an attempt, after `run` seconds of a slot.
   void attempt_ended(const std::string& instance, const TaskId& id, const TaskSpec& spec, double run);

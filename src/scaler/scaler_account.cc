@@ -53,8 +53,10 @@ void Scaler::Impl::keep_spending(Instant now, bool is_last) {
   if (!keep) return;
   auto part = spending.take(now, is_last);
   if (!part) return;
-  keep(std::move(part->month), part->micros,
-       guarded([this](const Result<void>& done) { spending.settle(done.has_value()); }));
+  keep(std::move(*part), guarded([this](const Result<void>& done) {
+         // Refused: there is nothing that could be tried again.
+         spending.settle(done.has_value() || done.error().code == Code::kFenced);
+       }));
 }
 
 std::string Scaler::Impl::find_problem() const {

@@ -156,9 +156,9 @@ TEST(ScalerCosts, ASpentBudgetLetsAlsoBusyWorkersGo) {
   cluster.options.bounds.cost_month_max = 40;
   cluster.start();
   std::uint64_t stored = 0;
-  cluster.scaler->on_spending([&](const std::string& month, std::uint64_t micros, auto done) {
-    stored += micros;
-    cluster.executor.post([&cluster, month, sum = stored, done = std::move(done)]() mutable {
+  cluster.scaler->on_spending([&](const SpendingPart& part, auto done) {
+    stored += part.micros;
+    cluster.executor.post([&cluster, month = part.month, sum = stored, done = std::move(done)]() mutable {
       cluster.scaler->know({{}, month, sum});
       done(ok());
     });

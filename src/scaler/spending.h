@@ -5,12 +5,15 @@
 // Units:     money in millionths (micros) of the unit of the price.
 #pragma once
 
+#include <algorithm>
 #include <cstdint>
 #include <optional>
 #include <string>
+#include <utility>
 
 #include "base/time.h"
 #include "scaler/cost_ledger.h"
+#include "task/fleet_order.h"
 
 namespace skep::scaler {
 
@@ -21,13 +24,14 @@ inline std::string month_of(Instant now) {
 
 class Spending {
  public:
-  struct Part {
-    std::string month;
-    std::uint64_t micros = 0;
-  };
+  // The account that is added to: of this life of the manager.
+  explicit Spending(std::string account) : account_(std::move(account)) {}
 
   // What the store has, of all managers.
-  void know(const std::string& month, std::uint64_t micros) { stored_ = {month, micros}; }
+  void know(const std::string& month, std::uint64_t micros) {
+    stored_month_ = month;
+    stored_micros_ = micros;
+  }
 
   // `total`: what all machines cost since the start; never less than the one before.
   void observe(Instant now, Nanos total) {
@@ -40,30 +44,39 @@ class Spending {
     now_ = month_of(now);
   }
 
-  // What is to be stored now: all, each minute, or where `is_last` at once. One at a time, until settle().
-  std::optional<Part> take(Instant now, bool is_last) {
-    if (under_way_ || unstored_ == 0) return std::nullopt;
+  // What is to be stored now: all, each minute, or where `is_last` at once. One at a time, until settle(). One
+  // that failed comes again as it was: perhaps it is stored.
+  std::optional<SpendingPart> take(Instant now, bool is_last) {
+    if (is_under_way_ || (!part_ && unstored_ == 0)) return std::nullopt;
     if (!is_last && taken_at_ != kNoInstant && now - taken_at_ < minutes(1)) return std::nullopt;
     taken_at_ = now;
-    under_way_ = Part{now_, unstored_};
-    unstored_ = 0;
-    return under_way_;
+    if (!part_) {
+      const Instant until = std::max(from_unix_ms(to_unix_ms(now)), taken_until_ + milliseconds(1));
+      part_ = SpendingPart{now_, account_, taken_until_, until, std::exchange(unstored_, 0)};
+      taken_until_ = until;
+    }
+    is_under_way_ = true;
+    return part_;
   }
   // What came of it: know() was told the new sum, or it is tried again.
   void settle(bool is_stored) {
-    if (under_way_ && !is_stored) unstored_ += under_way_->micros;
-    under_way_.reset();
+    is_under_way_ = false;
+    if (is_stored) part_.reset();
   }
 
   // This month, as far as is known here.
   std::uint64_t spent_micros() const {
-    return (stored_.month == now_ ? stored_.micros : 0) + unstored_ + (under_way_ ? under_way_->micros : 0);
+    return (stored_month_ == now_ ? stored_micros_ : 0) + unstored_ + (part_ ? part_->micros : 0);
   }
   const std::string& month() const { return now_; }
 
  private:
-  Part stored_;
-  std::optional<Part> under_way_;
+  const std::string account_;
+  std::string stored_month_;
+  std::uint64_t stored_micros_ = 0;
+  std::optional<SpendingPart> part_;  // that is not known to be stored
+  bool is_under_way_ = false;
+  Instant taken_until_ = kNoInstant;
   std::uint64_t unstored_ = 0;
   Nanos counted_ = 0;
   Instant taken_at_ = kNoInstant;

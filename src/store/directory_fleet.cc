@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 // The fleet's record of an embedded engine, in a file of its directory; and that of the engine without one.
+#include <map>
 #include <sstream>
 
 #include "store/change_lock.h"
@@ -11,11 +12,22 @@ namespace {
 
 constexpr std::string_view kFirstLine = "skep fleet 1";
 
-void add_to(FleetRecord& record, const std::string& month, std::uint64_t micros) {
-  if (month < record.month) return;
-  if (month > record.month) record.spent_micros = 0;
-  record.month = month;
-  record.spent_micros += micros;
+// Who added last, and until when all is counted.
+struct Account {
+  std::string name;
+  Instant until = kNoInstant;
+};
+
+Result<void> add_to(FleetRecord& record, Account& last, const SpendingPart& part) {
+  if (part.account == last.name && part.until == last.until) return ok();  // it is counted
+  if (part.account == last.name && part.from < last.until)
+    return fail(Code::kFenced, "what machines cost is counted until " + format_instant(last.until));
+  last = {part.account, part.until};
+  if (part.month < record.month) return ok();
+  if (part.month > record.month) record.spent_micros = 0;
+  record.month = part.month;
+  record.spent_micros += part.micros;
+  return ok();
 }
 
 std::string format_siblings(const std::vector<std::string>& siblings) {
@@ -27,8 +39,14 @@ std::string format_siblings(const std::vector<std::string>& siblings) {
 // What the file holds.
 struct Kept {
   FleetRecord record;
+  Account last;
   std::vector<std::string> siblings;
 };
+
+// Behind the month, where a program that does not know of accounts reads no further.
+std::string format_account(const Account& account) {
+  return account.name.empty() ? "" : " " + account.name + " " + std::to_string(to_unix_ms(account.until));
+}
 
 std::string format_fleet(const Kept& kept) {
   const FleetRecord& record = kept.record;
@@ -36,7 +54,8 @@ std::string format_fleet(const Kept& kept) {
   return std::string(kFirstLine) + "\norder " + std::to_string(static_cast<int>(order.kind)) + " " +
          std::to_string(order.workers) + " " + std::to_string(to_unix_ms(order.given_at)) + " " +
          std::to_string(to_unix_ms(order.until)) + "\nspent " + std::to_string(record.spent_micros) +
-         (record.month.empty() ? "" : " " + record.month) + "\n" + format_siblings(kept.siblings);
+         (record.month.empty() ? "" : " " + record.month + format_account(kept.last)) + "\n" +
+         format_siblings(kept.siblings);
 }
 
 Result<Kept> parse_fleet(const std::string& text) {
@@ -63,6 +82,7 @@ Result<Kept> parse_fleet(const std::string& text) {
   if (!is_whole || kind < 0 || kind > static_cast<int>(FleetOrderKind::kPause))
     return fail(Code::kCorrupt, "its lines are not those of an order and of a sum");
   spent >> record.month;
+  if (std::int64_t counted_ms = 0; spent >> word >> counted_ms) kept.last = {word, from_unix_ms(counted_ms)};
   record.order.kind = static_cast<FleetOrderKind>(kind);
   record.order.given_at = from_unix_ms(given_ms);
   record.order.until = from_unix_ms(until_ms);
@@ -84,11 +104,14 @@ class DirectoryFleet final : public FleetStore {
   }
 
   Result<FleetRecord> set_order(const FleetOrder& order) override {
-    return change([&](Kept& kept) { kept.record.order = order; });
+    return change([&](Kept& kept) -> Result<void> {
+      kept.record.order = order;
+      return ok();
+    });
   }
 
-  Result<FleetRecord> add_spending(const std::string& month, std::uint64_t micros) override {
-    return change([&](Kept& kept) { add_to(kept.record, month, micros); });
+  Result<FleetRecord> add_spending(const SpendingPart& part) override {
+    return change([&](Kept& kept) { return add_to(kept.record, kept.last, part); });
   }
 
   Result<std::vector<std::string>> read_siblings() override {
@@ -97,7 +120,10 @@ class DirectoryFleet final : public FleetStore {
   }
 
   Result<void> set_siblings(const std::vector<std::string>& siblings) override {
-    SKEP_TRY(change([&](Kept& kept) { kept.siblings = siblings; }));
+    SKEP_TRY(change([&](Kept& kept) -> Result<void> {
+      kept.siblings = siblings;
+      return ok();
+    }));
     return ok();
   }
 
@@ -118,7 +144,7 @@ class DirectoryFleet final : public FleetStore {
     ChangeLock lock;
     SKEP_TRY(lock.take(path_ + ".lock"));
     SKEP_TRY(auto kept, read_all());
-    change(kept);
+    SKEP_TRY(change(kept));
     SKEP_TRY(write_secret_file(directory_, kFleetFileName, format_fleet(kept)));
     return std::move(kept.record);
   }
@@ -134,8 +160,8 @@ class MemoryFleet final : public FleetStore {
     record_.order = order;
     return record_;
   }
-  Result<FleetRecord> add_spending(const std::string& month, std::uint64_t micros) override {
-    add_to(record_, month, micros);
+  Result<FleetRecord> add_spending(const SpendingPart& part) override {
+    SKEP_TRY(add_to(record_, last_[part.account], part));
     return record_;
   }
   Result<std::vector<std::string>> read_siblings() override { return siblings_; }
@@ -146,6 +172,7 @@ class MemoryFleet final : public FleetStore {
 
  private:
   FleetRecord record_;
+  std::map<std::string, Account> last_;  // by account
   std::vector<std::string> siblings_;
 };
 

@@ -5,7 +5,7 @@
 //   memory     gone with the process
 //   rocksdb    the file skep.fleet in the directory, replaced as a whole; skep.fleet.lock for who changes it
 //   log        the same
-//   postgres   the table skep.fleet
+//   postgres   the tables skep.fleet and skep.spenders
 //
 // Threads:   one caller at a time; calls block.
 // Errors:    kUnavailable: not now, nothing changed; kCorrupt: what is there is not what was written, and the
@@ -32,9 +32,12 @@ class FleetStore {
   // In the place of the order before. Durable when it returns, as is the next; success: all there is then.
   virtual Result<FleetRecord> set_order(const FleetOrder& order) = 0;
 
-  // Adds to what was spent in `month`. Of a month before the one that is kept: nothing is added; of a later
-  // one: the sum begins anew.
-  virtual Result<FleetRecord> add_spending(const std::string& month, std::uint64_t micros) = 0;
+  // Adds to what was spent in the part's month. Of a month before the one that is kept: nothing is added; of a
+  // later one: the sum begins anew. A part that is counted already counts no more, so that one of unknown
+  // outcome may be written again. kFenced: of its account something is counted after `from`, and it is not
+  // this part. An account is forgotten a week after its last part, where it lies in a directory as soon as
+  // another one adds: then any part of it counts.
+  virtual Result<FleetRecord> add_spending(const SpendingPart& part) = 0;
 
   // The managers with other stores, HOST:PORT, and others in the place of those before. Where managers share
   // the store they know each other by it: nothing is kept.

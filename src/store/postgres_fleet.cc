@@ -1,5 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
-// The fleet's record of a database: one row, one connection, one statement a call.
+// The fleet's record of a database: one row, one connection, one statement a call; where a part of the
+// spending was not counted by it a second one, for why.
+#include <functional>
+
 #include "store/fleet_store.h"
 #include "store/postgres_connection.h"
 #include "store/postgres_schema.h"
@@ -41,19 +44,37 @@ class PostgresFleet final : public FleetStore {
                                   pg_bigint(to_unix_ms(order.given_at)), pg_bigint(to_unix_ms(order.until))});
   }
 
-  Result<FleetRecord> add_spending(const std::string& month, std::uint64_t micros) override {
-    return ask(sql::fleet_spend, {month, pg_bigint(static_cast<std::int64_t>(micros))});
+  Result<FleetRecord> add_spending(const SpendingPart& part) override {
+    std::int64_t counted_now = 0;
+    const std::vector<std::string> params{part.month, pg_bigint(static_cast<std::int64_t>(part.micros)),
+                                          part.account, pg_bigint(to_unix_ms(part.from)),
+                                          pg_bigint(to_unix_ms(part.until))};
+    SKEP_TRY(auto record, ask(sql::fleet_spend, params, [&](const PgRow& row) -> Result<void> {
+               SKEP_TRY(counted_now, pg_read_number(row.bytes(6)));
+               return ok();
+             }));
+    if (counted_now > 0) return record;
+    Instant counted_until = kNoInstant;
+    SKEP_TRY(connection_.query(sql::fleet_counted, {part.account}, [&](const PgRow& row) -> Result<void> {
+      SKEP_TRY(const auto ms, pg_read_number(row.bytes(0)));
+      counted_until = from_unix_ms(ms);
+      return ok();
+    }));
+    if (counted_until == part.until) return record;
+    return fail(Code::kFenced, "what machines cost is counted until " + format_instant(counted_until));
   }
 
   Result<std::vector<std::string>> read_siblings() override { return std::vector<std::string>(); }
   Result<void> set_siblings(const std::vector<std::string>&) override { return ok(); }
 
  private:
-  Result<FleetRecord> ask(std::string_view statement, const std::vector<std::string>& params) {
+  Result<FleetRecord> ask(std::string_view statement, const std::vector<std::string>& params,
+                          const std::function<Result<void>(const PgRow&)>& on_more = {}) {
     SKEP_TRY(connection_.ensure());
     std::optional<FleetRecord> record;
     SKEP_TRY(connection_.query(statement, params, [&](const PgRow& row) -> Result<void> {
       SKEP_TRY(record, read_fleet(row));
+      if (on_more) return on_more(row);
       return ok();
     }));
     if (!record)

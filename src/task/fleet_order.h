@@ -35,6 +35,18 @@ struct FleetOrder {
 inline constexpr Duration kFleetOrderMax = hours(24 * 30);
 inline constexpr std::uint32_t kFleetOrderWorkersMax = 100'000;
 
+// What is added to the spending of a month. It may be written twice without being counted twice: what an
+// account adds is a chain of parts, each of which begins where one before it ended.
+struct SpendingPart {
+  std::string month;           // "2026-11" (UTC)
+  std::string account;         // who adds, of [A-Za-z0-9_-]: one life of a manager
+  Instant from = kNoInstant;   // whole milliseconds
+  Instant until = kNoInstant;  // later than `from`
+  std::uint64_t micros = 0;
+
+  bool operator==(const SpendingPart&) const = default;
+};
+
 // What a store keeps of a fleet.
 struct FleetRecord {
   FleetOrder order;

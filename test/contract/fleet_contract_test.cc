@@ -18,6 +18,12 @@ FleetOrder order_of(std::uint32_t workers, Duration length = hours(1)) {
   return {FleetOrderKind::kSize, workers, kNow, kNow + length};
 }
 
+// The part of an account that follows on the one before.
+SpendingPart part_of(const std::string& month, std::uint64_t micros, int number = 1,
+                     const std::string& account = "em1-7") {
+  return {month, account, kNow + seconds(number - 1), kNow + seconds(number), micros};
+}
+
 class FleetContract : public ::testing::TestWithParam<EngineKind> {
  protected:
   void SetUp() override {
@@ -57,22 +63,45 @@ TEST_P(FleetContract, ALaterOrderTakesThePlaceOfAnEarlierOne) {
 
 TEST_P(FleetContract, SpendingIsAddedUpWithinAMonth) {
   ASSERT_TRUE(fleet_->set_order(order_of(3)));
-  ASSERT_TRUE(fleet_->add_spending("2026-11", 1'500'000));
-  const auto sum = fleet_->add_spending("2026-11", 5);
+  ASSERT_TRUE(fleet_->add_spending(part_of("2026-11", 1'500'000)));
+  const auto sum = fleet_->add_spending(part_of("2026-11", 5, 2));
   ASSERT_TRUE(sum) << sum.error().message;
   EXPECT_EQ(sum.value().spent_micros, 1'500'005u);
   EXPECT_EQ(read(*fleet_), (FleetRecord{order_of(3), "2026-11", 1'500'005}));
-  EXPECT_EQ(fleet_->add_spending("2026-10", 7).value().spent_micros, 1'500'005u) << "of the month before";
-  ASSERT_TRUE(fleet_->add_spending("2026-12", 9));
+  EXPECT_EQ(fleet_->add_spending(part_of("2026-10", 7, 3)).value().spent_micros, 1'500'005u) << "of the month before";
+  ASSERT_TRUE(fleet_->add_spending(part_of("2026-12", 9, 4)));
   EXPECT_EQ(read(*fleet_), (FleetRecord{order_of(3), "2026-12", 9}));
+}
+
+// Its answer was lost: whoever added it does not know.
+TEST_P(FleetContract, APartThatIsWrittenAgainIsCountedOnce) {
+  ASSERT_TRUE(fleet_->add_spending(part_of("2026-11", 10)));
+  const auto again = fleet_->add_spending(part_of("2026-11", 10));
+  ASSERT_TRUE(again) << again.error().message;
+  EXPECT_EQ(again.value().spent_micros, 10u);
+  if (GetParam().name != "memory") fleet_ = open();
+  EXPECT_EQ(fleet_->add_spending(part_of("2026-11", 10)).value().spent_micros, 10u);
+  EXPECT_EQ(fleet_->add_spending(part_of("2026-11", 5, 2)).value().spent_micros, 15u);
+}
+
+TEST_P(FleetContract, WhatIsCountedBySomebodyElseIsRefused) {
+  ASSERT_TRUE(fleet_->add_spending(part_of("2026-11", 10, 2)));
+  SpendingPart late = part_of("2026-11", 3, 2);
+  late.until += milliseconds(1);
+  const auto refused = fleet_->add_spending(late);
+  ASSERT_FALSE(refused);
+  EXPECT_EQ(refused.error().code, Code::kFenced);
+  EXPECT_EQ(read(*fleet_).spent_micros, 10u);
+  late.from = part_of("2026-11", 3, 2).until;
+  EXPECT_EQ(fleet_->add_spending(late).value().spent_micros, 13u);
 }
 
 TEST_P(FleetContract, AnotherManagerSeesWhatIsWritten) {
   if (GetParam().name == "memory") GTEST_SKIP() << "one process";
   const auto other = open();
   ASSERT_TRUE(fleet_->set_order(order_of(2)));
-  ASSERT_TRUE(fleet_->add_spending("2026-11", 10));
-  ASSERT_TRUE(other->add_spending("2026-11", 20));
+  ASSERT_TRUE(fleet_->add_spending(part_of("2026-11", 10)));
+  ASSERT_TRUE(other->add_spending(part_of("2026-11", 20, 1, "em2-7")));
   EXPECT_EQ(read(*other), (FleetRecord{order_of(2), "2026-11", 30}));
   EXPECT_EQ(read(*fleet_), read(*other));
 }
@@ -88,7 +117,7 @@ TEST_P(FleetContract, SiblingsTakeThePlaceOfThoseBeforeAndLeaveTheRestAlone) {
     EXPECT_EQ(fleet_->read_siblings().value(), Siblings()) << "its managers know each other by it";
     return;
   }
-  ASSERT_TRUE(fleet_->add_spending("2026-11", 5));
+  ASSERT_TRUE(fleet_->add_spending(part_of("2026-11", 5)));
   EXPECT_EQ(read(*fleet_), (FleetRecord{order_of(3), "2026-11", 5}));
   EXPECT_EQ(fleet_->read_siblings().value(), siblings);
   ASSERT_TRUE(fleet_->set_siblings({siblings[1]}));
@@ -101,7 +130,7 @@ TEST_P(FleetContract, OutlivesThePower) {
   auto opened = engine_->open(1);
   ASSERT_TRUE(opened) << opened.error().message;
   ASSERT_TRUE(fleet_->set_order(order_of(6)));
-  ASSERT_TRUE(fleet_->add_spending("2026-11", 11));
+  ASSERT_TRUE(fleet_->add_spending(part_of("2026-11", 11)));
   Random random(1);
   engine_->power_off();
   opened.value().reset();

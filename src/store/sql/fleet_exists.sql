@@ -1,1 +1,1 @@
-SELECT (to_regclass('skep.fleet') IS NOT NULL)::integer
+SELECT (to_regclass('skep.fleet') IS NOT NULL AND to_regclass('skep.spenders') IS NOT NULL)::integer

@@ -148,7 +148,7 @@ int serve(const Context& context, const ServeOptions& options) {
   if (auto checked = check_open_address(options, *tokens.value()); !checked) return report(checked.error());
   auto store = open_store(options.store, log);
   if (!store) return report(store.error());
-  auto fleet = open_fleet(options.store);
+  auto fleet = open_fleet(options.store, clock);
   if (!fleet) return report(fleet.error());
   auto manager = start_manager(options, *store.value(), tokens.value().get(), fleet.value().get(), clock, log,
                                open_files ? connections_for(open_files.value()) : kConnectionsMin);

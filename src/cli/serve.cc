@@ -251,11 +251,11 @@ Result<std::unique_ptr<store::TokenStore>> open_tokens(const std::string& spec) 
   return store::open_directory_tokens(spec.substr(spec.find(':') + 1));
 }
 
-Result<std::unique_ptr<store::FleetStore>> open_fleet(const std::string& spec) {
+Result<std::unique_ptr<store::FleetStore>> open_fleet(const std::string& spec, const Clock& clock) {
   SKEP_TRY(check_store(spec));
-  if (spec == kMemory) return store::make_memory_fleet();
+  if (spec == kMemory) return store::make_memory_fleet(clock);
   if (is_postgres(spec)) return store::open_postgres_fleet(spec);
-  return store::open_directory_fleet(spec.substr(spec.find(':') + 1));
+  return store::open_directory_fleet(spec.substr(spec.find(':') + 1), clock);
 }
 
 std::string default_store() {

@@ -69,7 +69,7 @@ Result<std::unique_ptr<store::Store>> open_store(const std::string& spec, const 
 // The tokens of the same place, whether a store is open there, or is there at all, or not.
 Result<std::unique_ptr<store::TokenStore>> open_tokens(const std::string& spec);
 // What is kept of the fleet in the same place.
-Result<std::unique_ptr<store::FleetStore>> open_fleet(const std::string& spec);
+Result<std::unique_ptr<store::FleetStore>> open_fleet(const std::string& spec, const Clock& clock);
 // kInvalid: others reach the address, there is no token, and nobody said --insecure.
 Result<void> check_open_address(const ServeOptions& options, store::TokenStore& tokens);
 

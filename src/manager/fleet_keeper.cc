@@ -9,12 +9,13 @@ namespace skep::manager {
 namespace {
 
 constexpr Duration kInterval = seconds(1);
+constexpr Duration kOwnInterval = seconds(10);  // where nobody else writes: the month may be another
 
 }  // namespace
 
 struct FleetKeeper::Impl : std::enable_shared_from_this<Impl> {
   Impl(store::FleetStore* s, bool shared, Executor& e, const Clock& c, Changed on_change, Logger l)
-      : own(s == nullptr ? store::make_memory_fleet() : nullptr),
+      : own(s == nullptr ? store::make_memory_fleet(c) : nullptr),
         store(s == nullptr ? *own : *s),
         is_shared(shared),
         executor(e),
@@ -55,7 +56,7 @@ struct FleetKeeper::Impl : std::enable_shared_from_this<Impl> {
   }
 
   void go_on() {
-    runner.post_at(clock.now() + kInterval, [this] {
+    runner.post_at(clock.now() + (is_shared ? kInterval : kOwnInterval), [this] {
       take(store.read());
       go_on();
     });
@@ -85,7 +86,7 @@ FleetKeeper::~FleetKeeper() = default;
 
 void FleetKeeper::start() {
   impl_->take(impl_->store.read());
-  if (impl_->is_shared) impl_->runner.post([impl = impl_.get()] { impl->go_on(); });
+  impl_->runner.post([impl = impl_.get()] { impl->go_on(); });
 }
 
 void FleetKeeper::stop() {

@@ -2,7 +2,8 @@
 // fleet_keeper.h - the order to the fleet, the month's spending and the registered siblings, between the
 // store that keeps them and the executor that obeys them.
 //
-// Where managers share the store it is read again each second, so that an order given to one is known to all.
+// Where managers share the store it is read again each second, so that an order given to one is known to all;
+// elsewhere each ten, for the month, which the store's clock says.
 //
 // Threads:   start and stop from the owner's thread; the rest on the executor, where replies run, too. The
 //            store is called on a thread of its own.

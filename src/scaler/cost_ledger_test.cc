@@ -138,7 +138,6 @@ TEST(Spending, IsStoredAboutEachMinuteAndCountsMeanwhile) {
   const auto first = spending.take(now, false);
   ASSERT_TRUE(first);
   EXPECT_EQ(first->micros, 1'500'000u);
-  EXPECT_EQ(first->month, month_of(now));
   EXPECT_EQ(spending.spent_micros(), 6'500'000u) << "under way";
   spending.know(month_of(now), 6'500'000);
   spending.settle(true);
@@ -172,14 +171,19 @@ TEST(Spending, APartThatFailedIsRepeatedAsItWas) {
   EXPECT_GT(second->until, first->until);
 }
 
-TEST(Spending, AMonthBeginsAtNothing) {
+TEST(Spending, TheStoreSaysWhichMonthItIs) {
   Spending spending("m");
-  const Instant november = from_unix_ms(1'795'910'400'000 + 86'400'000);
+  const Instant november = from_unix_ms(1'795'910'400'000);
   spending.observe(november, 0);
-  spending.know(spending.month(), 9'000'000);
+  EXPECT_EQ(spending.month(), "2026-11");
+  spending.know("2026-11", 9'000'000);
   EXPECT_EQ(spending.spent_micros(), 9'000'000u);
-  spending.observe(november + hours(24 * 32), 0);
-  EXPECT_EQ(spending.spent_micros(), 0u);
+  spending.observe(november + hours(24 * 32), 2'000'000'000);
+  EXPECT_EQ(spending.month(), "2026-11") << "the clock here is ahead";
+  EXPECT_EQ(spending.spent_micros(), 11'000'000u);
+  spending.know("2026-12", 0);
+  EXPECT_EQ(spending.month(), "2026-12");
+  EXPECT_EQ(spending.spent_micros(), 2'000'000u) << "what is not stored yet";
 }
 
 }  // namespace

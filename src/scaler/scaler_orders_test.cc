@@ -158,10 +158,11 @@ TEST(ScalerCosts, ASpentBudgetLetsAlsoBusyWorkersGo) {
   std::uint64_t stored = 0;
   cluster.scaler->on_spending([&](const SpendingPart& part, auto done) {
     stored += part.micros;
-    cluster.executor.post([&cluster, month = part.month, sum = stored, done = std::move(done)]() mutable {
-      cluster.scaler->know({{}, month, sum});
-      done(ok());
-    });
+    cluster.executor.post(
+        [&cluster, month = cluster.scaler->month(), sum = stored, done = std::move(done)]() mutable {
+          cluster.scaler->know({{}, month, sum});
+          done(ok());
+        });
   });
   cluster.fleet.enqueue(4, hours(5));
   cluster.executor.run_for(minutes(6));

@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 // spending.h - what was spent this month: what the store knows of, and what it does not yet.
 //
+// Which month it is the store says, by its own clock; as long as it has said nothing, the clock here.
+//
 // Threads:   value; one executor at a time.
 // Units:     money in millionths (micros) of the unit of the price.
 #pragma once
@@ -16,11 +18,6 @@
 #include "task/fleet_order.h"
 
 namespace skep::scaler {
-
-// A month by its name, "2026-11" (UTC).
-inline std::string month_of(Instant now) {
-  return format_instant(now).substr(0, 7);
-}
 
 class Spending {
  public:
@@ -38,10 +35,11 @@ class Spending {
     if (total >= counted_ + 1'000) {
       const Nanos micros = (total - counted_) / 1'000;
       counted_ += 1'000 * micros;
-      // What is not stored when a month ends goes into the next one's: at most a minute's.
+      // What is not stored when a month ends goes into the next one's: a minute's, or for how long the store
+      // was away. So a budget is kept rather too well.
       unstored_ += static_cast<std::uint64_t>(micros);
     }
-    now_ = month_of(now);
+    own_month_ = month_of(now);
   }
 
   // What is to be stored now: all, each minute, or where `is_last` at once. One at a time, until settle(). One
@@ -52,7 +50,7 @@ class Spending {
     taken_at_ = now;
     if (!part_) {
       const Instant until = std::max(from_unix_ms(to_unix_ms(now)), taken_until_ + milliseconds(1));
-      part_ = SpendingPart{now_, account_, taken_until_, until, std::exchange(unstored_, 0)};
+      part_ = SpendingPart{account_, taken_until_, until, std::exchange(unstored_, 0)};
       taken_until_ = until;
     }
     is_under_way_ = true;
@@ -66,9 +64,9 @@ class Spending {
 
   // This month, as far as is known here.
   std::uint64_t spent_micros() const {
-    return (stored_month_ == now_ ? stored_micros_ : 0) + unstored_ + (part_ ? part_->micros : 0);
+    return stored_micros_ + unstored_ + (part_ ? part_->micros : 0);
   }
-  const std::string& month() const { return now_; }
+  const std::string& month() const { return stored_month_.empty() ? own_month_ : stored_month_; }
 
  private:
   const std::string account_;
@@ -80,7 +78,7 @@ class Spending {
   std::uint64_t unstored_ = 0;
   Nanos counted_ = 0;
   Instant taken_at_ = kNoInstant;
-  std::string now_;
+  std::string own_month_;
 };
 
 }  // namespace skep::scaler

@@ -18,14 +18,19 @@ struct Account {
   Instant until = kNoInstant;
 };
 
+// In a month that has begun nothing is spent yet. One that was kept as begun does not end again.
+void begin_month(FleetRecord& record, const Clock& clock) {
+  const std::string month = month_of(clock.now());
+  if (month <= record.month) return;
+  record.month = month;
+  record.spent_micros = 0;
+}
+
 Result<void> add_to(FleetRecord& record, Account& last, const SpendingPart& part) {
   if (part.account == last.name && part.until == last.until) return ok();  // it is counted
   if (part.account == last.name && part.from < last.until)
     return fail(Code::kFenced, "what machines cost is counted until " + format_instant(last.until));
   last = {part.account, part.until};
-  if (part.month < record.month) return ok();
-  if (part.month > record.month) record.spent_micros = 0;
-  record.month = part.month;
   record.spent_micros += part.micros;
   return ok();
 }
@@ -95,8 +100,10 @@ Result<Kept> parse_fleet(const std::string& text) {
 
 class DirectoryFleet final : public FleetStore {
  public:
-  explicit DirectoryFleet(std::string directory)
-      : directory_(std::move(directory)), path_(directory_ + "/" + std::string(kFleetFileName)) {}
+  DirectoryFleet(std::string directory, const Clock& clock)
+      : directory_(std::move(directory)),
+        path_(directory_ + "/" + std::string(kFleetFileName)),
+        clock_(clock) {}
 
   Result<FleetRecord> read() override {
     SKEP_TRY(auto kept, read_all());
@@ -130,10 +137,10 @@ class DirectoryFleet final : public FleetStore {
  private:
   Result<Kept> read_all() {
     auto text = read_checked_file(path_);
-    if (!text && text.error().code == Code::kNotFound) return Kept();
-    if (!text) return text.error();
-    auto kept = parse_fleet(text.value());
+    if (!text && text.error().code != Code::kNotFound) return text.error();
+    auto kept = text ? parse_fleet(text.value()) : Result<Kept>(Kept());
     if (!kept) return with_context(kept.error(), path_);
+    begin_month(kept.value().record, clock_);
     return kept;
   }
 
@@ -151,16 +158,23 @@ class DirectoryFleet final : public FleetStore {
 
   const std::string directory_;
   const std::string path_;
+  const Clock& clock_;
 };
 
 class MemoryFleet final : public FleetStore {
  public:
-  Result<FleetRecord> read() override { return record_; }
-  Result<FleetRecord> set_order(const FleetOrder& order) override {
-    record_.order = order;
+  explicit MemoryFleet(const Clock& clock) : clock_(clock) {}
+
+  Result<FleetRecord> read() override {
+    begin_month(record_, clock_);
     return record_;
   }
+  Result<FleetRecord> set_order(const FleetOrder& order) override {
+    record_.order = order;
+    return read();
+  }
   Result<FleetRecord> add_spending(const SpendingPart& part) override {
+    begin_month(record_, clock_);
     SKEP_TRY(add_to(record_, last_[part.account], part));
     return record_;
   }
@@ -171,6 +185,7 @@ class MemoryFleet final : public FleetStore {
   }
 
  private:
+  const Clock& clock_;
   FleetRecord record_;
   std::map<std::string, Account> last_;  // by account
   std::vector<std::string> siblings_;
@@ -178,12 +193,12 @@ class MemoryFleet final : public FleetStore {
 
 }  // namespace
 
-std::unique_ptr<FleetStore> make_memory_fleet() {
-  return std::make_unique<MemoryFleet>();
+std::unique_ptr<FleetStore> make_memory_fleet(const Clock& clock) {
+  return std::make_unique<MemoryFleet>(clock);
 }
 
-std::unique_ptr<FleetStore> open_directory_fleet(std::string directory) {
-  return std::make_unique<DirectoryFleet>(std::move(directory));
+std::unique_ptr<FleetStore> open_directory_fleet(std::string directory, const Clock& clock) {
+  return std::make_unique<DirectoryFleet>(std::move(directory), clock);
 }
 
 }  // namespace skep::store

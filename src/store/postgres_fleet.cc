@@ -1,8 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// The fleet's record of a database: one row, one connection, one statement a call; where a part of the
-// spending was not counted by it a second one, for why.
-#include <functional>
-
+// The fleet's record of a database: one row, one connection. What is changed is read in a statement of its own.
 #include "store/fleet_store.h"
 #include "store/postgres_connection.h"
 #include "store/postgres_schema.h"
@@ -37,50 +34,53 @@ class PostgresFleet final : public FleetStore {
     return make_fleet_table(connection_);
   }
 
-  Result<FleetRecord> read() override { return ask(sql::fleet_read, {}); }
-
-  Result<FleetRecord> set_order(const FleetOrder& order) override {
-    return ask(sql::fleet_order, {pg_bigint(static_cast<std::int64_t>(order.kind)), pg_bigint(order.workers),
-                                  pg_bigint(to_unix_ms(order.given_at)), pg_bigint(to_unix_ms(order.until))});
-  }
-
-  Result<FleetRecord> add_spending(const SpendingPart& part) override {
-    std::int64_t counted_now = 0;
-    const std::vector<std::string> params{part.month, pg_bigint(static_cast<std::int64_t>(part.micros)),
-                                          part.account, pg_bigint(to_unix_ms(part.from)),
-                                          pg_bigint(to_unix_ms(part.until))};
-    SKEP_TRY(auto record, ask(sql::fleet_spend, params, [&](const PgRow& row) -> Result<void> {
-               SKEP_TRY(counted_now, pg_read_number(row.bytes(6)));
-               return ok();
-             }));
-    if (counted_now > 0) return record;
-    Instant counted_until = kNoInstant;
-    SKEP_TRY(connection_.query(sql::fleet_counted, {part.account}, [&](const PgRow& row) -> Result<void> {
-      SKEP_TRY(const auto ms, pg_read_number(row.bytes(0)));
-      counted_until = from_unix_ms(ms);
-      return ok();
-    }));
-    if (counted_until == part.until) return record;
-    return fail(Code::kFenced, "what machines cost is counted until " + format_instant(counted_until));
-  }
-
-  Result<std::vector<std::string>> read_siblings() override { return std::vector<std::string>(); }
-  Result<void> set_siblings(const std::vector<std::string>&) override { return ok(); }
-
- private:
-  Result<FleetRecord> ask(std::string_view statement, const std::vector<std::string>& params,
-                          const std::function<Result<void>(const PgRow&)>& on_more = {}) {
+  Result<FleetRecord> read() override {
     SKEP_TRY(connection_.ensure());
     std::optional<FleetRecord> record;
-    SKEP_TRY(connection_.query(statement, params, [&](const PgRow& row) -> Result<void> {
+    SKEP_TRY(connection_.query(sql::fleet_read, {}, [&](const PgRow& row) -> Result<void> {
       SKEP_TRY(record, read_fleet(row));
-      if (on_more) return on_more(row);
       return ok();
     }));
     if (!record)
       return fail(Code::kCorrupt,
                   "skep.fleet has lost its row: INSERT INTO skep.fleet DEFAULT VALUES gives it back");
     return *record;
+  }
+
+  Result<FleetRecord> set_order(const FleetOrder& order) override {
+    SKEP_TRY(connection_.ensure());
+    SKEP_TRY(connection_.query(sql::fleet_order,
+                               {pg_bigint(static_cast<std::int64_t>(order.kind)), pg_bigint(order.workers),
+                                pg_bigint(to_unix_ms(order.given_at)), pg_bigint(to_unix_ms(order.until))}));
+    return read();
+  }
+
+  Result<FleetRecord> add_spending(const SpendingPart& part) override {
+    SKEP_TRY(connection_.ensure());
+    SKEP_TRY(const auto counted_now,
+             ask(sql::fleet_spend, {pg_bigint(static_cast<std::int64_t>(part.micros)), part.account,
+                                    pg_bigint(to_unix_ms(part.from)), pg_bigint(to_unix_ms(part.until))}));
+    if (counted_now == 0) {
+      SKEP_TRY(const auto counted_ms, ask(sql::fleet_counted, {part.account}));
+      if (from_unix_ms(counted_ms) != part.until)
+        return fail(Code::kFenced,
+                    "what machines cost is counted until " + format_instant(from_unix_ms(counted_ms)));
+    }
+    return read();
+  }
+
+  Result<std::vector<std::string>> read_siblings() override { return std::vector<std::string>(); }
+  Result<void> set_siblings(const std::vector<std::string>&) override { return ok(); }
+
+ private:
+  // The number in the one field of the one row; 0 where there is none.
+  Result<std::int64_t> ask(std::string_view statement, const std::vector<std::string>& params) {
+    std::int64_t answer = 0;
+    SKEP_TRY(connection_.query(statement, params, [&](const PgRow& row) -> Result<void> {
+      SKEP_TRY(answer, pg_read_number(row.bytes(0)));
+      return ok();
+    }));
+    return answer;
   }
 
   PgConnection connection_;

@@ -5,6 +5,7 @@
 
 #include <cerrno>
 
+#include "base/clock.h"
 #include "store/fleet_store.h"
 #include "store/segment_disk.h"
 #include "store/store_directory.h"
@@ -42,7 +43,8 @@ Result<VerifyReport> verify_store(const VerifyOptions& options) {
   if (const auto tokens = open_directory_tokens(options.directory)->list(); !tokens) {
     ContentsCheck(options, report).find(tokens.error());
   }
-  if (const auto fleet = open_directory_fleet(options.directory)->read(); !fleet) {
+  const SystemClock clock;
+  if (const auto fleet = open_directory_fleet(options.directory, clock)->read(); !fleet) {
     ContentsCheck(options, report).find(fleet.error());
   }
   return report;

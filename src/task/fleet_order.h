@@ -32,13 +32,17 @@ struct FleetOrder {
   bool operator==(const FleetOrder&) const = default;
 };
 
+// A month by its name, "2026-11" (UTC). Later ones are greater.
+inline std::string month_of(Instant now) {
+  return format_instant(now).substr(0, 7);
+}
+
 inline constexpr Duration kFleetOrderMax = hours(24 * 30);
 inline constexpr std::uint32_t kFleetOrderWorkersMax = 100'000;
 
 // What is added to the spending of a month. It may be written twice without being counted twice: what an
 // account adds is a chain of parts, each of which begins where one before it ended.
 struct SpendingPart {
-  std::string month;           // "2026-11" (UTC)
   std::string account;         // who adds, of [A-Za-z0-9_-]: one life of a manager
   Instant from = kNoInstant;   // whole milliseconds
   Instant until = kNoInstant;  // later than `from`
@@ -50,7 +54,8 @@ struct SpendingPart {
 // What a store keeps of a fleet.
 struct FleetRecord {
   FleetOrder order;
-  std::string month;               // "2026-11" (UTC), of what follows; "" where nothing was spent yet
+  // "2026-11" (UTC): the month it is by the store's clock. "": the store has said nothing yet.
+  std::string month;
   std::uint64_t spent_micros = 0;  // in that month, by all managers of the store
 
   bool operator==(const FleetRecord&) const = default;

@@ -27,7 +27,9 @@ class MemoryEngine final : public Engine {
     return std::unique_ptr<store::Store>(std::make_unique<store::MemoryStore>(disk_));
   }
   Result<std::unique_ptr<store::TokenStore>> open_tokens() override { return store::make_memory_tokens(); }
-  Result<std::unique_ptr<store::FleetStore>> open_fleet() override { return store::make_memory_fleet(); }
+  Result<std::unique_ptr<store::FleetStore>> open_fleet(const Clock& clock) override {
+    return store::make_memory_fleet(clock);
+  }
   void power_off() override {}
   void power_on(Random& random) override { disk_->crash(random.below(disk_->soft_commits() + 1)); }
 
@@ -52,8 +54,8 @@ class RocksdbEngine final : public Engine {
   Result<std::unique_ptr<store::TokenStore>> open_tokens() override {
     return store::open_directory_tokens(directory_.path() + "/store");
   }
-  Result<std::unique_ptr<store::FleetStore>> open_fleet() override {
-    return store::open_directory_fleet(directory_.path() + "/store");
+  Result<std::unique_ptr<store::FleetStore>> open_fleet(const Clock& clock) override {
+    return store::open_directory_fleet(directory_.path() + "/store", clock);
   }
   void power_off() override { disk_->power_off(); }
   void power_on(Random& random) override { disk_->lose_unsynced(random); }
@@ -79,8 +81,8 @@ class LogEngine final : public Engine {
   Result<std::unique_ptr<store::TokenStore>> open_tokens() override {
     return store::open_directory_tokens(directory_.path() + "/store");
   }
-  Result<std::unique_ptr<store::FleetStore>> open_fleet() override {
-    return store::open_directory_fleet(directory_.path() + "/store");
+  Result<std::unique_ptr<store::FleetStore>> open_fleet(const Clock& clock) override {
+    return store::open_directory_fleet(directory_.path() + "/store", clock);
   }
   void power_off() override { disk_->power_off(); }
   void power_on(Random& random) override { disk_->lose_unsynced(random); }
@@ -102,7 +104,7 @@ class PostgresEngine final : public Engine {
     if (conninfo_.empty()) conninfo_ = PostgresServer::shared().make_database();
     return store::open_postgres_tokens(conninfo_);
   }
-  Result<std::unique_ptr<store::FleetStore>> open_fleet() override {
+  Result<std::unique_ptr<store::FleetStore>> open_fleet(const Clock&) override {
     if (conninfo_.empty()) conninfo_ = PostgresServer::shared().make_database();
     return store::open_postgres_fleet(conninfo_);
   }

@@ -28,7 +28,7 @@ class Engine {
   // The tokens of the same place, whether a store is open there or not.
   virtual Result<std::unique_ptr<store::TokenStore>> open_tokens() = 0;
   // The same for what is kept of the fleet.
-  virtual Result<std::unique_ptr<store::FleetStore>> open_fleet() = 0;
+  virtual Result<std::unique_ptr<store::FleetStore>> open_fleet(const Clock& clock) = 0;
   // From now on nothing reaches the disk. The store is still there, and is destroyed next.
   virtual void power_off() = 0;
   // The store is gone; what was not synced may be lost.

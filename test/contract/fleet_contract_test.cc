@@ -6,6 +6,8 @@
 #include <filesystem>
 #include <fstream>
 
+#include "base/clock.h"
+#include "base/testing/virtual_executor.h"
 #include "engines.h"
 #include "store/fleet_store.h"
 
@@ -19,9 +21,8 @@ FleetOrder order_of(std::uint32_t workers, Duration length = hours(1)) {
 }
 
 // The part of an account that follows on the one before.
-SpendingPart part_of(const std::string& month, std::uint64_t micros, int number = 1,
-                     const std::string& account = "em1-7") {
-  return {month, account, kNow + seconds(number - 1), kNow + seconds(number), micros};
+SpendingPart part_of(std::uint64_t micros, int number = 1, const std::string& account = "em1-7") {
+  return {account, kNow + seconds(number - 1), kNow + seconds(number), micros};
 }
 
 class FleetContract : public ::testing::TestWithParam<EngineKind> {
@@ -31,7 +32,7 @@ class FleetContract : public ::testing::TestWithParam<EngineKind> {
     fleet_ = open();
   }
   std::unique_ptr<store::FleetStore> open() {
-    auto opened = engine_->open_fleet();
+    auto opened = engine_->open_fleet(clock_);
     EXPECT_TRUE(opened) << opened.error().message;
     return std::move(opened.value());
   }
@@ -41,12 +42,20 @@ class FleetContract : public ::testing::TestWithParam<EngineKind> {
     return record ? record.value() : FleetRecord();
   }
 
+  // The one order, and what was spent this month.
+  FleetRecord record_of(const FleetOrder& order, std::uint64_t spent_micros) {
+    return {order, month_, spent_micros};
+  }
+  bool has_own_clock() const { return GetParam().name == "postgres"; }
+
+  skep::testing::VirtualExecutor clock_{kNow};
+  const std::string month_ = month_of(has_own_clock() ? SystemClock().now() : kNow);
   std::unique_ptr<Engine> engine_ = GetParam().why_not.empty() ? GetParam().make() : nullptr;
   std::unique_ptr<store::FleetStore> fleet_;
 };
 
 TEST_P(FleetContract, IsEmptyAtFirst) {
-  EXPECT_EQ(read(*fleet_), FleetRecord());
+  EXPECT_EQ(read(*fleet_), record_of({}, 0));
 }
 
 TEST_P(FleetContract, ALaterOrderTakesThePlaceOfAnEarlierOne) {
@@ -58,41 +67,59 @@ TEST_P(FleetContract, ALaterOrderTakesThePlaceOfAnEarlierOne) {
   ASSERT_TRUE(fleet_->set_order(pause));
   EXPECT_EQ(read(*fleet_).order, pause);
   ASSERT_TRUE(fleet_->set_order({}));
-  EXPECT_EQ(read(*fleet_), FleetRecord());
+  EXPECT_EQ(read(*fleet_), record_of({}, 0));
 }
 
 TEST_P(FleetContract, SpendingIsAddedUpWithinAMonth) {
   ASSERT_TRUE(fleet_->set_order(order_of(3)));
-  ASSERT_TRUE(fleet_->add_spending(part_of("2026-11", 1'500'000)));
-  const auto sum = fleet_->add_spending(part_of("2026-11", 5, 2));
+  ASSERT_TRUE(fleet_->add_spending(part_of(1'500'000)));
+  const auto sum = fleet_->add_spending(part_of(5, 2));
   ASSERT_TRUE(sum) << sum.error().message;
   EXPECT_EQ(sum.value().spent_micros, 1'500'005u);
-  EXPECT_EQ(read(*fleet_), (FleetRecord{order_of(3), "2026-11", 1'500'005}));
-  EXPECT_EQ(fleet_->add_spending(part_of("2026-10", 7, 3)).value().spent_micros, 1'500'005u) << "of the month before";
-  ASSERT_TRUE(fleet_->add_spending(part_of("2026-12", 9, 4)));
-  EXPECT_EQ(read(*fleet_), (FleetRecord{order_of(3), "2026-12", 9}));
+  EXPECT_EQ(read(*fleet_), record_of(order_of(3), 1'500'005));
+}
+
+// Nobody has to spend for it: a budget that is spent would never be whole again.
+TEST_P(FleetContract, AMonthBeginsAtNothingByItself) {
+  if (has_own_clock()) GTEST_SKIP() << "its clock can not be set";
+  ASSERT_TRUE(fleet_->set_order(order_of(3)));
+  ASSERT_TRUE(fleet_->add_spending(part_of(7)));
+  clock_.run_for(hours(24 * 32));
+  const std::string next = month_of(clock_.now());
+  EXPECT_GT(next, month_);
+  EXPECT_EQ(read(*fleet_), (FleetRecord{order_of(3), next, 0}));
+  ASSERT_TRUE(fleet_->add_spending(part_of(9, 2)));
+  EXPECT_EQ(read(*fleet_), (FleetRecord{order_of(3), next, 9}));
+}
+
+TEST_P(FleetContract, NoClockButTheDatabasesSaysTheMonth) {
+  if (!has_own_clock()) GTEST_SKIP() << "it has none";
+  clock_.run_for(hours(24 * 365));
+  const auto sum = fleet_->add_spending(part_of(7));
+  ASSERT_TRUE(sum) << sum.error().message;
+  EXPECT_EQ(sum.value(), record_of({}, 7));
 }
 
 // Its answer was lost: whoever added it does not know.
 TEST_P(FleetContract, APartThatIsWrittenAgainIsCountedOnce) {
-  ASSERT_TRUE(fleet_->add_spending(part_of("2026-11", 10)));
-  const auto again = fleet_->add_spending(part_of("2026-11", 10));
+  ASSERT_TRUE(fleet_->add_spending(part_of(10)));
+  const auto again = fleet_->add_spending(part_of(10));
   ASSERT_TRUE(again) << again.error().message;
   EXPECT_EQ(again.value().spent_micros, 10u);
   if (GetParam().name != "memory") fleet_ = open();
-  EXPECT_EQ(fleet_->add_spending(part_of("2026-11", 10)).value().spent_micros, 10u);
-  EXPECT_EQ(fleet_->add_spending(part_of("2026-11", 5, 2)).value().spent_micros, 15u);
+  EXPECT_EQ(fleet_->add_spending(part_of(10)).value().spent_micros, 10u);
+  EXPECT_EQ(fleet_->add_spending(part_of(5, 2)).value().spent_micros, 15u);
 }
 
 TEST_P(FleetContract, WhatIsCountedBySomebodyElseIsRefused) {
-  ASSERT_TRUE(fleet_->add_spending(part_of("2026-11", 10, 2)));
-  SpendingPart late = part_of("2026-11", 3, 2);
+  ASSERT_TRUE(fleet_->add_spending(part_of(10, 2)));
+  SpendingPart late = part_of(3, 2);
   late.until += milliseconds(1);
   const auto refused = fleet_->add_spending(late);
   ASSERT_FALSE(refused);
   EXPECT_EQ(refused.error().code, Code::kFenced);
   EXPECT_EQ(read(*fleet_).spent_micros, 10u);
-  late.from = part_of("2026-11", 3, 2).until;
+  late.from = part_of(3, 2).until;
   EXPECT_EQ(fleet_->add_spending(late).value().spent_micros, 13u);
 }
 
@@ -100,9 +127,9 @@ TEST_P(FleetContract, AnotherManagerSeesWhatIsWritten) {
   if (GetParam().name == "memory") GTEST_SKIP() << "one process";
   const auto other = open();
   ASSERT_TRUE(fleet_->set_order(order_of(2)));
-  ASSERT_TRUE(fleet_->add_spending(part_of("2026-11", 10)));
-  ASSERT_TRUE(other->add_spending(part_of("2026-11", 20, 1, "em2-7")));
-  EXPECT_EQ(read(*other), (FleetRecord{order_of(2), "2026-11", 30}));
+  ASSERT_TRUE(fleet_->add_spending(part_of(10)));
+  ASSERT_TRUE(other->add_spending(part_of(20, 1, "em2-7")));
+  EXPECT_EQ(read(*other), record_of(order_of(2), 30));
   EXPECT_EQ(read(*fleet_), read(*other));
 }
 
@@ -117,8 +144,8 @@ TEST_P(FleetContract, SiblingsTakeThePlaceOfThoseBeforeAndLeaveTheRestAlone) {
     EXPECT_EQ(fleet_->read_siblings().value(), Siblings()) << "its managers know each other by it";
     return;
   }
-  ASSERT_TRUE(fleet_->add_spending(part_of("2026-11", 5)));
-  EXPECT_EQ(read(*fleet_), (FleetRecord{order_of(3), "2026-11", 5}));
+  ASSERT_TRUE(fleet_->add_spending(part_of(5)));
+  EXPECT_EQ(read(*fleet_), record_of(order_of(3), 5));
   EXPECT_EQ(fleet_->read_siblings().value(), siblings);
   ASSERT_TRUE(fleet_->set_siblings({siblings[1]}));
   EXPECT_EQ(fleet_->read_siblings().value(), Siblings{siblings[1]});
@@ -130,14 +157,14 @@ TEST_P(FleetContract, OutlivesThePower) {
   auto opened = engine_->open(1);
   ASSERT_TRUE(opened) << opened.error().message;
   ASSERT_TRUE(fleet_->set_order(order_of(6)));
-  ASSERT_TRUE(fleet_->add_spending(part_of("2026-11", 11)));
+  ASSERT_TRUE(fleet_->add_spending(part_of(11)));
   Random random(1);
   engine_->power_off();
   opened.value().reset();
   fleet_.reset();
   engine_->power_on(random);
   fleet_ = open();
-  EXPECT_EQ(read(*fleet_), (FleetRecord{order_of(6), "2026-11", 11}));
+  EXPECT_EQ(read(*fleet_), record_of(order_of(6), 11));
 }
 
 INSTANTIATE_TEST_SUITE_P(Engines, FleetContract, ::testing::ValuesIn(all_engines()),
@@ -145,7 +172,8 @@ INSTANTIATE_TEST_SUITE_P(Engines, FleetContract, ::testing::ValuesIn(all_engines
 
 TEST(FleetFile, WhatIsDamagedIsReportedAndNotWrittenOver) {
   const std::string directory = TemporaryDirectory().path() + "-store";
-  const auto fleet = store::open_directory_fleet(directory);
+  const SystemClock clock;
+  const auto fleet = store::open_directory_fleet(directory, clock);
   ASSERT_TRUE(fleet->read());
   EXPECT_FALSE(std::filesystem::exists(directory)) << "reading makes nothing";
   ASSERT_TRUE(fleet->set_order(order_of(1)));

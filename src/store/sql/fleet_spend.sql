@@ -1,14 +1,14 @@
--- One statement, so that a part is counted with its sum or not at all. Its last column: whether it was counted now.
+-- One statement, so that a part is counted with its sum or not at all. Its answer: whether it was counted now.
 WITH counted AS (
-  INSERT INTO skep.spenders AS s (account, counted_ms) VALUES ($3::text, $5::bigint)
+  INSERT INTO skep.spenders AS s (account, counted_ms) VALUES ($2::text, $4::bigint)
   ON CONFLICT (account) DO UPDATE SET counted_ms = excluded.counted_ms, added_at = clock_timestamp()
-    WHERE s.counted_ms <= $4::bigint
-  RETURNING 1
+    WHERE s.counted_ms <= $3::bigint
+  RETURNING $1::bigint AS micros
 ), forgotten AS (
-  DELETE FROM skep.spenders WHERE account <> $3::text AND added_at < clock_timestamp() - interval '7 days'
+  DELETE FROM skep.spenders WHERE account <> $2::text AND added_at < clock_timestamp() - interval '7 days'
 )
 UPDATE skep.fleet
-SET spent_micros = CASE WHEN NOT EXISTS (SELECT FROM counted) THEN spent_micros WHEN $1::text > month THEN $2::bigint
-                        WHEN $1::text = month THEN spent_micros + $2::bigint ELSE spent_micros END,
-    month = greatest(month, $1::text)
-RETURNING order_kind, workers, given_ms, until_ms, month, spent_micros, (SELECT count(*) FROM counted)
+SET month = greatest(month, now_month),
+    spent_micros = CASE WHEN month < now_month THEN 0 ELSE spent_micros END + coalesce((SELECT micros FROM counted), 0)
+FROM (SELECT to_char(clock_timestamp() AT TIME ZONE 'UTC', 'YYYY-MM') COLLATE "C" AS now_month) AS clock
+RETURNING (SELECT count(*) FROM counted)

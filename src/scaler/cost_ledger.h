@@ -15,6 +15,7 @@
 //            ended longest ago are forgotten beyond tasks_max.
 #pragma once
 
+#include <algorithm>
 #include <cstdint>
 #include <deque>
 #include <map>
@@ -46,11 +47,14 @@ class CostLedger {
  public:
   explicit CostLedger(CostLedgerOptions options) : options_(options) {}
 
-  // A machine is there, since `from`; `busy` of its slots are at work from now on.
+  // A machine is there, and counts from `from`, which may be still to come; `busy` of its slots are at work
+  // from now on.
   void machine_at(Instant now, const std::string& machine, Instant from, std::uint32_t slots,
                   std::uint32_t busy);
   // It is no more. Unknown: nothing happens.
   void machine_gone(Instant now, const std::string& machine);
+  // So much was not this ledger's to count: taken from the idle line, as far as that goes.
+  void give_back(Nanos amount) { total_ -= std::clamp<Nanos>(amount, 0, idle()); }
   // An attempt of the task has ended there, after `seconds` of a slot.
   void attempt_ended(Instant now, const std::string& machine, const TaskId& id, const TaskSpec& spec,
                      double seconds);

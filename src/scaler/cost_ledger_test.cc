@@ -132,17 +132,17 @@ RC_GTEST_PROP(CostLedgerPromises, TasksAndIdleAreWhatMachinesCost, ()) {
 TEST(Spending, IsStoredAboutEachMinuteAndCountsMeanwhile) {
   Spending spending("m");
   const Instant now = kBegin;
-  spending.know(month_of(now), 5'000'000);
-  spending.observe(now, 1'500'000'500);
+  spending.know({{}, month_of(now), 5'000'000});
+  spending.count(now, 1'500'000'500);
   EXPECT_EQ(spending.spent_micros(), 6'500'000u);
   const auto first = spending.take(now, false);
   ASSERT_TRUE(first);
   EXPECT_EQ(first->micros, 1'500'000u);
   EXPECT_EQ(spending.spent_micros(), 6'500'000u) << "under way";
-  spending.know(month_of(now), 6'500'000);
+  spending.know({{}, month_of(now), 6'500'000});
   spending.settle(true);
   EXPECT_EQ(spending.spent_micros(), 6'500'000u);
-  spending.observe(now + seconds(30), 2'500'000'000);
+  spending.count(now + seconds(30), 2'500'000'000);
   EXPECT_EQ(spending.spent_micros(), 7'500'000u) << "no part is lost between two looks";
   EXPECT_FALSE(spending.take(now + seconds(59), false));
   const auto second = spending.take(now + seconds(60), false);
@@ -156,11 +156,11 @@ TEST(Spending, IsStoredAboutEachMinuteAndCountsMeanwhile) {
 TEST(Spending, APartThatFailedIsRepeatedAsItWas) {
   Spending spending("m");
   const Instant now = kBegin;
-  spending.observe(now, 1'500'000'000);
+  spending.count(now, 1'500'000'000);
   const auto first = spending.take(now, false);
   ASSERT_TRUE(first);
   spending.settle(false);
-  spending.observe(now + seconds(61), 4'000'000'000);
+  spending.count(now + seconds(61), 4'000'000'000);
   EXPECT_EQ(spending.spent_micros(), 4'000'000u);
   EXPECT_EQ(spending.take(now + seconds(61), false), first);
   spending.settle(true);
@@ -174,14 +174,15 @@ TEST(Spending, APartThatFailedIsRepeatedAsItWas) {
 TEST(Spending, TheStoreSaysWhichMonthItIs) {
   Spending spending("m");
   const Instant november = from_unix_ms(1'795'910'400'000);
-  spending.observe(november, 0);
+  spending.look(november);
   EXPECT_EQ(spending.month(), "2026-11");
-  spending.know("2026-11", 9'000'000);
+  spending.know({{}, "2026-11", 9'000'000});
   EXPECT_EQ(spending.spent_micros(), 9'000'000u);
-  spending.observe(november + hours(24 * 32), 2'000'000'000);
+  spending.look(november + hours(24 * 32));
+  spending.count(november + hours(24 * 32), 2'000'000'000);
   EXPECT_EQ(spending.month(), "2026-11") << "the clock here is ahead";
   EXPECT_EQ(spending.spent_micros(), 11'000'000u);
-  spending.know("2026-12", 0);
+  spending.know({{}, "2026-12", 0});
   EXPECT_EQ(spending.month(), "2026-12");
   EXPECT_EQ(spending.spent_micros(), 2'000'000u) << "what is not stored yet";
 }

@@ -31,7 +31,7 @@ struct Scaler::Impl {
         leadership(lead),
         reconciler(options.reconciler),
         costs({options.bounds.price_hour}),
-        spending(options.reconciler.launch_prefix) {
+        spending(p.is_cluster_wide() ? std::string(kClusterAccount) : options.reconciler.launch_prefix) {
     fleet_state.bounds = options.bounds;
   }
 
@@ -58,6 +58,8 @@ struct Scaler::Impl {
   std::string find_problem() const;
   void tell_problem(Instant now);
   void obey(const FleetOrder& given);
+  void take_account(Instant now, bool may_act);
+  void lay_down_account(Instant now);
   void count_costs(Instant now, const std::vector<WorkerSeen>& workers);
   void keep_spending(Instant now, bool is_last);
 
@@ -95,6 +97,7 @@ struct Scaler::Impl {
   CostLedger costs;
   Spending spending;
   KeepSpending keep;
+  bool is_counting = false;
   Instant counts_from = kNoInstant;  // what a machine cost before is not this manager's
 
   struct UnderWay {

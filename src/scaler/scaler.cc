@@ -203,8 +203,9 @@ void Scaler::Impl::decide(Instant now) {
   const bool may_act = leadership == nullptr || may_act_as(leadership->role());
   // What has come up must not count as booting beside the observation that counts it as running.
   if (has_list && may_act) reconciler.absorb(now, listed, workers);
+  take_account(now, may_act);
   if (may_act) count_costs(now, workers);
-  keep_spending(now, false);
+  keep_spending(now, !is_counting);
   if (order.kind != FleetOrderKind::kNone && !order.holds_at(now)) {
     log.info("the order to the fleet has ended: the policy sizes it again");
     order = {};
@@ -360,6 +361,7 @@ void Scaler::Impl::wind_down(Instant now) {
 }
 
 void Scaler::Impl::finish_stop() {
+  take_account(executor.now(), false);
   keep_spending(executor.now(), true);
   is_stopped = true;
   for (auto& done : std::exchange(stop_done, {})) executor.post(std::move(done));
@@ -432,8 +434,8 @@ void Scaler::stop(Instant deadline, UniqueFunction<void()> done) {
 }
 
 void Scaler::know(const FleetRecord& record) {
-  impl_->spending.know(record.month, record.spent_micros);
-  impl_->spending.observe(impl_->executor.now(), impl_->costs.total());  // which month it is
+  impl_->spending.know(record);
+  impl_->spending.look(impl_->executor.now());
   impl_->obey(record.order);
 }
 

@@ -25,8 +25,32 @@ void Scaler::Impl::obey(const FleetOrder& given) {
   round_by(executor.now());
 }
 
+// Machines that outlive a manager are counted by one manager after the other, each from the instant until
+// which the store has them counted: so what the one before it counted and could not store, and the time in
+// which nobody led, are the next one's. Where the store has counted nothing yet, from now on.
+void Scaler::Impl::take_account(Instant now, bool may_act) {
+  if (is_counting == may_act) return;
+  if (!may_act) {
+    lay_down_account(now);
+  } else if (!provisioner.is_cluster_wide()) {
+    is_counting = true;
+  } else if (spending.can_begin()) {
+    is_counting = true;
+    spending.begin();
+    counts_from = spending.counted_until() == kNoInstant ? now : spending.counted_until();
+  }
+}
+
+void Scaler::Impl::lay_down_account(Instant now) {
+  is_counting = false;
+  std::vector<std::string> names;
+  costs.visit_machines([&](const std::string& name) { names.push_back(name); });
+  for (const std::string& name : names) costs.machine_gone(now, name);
+  if (!names.empty()) spending.count(now, costs.total());
+}
+
 void Scaler::Impl::count_costs(Instant now, const std::vector<WorkerSeen>& workers) {
-  if (costs.price_hour() <= 0 || !has_list) return;
+  if (costs.price_hour() <= 0 || !has_list || !is_counting) return;
   std::map<std::string_view, const WorkerSeen*> by_instance;
   for (const WorkerSeen& worker : workers) {
     if (!worker.instance.empty() && !worker.is_lost) by_instance[worker.instance] = &worker;
@@ -37,7 +61,7 @@ void Scaler::Impl::count_costs(Instant now, const std::vector<WorkerSeen>& worke
     there.insert(instance.token);
     const auto found = by_instance.find(instance.token);
     const WorkerSeen* worker = found == by_instance.end() ? nullptr : found->second;
-    const Instant from = std::clamp(instance.started_at, counts_from, now);
+    const Instant from = std::max(std::min(instance.started_at, now), counts_from);
     costs.machine_at(now, instance.token, from, worker != nullptr ? worker->slots : 1,
                      worker != nullptr ? worker->leases : 0);
   }
@@ -46,16 +70,22 @@ void Scaler::Impl::count_costs(Instant now, const std::vector<WorkerSeen>& worke
     if (!there.contains(name)) gone.push_back(name);
   });
   for (const std::string& name : gone) costs.machine_gone(now, name);
+  spending.count(now, costs.total());
 }
 
 void Scaler::Impl::keep_spending(Instant now, bool is_last) {
-  spending.observe(now, costs.total());
+  spending.look(now);
   if (!keep) return;
   auto part = spending.take(now, is_last);
   if (!part) return;
   keep(std::move(*part), guarded([this](const Result<void>& done) {
-         // Refused: there is nothing that could be tried again.
-         spending.settle(done.has_value() || done.error().code == Code::kFenced);
+         const bool is_refused = !done && done.error().code == Code::kFenced;
+         if (!is_refused || !provisioner.is_cluster_wide())
+           return spending.settle(done.has_value() || is_refused);
+         // Another manager counts that time; what it leaves is begun with anew where this one leads.
+         lay_down_account(executor.now());
+         costs.give_back(spending.unstored(costs.total()));
+         spending.refuse(costs.total());
        }));
 }
 

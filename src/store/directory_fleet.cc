@@ -1,5 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // The fleet's record of an embedded engine, in a file of its directory; and that of the engine without one.
+#include <algorithm>
+#include <deque>
 #include <map>
 #include <sstream>
 
@@ -16,7 +18,9 @@ constexpr std::string_view kFirstLine = "skep fleet 1";
 struct Account {
   std::string name;
   Instant until = kNoInstant;
+  std::deque<Instant> ends{};  // of the last parts; of those in a directory the last one is `until`
 };
+constexpr std::size_t kEndsMax = 32;
 
 // In a month that has begun nothing is spent yet. One that was kept as begun does not end again.
 void begin_month(FleetRecord& record, const Clock& clock) {
@@ -27,10 +31,14 @@ void begin_month(FleetRecord& record, const Clock& clock) {
 }
 
 Result<void> add_to(FleetRecord& record, Account& last, const SpendingPart& part) {
-  if (part.account == last.name && part.until == last.until) return ok();  // it is counted
+  const bool is_counted = std::find(last.ends.begin(), last.ends.end(), part.until) != last.ends.end();
+  if (part.account == last.name && (is_counted || part.until == last.until)) return ok();
   if (part.account == last.name && part.from < last.until)
     return fail(Code::kFenced, "what machines cost is counted until " + format_instant(last.until));
-  last = {part.account, part.until};
+  last.name = part.account;
+  last.until = part.until;
+  last.ends.push_back(part.until);
+  if (last.ends.size() > kEndsMax) last.ends.pop_front();
   record.spent_micros += part.micros;
   return ok();
 }
@@ -87,7 +95,8 @@ Result<Kept> parse_fleet(const std::string& text) {
   if (!is_whole || kind < 0 || kind > static_cast<int>(FleetOrderKind::kPause))
     return fail(Code::kCorrupt, "its lines are not those of an order and of a sum");
   spent >> record.month;
-  if (std::int64_t counted_ms = 0; spent >> word >> counted_ms) kept.last = {word, from_unix_ms(counted_ms)};
+  if (std::int64_t counted_ms = 0; spent >> word >> counted_ms)
+    kept.last = {word, from_unix_ms(counted_ms), {}};
   record.order.kind = static_cast<FleetOrderKind>(kind);
   record.order.given_at = from_unix_ms(given_ms);
   record.order.until = from_unix_ms(until_ms);
@@ -141,6 +150,8 @@ class DirectoryFleet final : public FleetStore {
     auto kept = text ? parse_fleet(text.value()) : Result<Kept>(Kept());
     if (!kept) return with_context(kept.error(), path_);
     begin_month(kept.value().record, clock_);
+    if (kept.value().last.name == kClusterAccount)
+      kept.value().record.counted_until = kept.value().last.until;
     return kept;
   }
 
@@ -152,6 +163,7 @@ class DirectoryFleet final : public FleetStore {
     SKEP_TRY(lock.take(path_ + ".lock"));
     SKEP_TRY(auto kept, read_all());
     SKEP_TRY(change(kept));
+    kept.record.counted_until = kept.last.name == kClusterAccount ? kept.last.until : kNoInstant;
     SKEP_TRY(write_secret_file(directory_, kFleetFileName, format_fleet(kept)));
     return std::move(kept.record);
   }
@@ -176,6 +188,7 @@ class MemoryFleet final : public FleetStore {
   Result<FleetRecord> add_spending(const SpendingPart& part) override {
     begin_month(record_, clock_);
     SKEP_TRY(add_to(record_, last_[part.account], part));
+    if (part.account == kClusterAccount) record_.counted_until = part.until;
     return record_;
   }
   Result<std::vector<std::string>> read_siblings() override { return siblings_; }

@@ -7,8 +7,8 @@
 //   log        the same
 //   postgres   the tables skep.fleet and skep.spenders
 //
-// Which month it is says one clock for all managers of the store: that of the database, or of the process that
-// has the directory. Of what was not added by its end the part goes into the next month.
+// Which month it is says one clock for all managers of the store: that of the database, or of the process
+// that has the directory. Of what was not added by its end the part goes into the next month.
 //
 // Threads:   one caller at a time; calls block.
 // Errors:    kUnavailable: not now, nothing changed; kCorrupt: what is there is not what was written, and the
@@ -37,8 +37,9 @@ class FleetStore {
   virtual Result<FleetRecord> set_order(const FleetOrder& order) = 0;
 
   // Adds to what was spent this month. A part that is counted already counts no more, so that one of unknown
-  // outcome may be written again. kFenced: of its account something is counted after `from`, and it is not
-  // this part. An account is forgotten a week after its last part, where it lies in a directory as soon as
+  // outcome may be written again: known are an account's last 32 parts, in a directory its last one.
+  // kFenced: of its account something is counted after `from`, and it is not this part. An account but
+  // kClusterAccount is forgotten a week after its last part, where it lies in a directory any as soon as
   // another one adds: then any part of it counts.
   virtual Result<FleetRecord> add_spending(const SpendingPart& part) = 0;
 

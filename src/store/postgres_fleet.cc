@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// The fleet's record of a database: one row, one connection. What is changed is read in a statement of its own.
+// The fleet's record of a database: one row, one connection. What is changed is read in a statement of its
+// own.
 #include "store/fleet_store.h"
 #include "store/postgres_connection.h"
 #include "store/postgres_schema.h"
@@ -17,6 +18,8 @@ Result<FleetRecord> read_fleet(const PgRow& row) {
   SKEP_TRY(const auto until_ms, pg_read_number(row.bytes(3)));
   record.month = row.bytes(4);
   SKEP_TRY(const auto spent, pg_read_number(row.bytes(5)));
+  SKEP_TRY(const auto counted_ms, pg_read_number(row.bytes(6)));
+  record.counted_until = from_unix_ms(counted_ms);
   record.order.kind = static_cast<FleetOrderKind>(kind);
   record.order.workers = static_cast<std::uint32_t>(workers);
   record.order.given_at = from_unix_ms(given_ms);
@@ -57,32 +60,31 @@ class PostgresFleet final : public FleetStore {
 
   Result<FleetRecord> add_spending(const SpendingPart& part) override {
     SKEP_TRY(connection_.ensure());
-    SKEP_TRY(const auto counted_now,
-             ask(sql::fleet_spend, {pg_bigint(static_cast<std::int64_t>(part.micros)), part.account,
-                                    pg_bigint(to_unix_ms(part.from)), pg_bigint(to_unix_ms(part.until))}));
-    if (counted_now == 0) {
-      SKEP_TRY(const auto counted_ms, ask(sql::fleet_counted, {part.account}));
-      if (from_unix_ms(counted_ms) != part.until)
-        return fail(Code::kFenced,
-                    "what machines cost is counted until " + format_instant(from_unix_ms(counted_ms)));
-    }
-    return read();
+    std::int64_t is_counted = 0, counted_ms = 0;
+    SKEP_TRY(connection_.query(sql::fleet_spend,
+                               {pg_bigint(static_cast<std::int64_t>(part.micros)), part.account,
+                                pg_bigint(to_unix_ms(part.from)), pg_bigint(to_unix_ms(part.until))},
+                               [&](const PgRow& row) -> Result<void> {
+                                 SKEP_TRY(is_counted, pg_read_number(row.bytes(0)));
+                                 return ok();
+                               }));
+    if (is_counted != 0) return read();
+    // In a statement of its own: one that waited for another one sees what was before that.
+    SKEP_TRY(connection_.query(sql::fleet_counted, {part.account, pg_bigint(to_unix_ms(part.until))},
+                               [&](const PgRow& row) -> Result<void> {
+                                 SKEP_TRY(counted_ms, pg_read_number(row.bytes(0)));
+                                 SKEP_TRY(is_counted, pg_read_number(row.bytes(1)));
+                                 return ok();
+                               }));
+    if (is_counted != 0) return read();
+    return fail(Code::kFenced,
+                "what machines cost is counted until " + format_instant(from_unix_ms(counted_ms)));
   }
 
   Result<std::vector<std::string>> read_siblings() override { return std::vector<std::string>(); }
   Result<void> set_siblings(const std::vector<std::string>&) override { return ok(); }
 
  private:
-  // The number in the one field of the one row; 0 where there is none.
-  Result<std::int64_t> ask(std::string_view statement, const std::vector<std::string>& params) {
-    std::int64_t answer = 0;
-    SKEP_TRY(connection_.query(statement, params, [&](const PgRow& row) -> Result<void> {
-      SKEP_TRY(answer, pg_read_number(row.bytes(0)));
-      return ok();
-    }));
-    return answer;
-  }
-
   PgConnection connection_;
 };
 

@@ -9,6 +9,7 @@
 
 #include <cstdint>
 #include <string>
+#include <string_view>
 
 #include "base/time.h"
 
@@ -40,10 +41,13 @@ inline std::string month_of(Instant now) {
 inline constexpr Duration kFleetOrderMax = hours(24 * 30);
 inline constexpr std::uint32_t kFleetOrderWorkersMax = 100'000;
 
+// The account of machines that outlive a manager: whoever leads the fleet adds to it.
+inline constexpr std::string_view kClusterAccount = "cluster";
+
 // What is added to the spending of a month. It may be written twice without being counted twice: what an
 // account adds is a chain of parts, each of which begins where one before it ended.
 struct SpendingPart {
-  std::string account;         // who adds, of [A-Za-z0-9_-]: one life of a manager
+  std::string account;         // who adds, of [A-Za-z0-9_-]: one life of a manager, or kClusterAccount
   Instant from = kNoInstant;   // whole milliseconds
   Instant until = kNoInstant;  // later than `from`
   std::uint64_t micros = 0;
@@ -57,6 +61,8 @@ struct FleetRecord {
   // "2026-11" (UTC): the month it is by the store's clock. "": the store has said nothing yet.
   std::string month;
   std::uint64_t spent_micros = 0;  // in that month, by all managers of the store
+  // Where the last part of kClusterAccount ends; kNoInstant: there is none yet.
+  Instant counted_until = kNoInstant;
 
   bool operator==(const FleetRecord&) const = default;
 };

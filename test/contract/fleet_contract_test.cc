@@ -111,6 +111,33 @@ TEST_P(FleetContract, APartThatIsWrittenAgainIsCountedOnce) {
   EXPECT_EQ(fleet_->add_spending(part_of(5, 2)).value().spent_micros, 15u);
 }
 
+// A leader whose answer was lost asks again after the next one has added.
+TEST_P(FleetContract, APartIsKnownAsCountedThoughAnotherFollowed) {
+  if (GetParam().name != "memory" && GetParam().name != "postgres") GTEST_SKIP() << "one manager at a time";
+  const std::string account(kClusterAccount);
+  for (int number = 1; number <= 31; ++number)
+    ASSERT_TRUE(fleet_->add_spending(part_of(10, number, account)));
+  const auto again = fleet_->add_spending(part_of(10, 1, account));
+  ASSERT_TRUE(again) << again.error().message;
+  EXPECT_EQ(again.value().spent_micros, 310u);
+  for (int number = 32; number <= 40; ++number)
+    ASSERT_TRUE(fleet_->add_spending(part_of(10, number, account)));
+  EXPECT_EQ(fleet_->add_spending(part_of(10, 9, account)).value().spent_micros, 400u);
+  EXPECT_FALSE(fleet_->add_spending(part_of(10, 8, account))) << "it is forgotten";
+}
+
+TEST_P(FleetContract, TellsUntilWhenTheClustersMachinesAreCounted) {
+  const std::string account(kClusterAccount);
+  const auto first = fleet_->add_spending(part_of(10, 1, account));
+  ASSERT_TRUE(first) << first.error().message;
+  EXPECT_EQ(first.value().counted_until, kNow + seconds(1));
+  EXPECT_FALSE(fleet_->add_spending({account, kNow, kNow + seconds(9), 5}));
+  EXPECT_EQ(read(*fleet_).counted_until, kNow + seconds(1));
+  EXPECT_EQ(fleet_->add_spending(part_of(5, 2, account)).value().counted_until, kNow + seconds(2));
+  EXPECT_EQ(fleet_->set_order(order_of(3)).value().counted_until, kNow + seconds(2));
+  EXPECT_EQ(read(*fleet_).spent_micros, 15u);
+}
+
 TEST_P(FleetContract, WhatIsCountedBySomebodyElseIsRefused) {
   ASSERT_TRUE(fleet_->add_spending(part_of(10, 2)));
   SpendingPart late = part_of(3, 2);

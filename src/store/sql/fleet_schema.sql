@@ -14,6 +14,7 @@ CREATE TABLE IF NOT EXISTS skep.fleet (
 CREATE TABLE IF NOT EXISTS skep.spenders (
   account text COLLATE "C" PRIMARY KEY,
   counted_ms bigint NOT NULL,
+  ends bigint[] NOT NULL, -- of the last 32 parts
   added_at timestamptz NOT NULL DEFAULT clock_timestamp()
 );
 INSERT INTO skep.fleet DEFAULT VALUES ON CONFLICT DO NOTHING;

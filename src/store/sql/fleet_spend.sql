@@ -1,11 +1,12 @@
 -- One statement, so that a part is counted with its sum or not at all. Its answer: whether it was counted now.
 WITH counted AS (
-  INSERT INTO skep.spenders AS s (account, counted_ms) VALUES ($2::text, $4::bigint)
-  ON CONFLICT (account) DO UPDATE SET counted_ms = excluded.counted_ms, added_at = clock_timestamp()
+  INSERT INTO skep.spenders AS s (account, counted_ms, ends) VALUES ($2::text, $4::bigint, ARRAY[$4::bigint])
+  ON CONFLICT (account) DO UPDATE SET counted_ms = excluded.counted_ms, added_at = clock_timestamp(),
+    ends = (s.ends || excluded.counted_ms)[greatest(1, cardinality(s.ends) - 30):]
     WHERE s.counted_ms <= $3::bigint
   RETURNING $1::bigint AS micros
 ), forgotten AS (
-  DELETE FROM skep.spenders WHERE account <> $2::text AND added_at < clock_timestamp() - interval '7 days'
+  DELETE FROM skep.spenders WHERE account NOT IN ($2::text, 'cluster') AND added_at < clock_timestamp() - interval '7 days'
 )
 UPDATE skep.fleet
 SET month = greatest(month, now_month),

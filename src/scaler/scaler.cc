@@ -224,8 +224,9 @@ void Scaler::Impl::decide(Instant now) {
   if (is_list_fit && may_act && (!is_list_whole || is_held(now, here))) {
     actions = reconciler.tend(now, listed, workers);
   } else if (is_list_fit && may_act) {
-    // What the limits allow is known of the whole: where there are siblings, busy workers here stay.
-    const std::uint32_t most = fleet_state.parts.size() == 1 ? decision.most : options.bounds.workers_max;
+    // What the limits allow is known of the whole: where others have workers too, busy ones here stay.
+    const bool is_whole_here = fleet_state.parts.size() == 1 || provisioner.is_cluster_wide();
+    const std::uint32_t most = is_whole_here ? decision.most : options.bounds.workers_max;
     actions = reconciler.reconcile(now, here, std::min(options.bounds.workers_max, most), listed, workers);
   }
   if (may_act) fleet_state.parts.front().counts = reconciler.counts();

@@ -1,0 +1,64 @@
+// SPDX-License-Identifier: Apache-2.0
+// Goal: who leads a fleet of machines that outlive a manager holds its limits and counts them rightly, also
+// after it did not lead for a while.
+// Method: scalers over one provisioner on virtual time; the lead is put from one to the other.
+#include <gtest/gtest.h>
+
+#include "scaler/testing/fake_cluster.h"
+#include "scaler/testing/fake_lead.h"
+
+namespace skep::scaler {
+namespace {
+
+using testing::FakeCluster;
+using testing::FakeLead;
+
+// Two managers, of which none leads yet.
+class ScalerLead : public ::testing::Test {
+ protected:
+  void start() {
+    cluster.provisioner.is_of_cluster = true;
+    first = make("a", first_lead);
+    second = make("b", second_lead);
+    cluster.fleet.on_change = [this] {
+      first->poke();
+      second->poke();
+    };
+  }
+  std::unique_ptr<Scaler> make(const std::string& name, FakeLead& lead) {
+    auto made = std::make_unique<Scaler>(cluster.executor, cluster.fleet, cluster.provisioner,
+                                         make_drain_time_policy({}), cluster.options, name, Logger(), &lead);
+    made->start();
+    return made;
+  }
+  void lead(bool is_first) {
+    first_lead.leads = is_first;
+    second_lead.leads = !is_first;
+  }
+  void order(std::uint32_t workers) {
+    const Instant now = cluster.executor.now();
+    for (auto* scaler : {first.get(), second.get()})
+      scaler->know({{FleetOrderKind::kSize, workers, now, now + hours(9)}, "", 0});
+  }
+
+  FakeCluster cluster{8};
+  FakeLead first_lead, second_lead;
+  std::unique_ptr<Scaler> first, second;
+};
+
+TEST_F(ScalerLead, ASpentBudgetLetsBusyWorkersGoBesideSiblingsToo) {
+  cluster.options.bounds.price_hour = 36;  // a hundredth a second
+  cluster.options.bounds.cost_month_max = 20;
+  first_lead.parts.emplace_back().address = "127.0.0.1:2";
+  start();
+  lead(true);
+  cluster.fleet.enqueue(4, hours(5));
+  cluster.executor.run_for(minutes(1));
+  ASSERT_EQ(cluster.fleet.running_ids().size(), 4u);
+  cluster.executor.run_for(minutes(40));
+  EXPECT_EQ(cluster.provisioner.existing(), 0u);
+  EXPECT_LE(first->spent_month(), 20.0);
+}
+
+}  // namespace
+}  // namespace skep::scaler

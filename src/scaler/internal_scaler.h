@@ -97,6 +97,7 @@ struct Scaler::Impl {
   CostLedger costs;
   Spending spending;
   KeepSpending keep;
+  bool may_have_acted = false;  // in the round before
   bool is_counting = false;
   Instant counts_from = kNoInstant;  // what a machine cost before is not this manager's
 

@@ -29,6 +29,12 @@ Reconciler::Reconciler(ReconcilerOptions options)
       backoff_(options_.backoff_first, options_.backoff_max),
       crash_backoff_(options_.backoff_first, options_.crash_backoff_max) {}
 
+void Reconciler::begin_anew() {
+  instances_.clear();
+  std::erase_if(launches_, [](const Pending& launch) { return launch.answered_at != kNoInstant; });
+  surplus_since_ = kNoInstant;
+}
+
 void Reconciler::absorb(Instant now, const std::vector<Instance>& listed,
                         const std::vector<WorkerSeen>& workers) {
   begin(now, listed, workers);

@@ -90,6 +90,10 @@ class Reconciler {
  public:
   explicit Reconciler(ReconcilerOptions options);
 
+  // Others acted meanwhile: what it knew of instances says nothing. What it learned, and a launch of its own
+  // that is not answered, stay.
+  void begin_anew();
+
   // Takes in what is there and what is heard; reconcile() begins with the same. Only needed where counts()
   // and booting_ready_at() shall be up to date before the decision. Idempotent.
   void absorb(Instant now, const std::vector<Instance>& listed, const std::vector<WorkerSeen>& workers);

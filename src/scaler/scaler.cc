@@ -201,6 +201,8 @@ bool Scaler::Impl::is_held(Instant now, std::uint32_t here) const {
 void Scaler::Impl::decide(Instant now) {
   const std::vector<WorkerSeen> workers = fleet.workers();
   const bool may_act = leadership == nullptr || may_act_as(leadership->role());
+  if (may_act && !may_have_acted) reconciler.begin_anew();
+  may_have_acted = may_act;
   // What has come up must not count as booting beside the observation that counts it as running.
   if (has_list && may_act) reconciler.absorb(now, listed, workers);
   take_account(now, may_act);

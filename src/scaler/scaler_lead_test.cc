@@ -46,6 +46,44 @@ class ScalerLead : public ::testing::Test {
   std::unique_ptr<Scaler> first, second;
 };
 
+TEST_F(ScalerLead, WhatEndedWhileAnotherLedIsNoFailureOfItsOwn) {
+  cluster.provisioner.script.boot = seconds(10);
+  cluster.provisioner.script.is_gone_listed = false;
+  start();
+  lead(true);
+  order(3);
+  cluster.executor.run_for(seconds(5));
+  ASSERT_EQ(cluster.provisioner.existing(), 3u);
+  lead(false);  // they boot
+  cluster.executor.run_for(minutes(2));
+  ASSERT_EQ(cluster.fleet.running_ids().size(), 3u);
+  order(0);
+  cluster.executor.run_for(minutes(2));
+  ASSERT_EQ(cluster.provisioner.existing(), 0u);
+  lead(true);
+  order(2);
+  cluster.executor.run_for(minutes(1));
+  EXPECT_EQ(cluster.fleet.running_ids().size(), 2u);
+  EXPECT_EQ(first->counts().boot_failures, 0u);
+  EXPECT_EQ(first->counts().crashed, 0u);
+  EXPECT_EQ(first->counts().running, 2u);
+}
+
+TEST_F(ScalerLead, WhatItLaunchedJustBeforeItLostTheLeadIsLaunchedOnce) {
+  cluster.provisioner.script.reply_delay = seconds(2);
+  start();
+  lead(true);
+  order(3);
+  cluster.executor.run_for(milliseconds(2'600));
+  ASSERT_EQ(cluster.provisioner.launch_calls(), 1u) << "and it is not answered yet";
+  first_lead.leads = false;
+  cluster.executor.run_for(milliseconds(600));
+  lead(true);
+  cluster.executor.run_for(minutes(2));
+  EXPECT_EQ(cluster.provisioner.started(), 3u);
+  EXPECT_EQ(first->counts().running, 3u);
+}
+
 TEST_F(ScalerLead, ASpentBudgetLetsBusyWorkersGoBesideSiblingsToo) {
   cluster.options.bounds.price_hour = 36;  // a hundredth a second
   cluster.options.bounds.cost_month_max = 20;

@@ -2,6 +2,7 @@
 #include "scaler/reconciler.h"
 
 #include <algorithm>
+#include <limits>
 #include <set>
 #include <utility>
 
@@ -290,6 +291,9 @@ void Reconciler::on_launched(Instant now, std::uint32_t count, const LaunchReply
   totals_.boot_failures += failures;
   // What is neither started nor failed may exist: a list will show it, or not.
   launch->count -= std::min(launch->count, failures);
+  for (Pace& pace : paced_) {
+    if (pace.token == launch->token) pace.count -= std::min(pace.count, failures);
+  }
   launch->answered_at = now;
   if (launch->count == 0) launches_.erase(found);
 }
@@ -511,6 +515,7 @@ void Reconciler::launch_missing(Instant now, std::uint32_t wanted, std::uint32_t
                   std::to_string(running) + (running == 1 ? " runs and " : " run and ") +
                   std::to_string(booting) + (booting == 1 ? " boots" : " boot");
   actions_.push_back(std::move(action));
+  paced_.push_back({launch.token, count, now});
   launches_.push_back(std::move(launch));
 }
 
@@ -535,12 +540,27 @@ std::uint32_t Reconciler::launchable(Instant now, std::uint32_t missing, std::ui
                     " or may exist, and the maximum is " + std::to_string(workers_max);
     return 0;
   }
-  std::uint32_t count = std::min({missing, free, options_.launches_at_once_max});
+  const std::uint32_t paced = launchable_by_pace(now);
+  if (paced < std::min(missing, free)) {
+    held_because_ =
+        "no more than " + std::to_string(options_.launches_minute_max) + " are launched in a minute";
+  }
+  std::uint32_t count = std::min({missing, free, options_.launches_at_once_max, paced});
   if (backoff_.in_a_row() >= kProbeAfter) {
     held_because_ = "one is tried at a time because " + failures;
     count = booting > 0 ? 0 : std::min(count, 1u);
   }
   return count;
+}
+
+// How many more may be launched in this minute.
+std::uint32_t Reconciler::launchable_by_pace(Instant now) {
+  std::erase_if(paced_, [now](const Pace& pace) { return pace.at <= now - minutes(1); });
+  if (options_.launches_minute_max == 0) return std::numeric_limits<std::uint32_t>::max();
+  std::uint32_t made = 0;
+  for (const Pace& pace : paced_) made += pace.count;
+  if (!paced_.empty()) wake_by(paced_.front().at + minutes(1));
+  return options_.launches_minute_max - std::min(options_.launches_minute_max, made);
 }
 
 std::string Reconciler::failing_because() const {

@@ -6,7 +6,8 @@
 // never heard from within the boot timeout: terminated and counted as a boot failure, with back-off when they
 // repeat; one that does not run yet has not begun to boot. Heard from no more, or gone from the list: its
 // place is free at once and the manager is told. Listed but unknown: adopted if it reports, else terminated
-// after the boot timeout. Never more than workers_max exist, counting all that may exist.
+// after the boot timeout. Never more than workers_max exist, counting all that may exist; never more are
+// launched in a minute than launches_minute_max, also in the place of what crashed.
 //
 // What boots is never stopped for want of work: it may be about to take some, and is drained once it runs. Of
 // what runs, idle workers are drained first, of these the one idle for longest (the queue has missed it
@@ -52,6 +53,7 @@ struct ReconcilerOptions {
   // After a worker that went with work in its hands: perhaps the task killed it, and the machine is fine.
   Duration crash_backoff_max = seconds(5);
   std::uint32_t launches_at_once_max = 16;
+  std::uint32_t launches_minute_max = 0;  // that start something, in any minute; 0: any number
   Duration busy_hold = minutes(5);
   Duration boot = seconds(1);            // expected of a boot until the first one has taught better
   std::string launch_prefix = "launch";  // of launch tokens; unique to this reconciler for ever
@@ -176,6 +178,11 @@ class Reconciler {
     Instant asked_at{};
     Instant answered_at = kNoInstant;
   };
+  struct Pace {
+    std::string token;
+    std::uint32_t count = 0;  // that was not refused
+    Instant at{};
+  };
   using Tokens = std::multimap<std::string_view, const WorkerSeen*>;
 
   void begin(Instant now, const std::vector<Instance>& listed, const std::vector<WorkerSeen>& workers);
@@ -205,6 +212,7 @@ class Reconciler {
   void launch_missing(Instant now, std::uint32_t wanted, std::uint32_t workers_max);
   std::uint32_t launchable(Instant now, std::uint32_t missing, std::uint32_t booting,
                            std::uint32_t workers_max);
+  std::uint32_t launchable_by_pace(Instant now);
   void wake_by(Instant when);
 
   bool is_up(const Known& known) const;
@@ -215,6 +223,7 @@ class Reconciler {
   ReconcilerOptions options_;
   std::map<std::string, Known> instances_;    // by the provisioner's id
   std::vector<Pending> launches_;             // oldest first
+  std::vector<Pace> paced_;                   // launches of the last minute, oldest first
   std::map<std::string, Instant> forgotten_;  // workers that are to be forgotten, while still named
   std::vector<Action> actions_;               // decided and not yet returned
   BootBackoff backoff_;

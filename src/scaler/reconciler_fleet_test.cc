@@ -38,6 +38,37 @@ TEST_F(Reconciling, WhatIsListedAndNeverReportsIsTerminatedWithoutBackOff) {
   EXPECT_EQ(reconciler.counts().boot_failures, 0u);
 }
 
+// ---- launches a minute ----
+
+TEST_F(Reconciling, LaunchesNoMoreInAnyMinuteThanAllowed) {
+  ReconcilerOptions options;
+  options.launches_minute_max = 3;
+  options.boot_timeout = minutes(5);
+  reconciler = Reconciler(options);
+  const auto first = run(2);
+  EXPECT_EQ(launches(first), 2u);
+  started(2, first[0].token);
+  wait(seconds(30));
+  const auto second = run(5);
+  EXPECT_EQ(launches(second), 1u);
+  EXPECT_EQ(reconciler.held_because(), "no more than 3 are launched in a minute");
+  started(1, second[0].token);
+  EXPECT_EQ(launches(run(5)), 0u);
+  EXPECT_EQ(reconciler.wake_at(), now + seconds(30));
+  wait(seconds(30));
+  EXPECT_EQ(launches(run(5)), 2u);
+}
+
+TEST_F(Reconciling, WhatWasRefusedIsNotCountedAsLaunched) {
+  ReconcilerOptions options;
+  options.launches_minute_max = 3;
+  reconciler = Reconciler(options);
+  EXPECT_EQ(launches(run(3)), 3u);
+  failed(3);
+  wait(seconds(2));
+  EXPECT_EQ(launches(run(3)), 3u);
+}
+
 // ---- draining ----
 
 TEST_F(Reconciling, DrainsTheWorkerThatIsIdleForLongestAndThenTheNewest) {

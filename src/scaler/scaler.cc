@@ -417,6 +417,7 @@ void Scaler::Impl::record(Instant now, const Observation& seen, const std::vecto
 Scaler::Scaler(Executor& executor, Fleet& fleet, Provisioner& provisioner, std::unique_ptr<Policy> policy,
                ScalerOptions options, std::string launch_prefix, Logger log, Leadership* leadership) {
   options.reconciler.launch_prefix = std::move(launch_prefix);
+  options.reconciler.launches_minute_max = options.bounds.launches_minute_max;
   if (!provisioner.can_launch()) options.reconciler.launches_at_once_max = 0;
   impl_ = std::make_unique<Impl>(executor, fleet, provisioner, std::move(policy), std::move(options),
                                  std::move(log), leadership);

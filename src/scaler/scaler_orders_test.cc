@@ -191,6 +191,25 @@ TEST(ScalerCosts, WhatMachinesCostIsFromTheirStartToTheirEnd) {
   EXPECT_NEAR(in_money(cluster.scaler->costs().total()), 200.0, 4.0);
 }
 
+// ---- launches a minute ----
+
+TEST(ScalerOrders, WhatCrashesTogetherIsReplacedAtThePaceThatIsAllowed) {
+  FakeCluster cluster(8);
+  cluster.options.bounds.launches_minute_max = 2;
+  cluster.start();
+  cluster.scaler->know(size_order(cluster, 6, hours(1)));
+  cluster.executor.run_for(minutes(4));
+  ASSERT_EQ(cluster.fleet.running_ids().size(), 6u);
+  for (const auto& id : cluster.provisioner.existing_ids()) cluster.provisioner.end(id, "taken away");
+  const auto before = cluster.provisioner.started();
+  cluster.executor.run_for(seconds(50));
+  EXPECT_EQ(cluster.provisioner.started() - before, 2u);
+  EXPECT_TRUE(has(cluster.scaler->explain(), "; no more than 2 are launched in a minute"))
+      << cluster.scaler->explain();
+  cluster.executor.run_for(minutes(3));
+  EXPECT_EQ(cluster.fleet.running_ids().size(), 6u);
+}
+
 // ---- what keeps it from acting ----
 
 TEST(ScalerOrders, ALaunchThatFailsIsSaidUntilOneComesUp) {

@@ -11,6 +11,7 @@ namespace {
 
 constexpr Duration kStable = seconds(5);           // up for so long: the boot was a success
 constexpr Duration kSettle = seconds(10);          // after a launch, a list that lacks it may be out of date
+constexpr Duration kDrainAgain = seconds(5);       // an order that its worker does not know of
 constexpr Duration kTerminateAgain = seconds(10);  // what was to be terminated and still runs is asked again
 constexpr Duration kStoppingAgain = minutes(1);    // the same for what says that it stops
 constexpr Duration kStoppingCounts = minutes(5);   // what stops for longer no longer holds up a launch
@@ -49,6 +50,7 @@ std::vector<Action> Reconciler::reconcile(Instant now, std::uint32_t wanted, std
   end_lost(now, workers);
   end_overdue(now);
   terminate_again(now);
+  drain_again(now);
   drain_surplus(now, wanted, workers_max);
   launch_missing(now, wanted, workers_max);
   end();
@@ -61,6 +63,7 @@ std::vector<Action> Reconciler::tend(Instant now, const std::vector<Instance>& l
   end_lost(now, workers);
   end_overdue(now);
   terminate_again(now);
+  drain_again(now);
   surplus_since_ = kNoInstant;
   end();
   return std::exchange(actions_, {});
@@ -81,6 +84,7 @@ std::vector<Action> Reconciler::wind_down(Instant now, bool is_overdue, const st
     }
   }
   terminate_again(now);
+  drain_again(now);
   end();
   return std::exchange(actions_, {});
 }
@@ -436,13 +440,32 @@ void Reconciler::terminate_again(Instant now) {
 
 void Reconciler::drain(Instant now, Known& known, std::string reason) {
   known.draining_since = now;
+  ask_to_drain(now, known, std::move(reason));
+  wake_by(add_saturated(now, options_.drain_timeout));
+}
+
+void Reconciler::ask_to_drain(Instant now, Known& known, std::string reason) {
+  known.drain_last = now;
   Action action;
   action.kind = ActionKind::kDrain;
   action.worker = known.seen->worker;
   action.instance = known.instance.id;
   action.reason = std::move(reason);
   actions_.push_back(std::move(action));
-  wake_by(add_saturated(now, options_.drain_timeout));
+}
+
+// Where it is registered with another manager the order may get lost, and one that registers anew has none.
+void Reconciler::drain_again(Instant now) {
+  for (auto& [id, known] : instances_) {
+    const bool is_asked = known.drain_last != kNoInstant && known.terminate_first == kNoInstant;
+    if (!is_asked || known.seen == nullptr || known.seen->is_lost || known.seen->is_draining) continue;
+    if (now - known.drain_last >= kDrainAgain) {
+      ask_to_drain(now, known,
+                   "it takes tasks " + describe_duration(now - known.draining_since) +
+                       " after it was to drain");
+    }
+    wake_by(known.drain_last + kDrainAgain);
+  }
 }
 
 std::vector<Reconciler::Known*> Reconciler::by_ease_of_drain() {

@@ -12,7 +12,8 @@
 // What boots is never stopped for want of work: it may be about to take some, and is drained once it runs. Of
 // what runs, idle workers are drained first, of these the one idle for longest (the queue has missed it
 // least), of these the newest (what has run for long has shown that it can). One that computes is drained
-// only when the maximum says so, or after `busy_hold` in which none was idle.
+// only when the maximum says so, or after `busy_hold` in which none was idle. An order to drain that its
+// worker does not know of is given again.
 //
 // Threads:   one executor at a time.
 #pragma once
@@ -165,6 +166,7 @@ class Reconciler {
     Instant boot_deadline{};
     Instant up_at = kNoInstant;
     Instant draining_since = kNoInstant;
+    Instant drain_last = kNoInstant;  // asked for here
     Instant stopping_since = kNoInstant;
     Instant terminate_first = kNoInstant;
     Instant terminate_last = kNoInstant;
@@ -207,6 +209,8 @@ class Reconciler {
   void ask_to_terminate(Instant now, Known& known, std::string reason);
   void terminate_again(Instant now);
   void drain(Instant now, Known& known, std::string reason);
+  void ask_to_drain(Instant now, Known& known, std::string reason);
+  void drain_again(Instant now);
   void drain_surplus(Instant now, std::uint32_t wanted, std::uint32_t workers_max);
   std::vector<Known*> by_ease_of_drain();
   void launch_missing(Instant now, std::uint32_t wanted, std::uint32_t workers_max);

@@ -88,6 +88,24 @@ TEST_F(Reconciling, DrainsTheWorkerThatIsIdleForLongestAndThenTheNewest) {
   EXPECT_EQ(reconciler.counts().draining, 2u);
 }
 
+// Its manager could not be reached, or it registered anew.
+TEST_F(Reconciling, AnOrderToDrainThatTheWorkerDoesNotKnowOfIsGivenAgain) {
+  fleet(2);
+  ASSERT_EQ(run(1).size(), 1u);
+  wait(seconds(4));
+  EXPECT_TRUE(run(1).empty());
+  wait(seconds(1));
+  auto actions = run(1);
+  ASSERT_EQ(actions.size(), 1u);
+  EXPECT_EQ(actions[0].kind, ActionKind::kDrain);
+  EXPECT_EQ(actions[0].worker, "w2");
+  EXPECT_EQ(actions[0].reason, "it takes tasks 5s after it was to drain");
+  workers[1].is_draining = true;
+  wait(seconds(10));
+  EXPECT_TRUE(run(1).empty());
+  EXPECT_EQ(reconciler.counts().draining, 1u);
+}
+
 TEST_F(Reconciling, LeavesWhatBootsAloneWhenLessIsWanted) {
   run(3);
   started(3, "launch-1");

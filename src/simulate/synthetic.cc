@@ -79,6 +79,8 @@ Result<TraceSource> synthetic_trace(std::string_view description) {
     }
     found->second = value;
   }
+  if (given["hours"] * 3600 > kTraceSpanMax)
+    return fail(Code::kInvalid, "a made-up load lasts for a year at most, which is hours=8784");
   TraceSource source;
   source.name = std::string(description);
   source.has_counts = true;

@@ -16,6 +16,7 @@ namespace {
 constexpr double kLoadWindow = 120;  // seconds in which the offered load is measured
 constexpr double kTasksMax = 2e7;
 constexpr std::size_t kNameMax = 64;
+constexpr double kValueMax = 1e9;
 constexpr double kCopySpread = 5;  // seconds within which the copies of a task arrive
 
 std::optional<double> number_in(std::string_view text) {
@@ -54,7 +55,13 @@ Result<Arrival> parse_row(std::string_view line, const std::string& where, doubl
   const auto value = number_in(line.substr(comma + 1));
   if (!at || !value) return fail(Code::kInvalid, where + " is not two numbers with a comma");
   if (*at < not_before) return fail(Code::kInvalid, where + " is earlier than the row before it");
+  if (*at > kTraceSpanMax) {
+    return fail(Code::kInvalid, where +
+                                    " is later than a year: t_seconds are to count from the begin of the "
+                                    "trace, not from 1970");
+  }
   if (*value < 0) return fail(Code::kInvalid, where + " has a negative value");
+  if (*value > kValueMax) return fail(Code::kInvalid, where + " has a value over 1000000000");
   return Arrival{*at, *value};
 }
 

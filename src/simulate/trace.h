@@ -46,6 +46,7 @@ struct Trace {
 };
 
 inline constexpr std::size_t kTraceQueuesMax = 1'000;
+inline constexpr double kTraceSpanMax = 366 * 86'400.0;
 
 struct TraceOptions {
   // The 99th percentile of the load offered in two minutes becomes this, in slots: tasks take longer or
@@ -57,7 +58,8 @@ struct TraceOptions {
 };
 
 // kInvalid: neither form, a row that is no two numbers (with a queue behind them, where there is to be one),
-// time that goes back, no row at all, or more than kTraceQueuesMax queues.
+// time that goes back or is over kTraceSpanMax, a value over 1e9, no row at all, or more than kTraceQueuesMax
+// queues.
 Result<TraceSource> parse_trace(std::string name, std::string_view text);
 
 // "constant", "step", "burst", "daily", "ramp", each with ":hours=24:load=4" and so on. kInvalid: no such

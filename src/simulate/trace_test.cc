@@ -107,6 +107,16 @@ TEST(Trace, AThirdColumnNamesTheQueue) {
   for (const Arrival& task : trace.tasks) EXPECT_EQ(task.queue, task.service_s == 2 ? 0u : 1u);
 }
 
+// Seconds since 1970 are not taken for a trace of half a century.
+TEST(Trace, TimesThatDoNotCountFromTheBeginAreRefused) {
+  const auto since_1970 = parse_trace("t", "t_seconds,service_seconds\n1795910400,1\n");
+  ASSERT_FALSE(since_1970);
+  EXPECT_EQ(
+      since_1970.error().message,
+      "t: line 2 is later than a year: t_seconds are to count from the begin of the trace, not from 1970");
+  EXPECT_FALSE(parse_trace("t", "t_seconds,service_seconds\n0,1e300\n"));
+}
+
 TEST(Trace, TooManyTasksAreRefused) {
   const auto source = parse_trace("t", "t_seconds,arrivals\n0,30000000\n").value();
   const auto trace = make_trace(source, {}, 1);
@@ -131,6 +141,7 @@ TEST(Trace, MadeUpLoadsRefuseWhatTheyDoNotKnow) {
   EXPECT_FALSE(synthetic_trace("constant:speed=3"));
   EXPECT_FALSE(synthetic_trace("constant:load=-3"));
   EXPECT_FALSE(synthetic_trace("constant:load"));
+  EXPECT_FALSE(synthetic_trace("constant:hours=8785"));
 }
 
 }  // namespace

@@ -38,7 +38,8 @@ class Leadership {
   virtual bool has_siblings() = 0;
   // Of kLeads: the parts of the siblings that are known.
   virtual std::vector<FleetPart> siblings() = 0;
-  // Of kLeads: what came of them, in the order of siblings().
+  // Of kLeads: what came of them, in the order of siblings(). None: they are told of the decision, and keep
+  // what they have.
   virtual void give(const std::vector<std::uint32_t>& shares, const Decision& decision) = 0;
   // Of kFollows.
   virtual LeaderOrder order() = 0;

@@ -12,6 +12,7 @@ constexpr int kRoundShare = 50;
 constexpr Duration kListAgainFirst = seconds(1);  // after a list that failed, and doubled each time up to
 constexpr Duration kListAgainMax = seconds(15);
 constexpr Duration kStopGrace = seconds(10);  // after the deadline, for what was terminated to go
+constexpr std::string_view kDryRun = "; nothing is done about it: this is a dry run";
 
 }  // namespace
 
@@ -164,9 +165,12 @@ std::uint32_t Scaler::Impl::size(Instant now, bool may_act) {
     decision = policy->decide(decided_on, fleet_state.bounds);
     if (role == FleetRole::kAlone && leadership != nullptr)
       decision.reason = leadership->reason() + ", so the shards here count: " + decision.reason;
+    if (options.is_dry_run) decision.reason += kDryRun;
     fleet_state.wanted = here = decision.wanted;
   }
-  if (parts.size() > 1) {
+  if (parts.size() > 1 && options.is_dry_run) {
+    leadership->give({}, decision);  // the others keep what they have
+  } else if (parts.size() > 1) {
     const auto shares = share_out(decision.wanted, parts);
     for (std::size_t i = 0; i < parts.size(); ++i) parts[i].share = shares[i];
     leadership->give({shares.begin() + 1, shares.end()}, decision);
@@ -221,7 +225,8 @@ void Scaler::Impl::decide(Instant now) {
     decision.reason += "; nothing is started until " + format_instant(whole_from) +
                        ", when all that was launched before is known";
   }
-  if (options.is_dry_run) decision.reason += "; nothing is done about it: this is a dry run";
+  if (options.is_dry_run && (rule == SizeRule::kShare || rule == SizeRule::kNobody))
+    decision.reason += kDryRun;
   std::vector<Action> actions;
   if (is_list_fit && may_act && (!is_list_whole || is_held(now, here))) {
     actions = reconciler.tend(now, listed, workers);

@@ -16,8 +16,8 @@ using testing::FakeLead;
 // Two managers, of which none leads yet.
 class ScalerLead : public ::testing::Test {
  protected:
-  void start() {
-    cluster.provisioner.is_of_cluster = true;
+  void start(bool is_of_cluster = true) {
+    cluster.provisioner.is_of_cluster = is_of_cluster;
     first = make("a", first_lead);
     second = make("b", second_lead);
     cluster.fleet.on_change = [this] {
@@ -96,6 +96,28 @@ TEST_F(ScalerLead, ASpentBudgetLetsBusyWorkersGoBesideSiblingsToo) {
   cluster.executor.run_for(minutes(40));
   EXPECT_EQ(cluster.provisioner.existing(), 0u);
   EXPECT_LE(first->spent_month(), 20.0);
+}
+
+TEST_F(ScalerLead, ADryRunTellsSiblingsItsDecisionAndGivesThemNoShares) {
+  FleetPart& part = first_lead.parts.emplace_back();
+  part.address = "127.0.0.1:2";
+  part.can_launch = true;
+  part.bounds = cluster.options.bounds;
+  part.own = part.share = 1;
+  part.room = 7;
+  second_lead.parts = first_lead.parts;
+  start();
+  lead(true);
+  cluster.fleet.enqueue(40, hours(5));
+  cluster.executor.run_for(seconds(20));
+  ASSERT_EQ(first_lead.given.size(), 1u);
+  cluster.options.is_dry_run = true;
+  second = make("b", second_lead);
+  lead(false);
+  cluster.executor.run_for(seconds(20));
+  EXPECT_TRUE(second_lead.given.empty());
+  EXPECT_GT(second_lead.told.wanted, 1u);
+  EXPECT_NE(second_lead.told.reason.find("this is a dry run"), std::string::npos) << second_lead.told.reason;
 }
 
 }  // namespace

@@ -15,11 +15,16 @@ class FakeLead final : public Leadership {
  public:
   bool leads = false;
   std::vector<FleetPart> parts;  // of siblings, where it leads
+  std::vector<std::uint32_t> given;
+  Decision told;
   FleetRole role() override { return leads ? FleetRole::kLeads : FleetRole::kFollows; }
   std::string reason() override { return ""; }
   bool has_siblings() override { return true; }
   std::vector<FleetPart> siblings() override { return parts; }
-  void give(const std::vector<std::uint32_t>&, const Decision&) override {}
+  void give(const std::vector<std::uint32_t>& shares, const Decision& decision) override {
+    given = shares;
+    told = decision;
+  }
   LeaderOrder order() override { return {}; }
 };
 

@@ -92,7 +92,8 @@ void Scaler::Impl::keep_spending(Instant now, bool is_last) {
 std::string Scaler::Impl::find_problem() const {
   if (!list_problem.empty()) return "the provisioner does not list its instances: " + list_problem;
   if (!terminate_problem.empty()) return "instances can not be terminated: " + terminate_problem;
-  if (options.is_dry_run || decision.wanted <= reconciler.counts().running) return {};
+  // Where it leads, what it can not start itself others may have.
+  if (options.is_dry_run || decision.wanted <= fleet_state.counts.running) return {};
   const std::string failing = reconciler.failing_because();
   if (!failing.empty()) return failing + "; it is tried again with growing pauses";
   return launch_problem;

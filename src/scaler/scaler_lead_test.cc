@@ -120,5 +120,19 @@ TEST_F(ScalerLead, ADryRunTellsSiblingsItsDecisionAndGivesThemNoShares) {
   EXPECT_NE(second_lead.told.reason.find("this is a dry run"), std::string::npos) << second_lead.told.reason;
 }
 
+TEST_F(ScalerLead, WhatSiblingsStartedInItsPlaceIsNoProblemOfIts) {
+  first_lead.parts.emplace_back().address = "127.0.0.1:2";
+  start(false);
+  lead(true);
+  cluster.provisioner.script.launch_error = 1;
+  cluster.fleet.enqueue(2, hours(5));
+  cluster.executor.run_for(seconds(20));
+  EXPECT_NE(first->problem(), "");
+  FleetPart& part = first_lead.parts.front();
+  part.counts.running = part.seen.running = part.own = 8;
+  cluster.executor.run_for(seconds(20));
+  EXPECT_EQ(first->problem(), "");
+}
+
 }  // namespace
 }  // namespace skep::scaler

@@ -87,6 +87,13 @@ bool Client::corrects_clock(const Reply& reply) {
   return true;
 }
 
+std::optional<Duration> Client::with_fresh_credentials(Try& state) {
+  if (state.has_fresh_credentials) return std::nullopt;
+  state.has_fresh_credentials = true;
+  parts_.credentials.forget();
+  return Duration::zero();
+}
+
 std::optional<Duration> Client::next_pause(Try& state, const Result<Reply>& reply) {
   const bool is_answer = reply.has_value();
   if (!is_answer) {
@@ -100,14 +107,15 @@ std::optional<Duration> Client::next_pause(Try& state, const Result<Reply>& repl
     case Verdict::kFinal:
       return std::nullopt;
     case Verdict::kSkewed:
-      if (state.has_corrected_clock || !corrects_clock(reply.value())) return std::nullopt;
-      state.has_corrected_clock = true;
-      return Duration::zero();
+      if (!state.has_corrected_clock && corrects_clock(reply.value())) {
+        state.has_corrected_clock = true;
+        return Duration::zero();
+      }
+      // With a clock that is right, EC2 says the same of a session that has ended.
+      if (reply.value().error_code != "RequestExpired") return std::nullopt;
+      return with_fresh_credentials(state);
     case Verdict::kExpired:
-      if (state.has_fresh_credentials) return std::nullopt;
-      state.has_fresh_credentials = true;
-      parts_.credentials.forget();
-      return Duration::zero();
+      return with_fresh_credentials(state);
     case Verdict::kTransient:
     case Verdict::kThrottled:
       break;

@@ -85,6 +85,7 @@ class Client {
   // Whether, and after which pause, the call is tried again.
   std::optional<Duration> next_pause(Try& state, const Result<Reply>& reply);
   bool corrects_clock(const Reply& reply);
+  std::optional<Duration> with_fresh_credentials(Try& state);
 
   ClientParts parts_;
   Random random_;

@@ -162,6 +162,52 @@ TEST(Client, ExpiredCredentialsAreFetchedAnewOnce) {
   EXPECT_NE(header(world.transport.requests.at(1), "Authorization").find("KEY1"), std::string::npos);
 }
 
+TEST(Client, SessionThatEndedIsRequestExpiredToEc2AndFetchedAnewOnce) {
+  World world;
+  CountingCredentials credentials;
+  const Pairs date{{"date", "Fri, 15 Jan 2027 08:00:30 GMT"}};
+  for (int i = 0; i < 3; ++i) world.transport.answer(400, ec2_error("RequestExpired"), date);
+  Client client({world.transport, world.time, world.time, credentials, world.environment, "eu-central-1"});
+  EXPECT_EQ(client.send_xml(describe(), {world.time.at + hours(1)}).error().code, Code::kUnauthenticated);
+  EXPECT_EQ(credentials.forgotten, 1);
+  EXPECT_EQ(world.transport.requests.size(), 2u);
+  EXPECT_EQ(client.clock_skew(), Duration::zero());
+}
+
+TEST(Client, ClockAndSessionAreBothPutRightInOneCall) {
+  World world;
+  CountingCredentials credentials;
+  const Pairs date{{"date", "Fri, 15 Jan 2027 09:00:00 GMT"}};  // an hour ahead
+  world.transport.answer(400, ec2_error("RequestExpired"), date);
+  world.transport.answer(400, ec2_error("RequestExpired"), date);
+  world.transport.answer(200, "<R/>");
+  Client client({world.transport, world.time, world.time, credentials, world.environment, "eu-central-1"});
+  EXPECT_TRUE(client.send_xml(describe(), {world.time.at + hours(1)}));
+  EXPECT_EQ(client.clock_skew(), hours(1));
+  EXPECT_EQ(credentials.forgotten, 1);
+}
+
+TEST(Client, KeysThatWereRenewedOnDiskAreReadAgain) {
+  for (const char* code : {"ExpiredToken", "RequestExpired", "InvalidClientTokenId"}) {
+    World world;
+    const auto write = [&](const std::string& key) {
+      world.files["/h/.aws/credentials"] =
+          "[default]\naws_access_key_id = " + key + "\naws_secret_access_key = S\naws_session_token = T\n";
+    };
+    write("OLD");
+    FoundCredentials credentials(world.finder_parts());
+    Client client({world.transport, world.time, world.time, credentials, world.environment, "eu-central-1"});
+    world.transport.answer(200, "<R/>");
+    EXPECT_TRUE(client.send_xml(describe(), {world.time.at + hours(1)}));
+    write("NEW");
+    world.transport.answer(400, ec2_error(code), {{"date", "Fri, 15 Jan 2027 08:00:00 GMT"}});
+    world.transport.answer(200, "<R/>");
+    EXPECT_TRUE(client.send_xml(describe(), {world.time.at + hours(1)})) << code;
+    EXPECT_NE(header(world.transport.requests.back(), "Authorization").find("Credential=NEW/"),
+              std::string::npos);
+  }
+}
+
 TEST(Client, BucketsAreHostsAtAwsAndPathsElsewhere) {
   World world;
   Call call;
@@ -216,6 +262,7 @@ TEST(Client, CodesAreTold) {
   EXPECT_EQ(code_of("InvalidGroup.NotFound", 400), Code::kNotFound);
   EXPECT_EQ(code_of("InvalidAMIID.NotFound", 400), Code::kInvalid);
   EXPECT_EQ(code_of("NoSuchEntity", 404), Code::kNotFound);
+  EXPECT_EQ(code_of("DBInstanceNotFound", 404), Code::kNotFound);
   EXPECT_EQ(code_of("EntityAlreadyExists", 409), Code::kConflict);
   EXPECT_EQ(code_of("DependencyViolation", 400), Code::kConflict);
   EXPECT_EQ(code_of("VcpuLimitExceeded", 400), Code::kExhausted);

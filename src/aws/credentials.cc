@@ -5,6 +5,7 @@
 #include <boost/json/value.hpp>
 
 #include "aws/encoding.h"
+#include "base/network.h"
 
 namespace skep::aws {
 namespace {
@@ -22,6 +23,20 @@ Error no_credentials(std::string message) {
 std::string text_of(const json::object& object, const char* name) {
   const json::value* value = object.if_contains(name);
   return value != nullptr && value->is_string() ? std::string(value->get_string()) : std::string();
+}
+
+// Where AWS's own tools give the container's token in the clear: this machine, and the services of ECS and
+// EKS on it. `authority`: "host" or "host:port".
+bool may_have_token(std::string_view authority) {
+  const bool is_v6 = authority.starts_with('[');
+  const std::size_t end = authority.find(is_v6 ? ']' : ':');
+  const std::string host(authority.substr(is_v6 ? 1 : 0, end - (is_v6 ? 1 : 0)));
+  if (host == "localhost") return true;
+  for (const char* near : {"127.0.0.0/8", "::1", "169.254.170.2", "169.254.170.23", "fd00:ec2::23"}) {
+    const auto network = Network::parse(near);
+    if (network && network.value().contains(host)) return true;
+  }
+  return false;
 }
 
 }  // namespace
@@ -211,7 +226,6 @@ Result<Credentials> FoundCredentials::assume(Call call, CredentialSource& source
   return found;
 }
 
-// Only addresses that can not leave the machine or its network's link may be given the container's token.
 FoundCredentials::Found FoundCredentials::from_container(Instant) {
   const auto& variable = parts_.environment.variable;
   const std::string relative = variable("AWS_CONTAINER_CREDENTIALS_RELATIVE_URI");
@@ -225,17 +239,18 @@ FoundCredentials::Found FoundCredentials::from_container(Instant) {
   request.origin = url.substr(0, slash);
   request.path = slash == std::string::npos ? "/" : url.substr(slash);
   request.is_direct = true;
-  const std::string_view host = authority_of(request);
-  const bool is_near = host.starts_with("127.") || host.starts_with("localhost") ||
-                       host.starts_with("169.254.170.") || host.starts_with("[::1]") ||
-                       host.starts_with("[fd00:ec2::23]");
-  if (!is_near && !url.starts_with("https://"))
-    return no_credentials(
-        "AWS_CONTAINER_CREDENTIALS_FULL_URI is neither https nor an address of this machine");
+  if (!may_have_token(authority_of(request)) && !url.starts_with("https://")) {
+    return no_credentials(std::string(relative.empty() ? "AWS_CONTAINER_CREDENTIALS_FULL_URI"
+                                                       : "AWS_CONTAINER_CREDENTIALS_RELATIVE_URI") +
+                          " is neither https nor an address of this machine");
+  }
   std::string token = variable("AWS_CONTAINER_AUTHORIZATION_TOKEN");
   if (const std::string file = variable("AWS_CONTAINER_AUTHORIZATION_TOKEN_FILE"); !file.empty()) {
     SKEP_TRY(token, parts_.environment.read_file(file));
+    token.erase(token.find_last_not_of("\r\n") + 1);
   }
+  if (token.find_first_of("\r\n") != std::string::npos)
+    return no_credentials("the container's token has several lines");
   if (!token.empty()) request.headers.emplace_back("Authorization", token);
   SKEP_TRY(const HttpResponse response, parts_.transport.exchange(request, seconds(2)));
   if (response.status != 200) return no_credentials("it answers " + std::to_string(response.status));

@@ -99,8 +99,37 @@ TEST(Credentials, ContainerIsAskedWithItsTokenButOnlyNearby) {
   world.transport.answer(200, keys_json("CONT", "2027-01-15T09:00:00Z"));
   EXPECT_EQ(key_of(world), "CONT");
   EXPECT_EQ(world.transport.requests.at(0).headers.at(0).second, "pass");
-  world.variables["AWS_CONTAINER_CREDENTIALS_FULL_URI"] = "http://example.com/keys";
-  EXPECT_NE(key_of(world).find("neither https nor an address of this machine"), std::string::npos);
+  const auto is_asked = [&](const std::string& url) {
+    world.variables["AWS_CONTAINER_CREDENTIALS_FULL_URI"] = url;
+    const std::size_t before = world.transport.requests.size();
+    const std::string found = key_of(world);
+    const bool is_refused = found.find("neither https nor an address of this machine") != std::string::npos;
+    EXPECT_NE(world.transport.requests.size() > before, is_refused) << url;
+    return !is_refused;
+  };
+  for (const char* near :
+       {"http://169.254.170.2/v2", "http://127.9.9.9:8080/k", "http://localhost/k", "http://localhost:99/k",
+        "http://[::1]:8080/k", "http://[fd00:ec2::23]/v1", "https://example.com/k"})
+    EXPECT_TRUE(is_asked(near)) << near;
+  for (const char* far :
+       {"http://example.com/keys", "http://127.0.0.1.example.com/k", "http://localhost.example.com/k",
+        "http://169.254.170.23.example.com/k", "http://169.254.170.99/k", "http://169.254.169.254/k",
+        "http://127.0.0.1@example.com/k", "http://[fd00:ec2::24]/k", "http:///k"})
+    EXPECT_FALSE(is_asked(far)) << far;
+}
+
+TEST(Credentials, ContainersPathCanNotLeadElsewhere) {
+  World world;
+  world.variables["AWS_CONTAINER_CREDENTIALS_RELATIVE_URI"] = "@example.com/keys";
+  EXPECT_NE(key_of(world).find("AWS_CONTAINER_CREDENTIALS_RELATIVE_URI is neither"), std::string::npos);
+  world.variables["AWS_CONTAINER_CREDENTIALS_RELATIVE_URI"] = "/keys";
+  world.variables["AWS_CONTAINER_AUTHORIZATION_TOKEN_FILE"] = "/token";
+  world.files["/token"] = "pass\n";
+  world.transport.answer(200, keys_json("CONT", "2027-01-15T09:00:00Z"));
+  EXPECT_EQ(key_of(world), "CONT");
+  EXPECT_EQ(world.transport.requests.at(0).headers.at(0).second, "pass");
+  world.files["/token"] = "pass\r\nX-Other: 1";
+  EXPECT_NE(key_of(world).find("several lines"), std::string::npos);
   EXPECT_EQ(world.transport.requests.size(), 1u);
 }
 

@@ -40,6 +40,10 @@ constexpr std::array kSkewed = {
 constexpr std::array kExpired = {
     std::string_view("ExpiredToken"),
     std::string_view("ExpiredTokenException"),
+    // Keys that were replaced, and are no more.
+    std::string_view("InvalidAccessKeyId"),
+    std::string_view("InvalidClientTokenId"),
+    std::string_view("UnrecognizedClientException"),
 };
 // EC2 counts these among the errors of the server, with a status that says "again".
 constexpr std::array kFinalOfServer = {

@@ -2,18 +2,21 @@
 #include "deploy/doctor.h"
 
 #include <algorithm>
+#include <map>
 #include <set>
 
 #include "aws/iam.h"
 #include "aws/ssm.h"
+#include "aws/vcpu_quota.h"
 
 namespace skep::deploy {
 namespace {
 
 constexpr Duration kPatience = seconds(30);  // for one call
 constexpr int kTriesMax = 6;
-constexpr const char* kOnDemandQuota = "L-1216C47A";  // vCPUs of running standard instances
-constexpr const char* kSpotQuota = "L-34B43A08";      // the same of spot requests
+
+// vCPUs that a fleet takes at most, by the quota that they count for.
+using Needs = std::map<const aws::VcpuQuota*, int>;
 
 }  // namespace
 
@@ -96,25 +99,38 @@ void Doctor::look_at_image(const Show& show) {
   }
 }
 
-// Managers are on demand; of the types that workers may have, the largest counts.
+// Managers are on demand. All workers may be of one kind, and of it the largest type.
 void Doctor::look_at_quotas(const Show& show) {
   aws::Ec2 ec2(client_);
-  const auto manager = ec2.vcpus_of(wish_.manager_type, soon());
-  if (!manager) return show(judge_error("quota", manager.error()));
-  int worker = 0;
-  for (const std::string& type : wish_.worker_types) {
-    const auto vcpus = ec2.vcpus_of(type, soon());
-    if (!vcpus) return show(judge_error("quota", vcpus.error()));
-    worker = std::max(worker, vcpus.value());
-  }
-  const int for_managers = wish_.managers * manager.value();
-  const int for_workers = wish_.workers_max * worker;
-  const auto look = [&](const std::string& subject, const char* code, int needed) {
-    const auto allowed = aws::Ssm(client_).quota("ec2", code, soon());
-    show(allowed ? judge_quota(subject, needed, allowed.value()) : judge_error(subject, allowed.error()));
+  Needs on_demand, spot;
+  const auto add = [&](Needs& needs, const std::string& type, int count) -> Result<void> {
+    const aws::VcpuQuota* quota = aws::vcpu_quota_of(type);
+    if (quota == nullptr)
+      return fail(Code::kUnavailable,
+                  "which one " + type + " counts for is not known here: look in Service Quotas");
+    SKEP_TRY(const int vcpus, ec2.vcpus_of(type, soon()));
+    needs[quota] = std::max(needs[quota], count * vcpus);
+    return ok();
   };
-  look("quota on demand", kOnDemandQuota, for_managers + (wish_.is_spot ? 0 : for_workers));
-  if (wish_.is_spot) look("quota spot", kSpotQuota, for_workers);
+  const auto told = [&](const Result<void>& added) {
+    if (!added) show(judge_error("quota", added.error()));
+  };
+  for (const std::string& type : wish_.worker_types)
+    told(add(wish_.is_spot ? spot : on_demand, type, wish_.workers_max));
+  Needs managers;
+  told(add(managers, wish_.manager_type, wish_.managers));
+  for (const auto& [quota, vcpus] : managers) on_demand[quota] += vcpus;
+  const auto look = [&](const Needs& needs, const std::string& market,
+                        std::string_view aws::VcpuQuota::*code) {
+    for (const auto& [quota, needed] : needs) {
+      const std::string subject =
+          "quota " + market + ", " + std::string(quota->name.substr(0, quota->name.find(" (")));
+      const auto allowed = aws::Ssm(client_).quota("ec2", std::string(quota->*code), soon());
+      show(allowed ? judge_quota(subject, needed, allowed.value()) : judge_error(subject, allowed.error()));
+    }
+  };
+  look(on_demand, "on demand", &aws::VcpuQuota::on_demand);
+  look(spot, "spot", &aws::VcpuQuota::spot);
 }
 
 void Doctor::look_at_permissions(const Show& show) {

@@ -4,10 +4,12 @@
 #include <algorithm>
 #include <utility>
 
+#include "aws/vcpu_quota.h"
+
 namespace skep::provision {
 namespace {
 
-enum class Scope : std::uint8_t { kNone, kSubnet, kPlace, kPlaceAndMarket, kTypeAndMarket };
+enum class Scope : std::uint8_t { kNone, kSubnet, kPlace, kPlaceAndMarket, kTypeAndMarket, kKindAndMarket };
 
 struct Rule {
   std::string_view part;  // of the error code
@@ -24,8 +26,9 @@ constexpr Rule kRules[] = {
     {"Insufficient", Scope::kPlaceAndMarket, minutes(2)},
     {"UnfulfillableCapacity", Scope::kPlaceAndMarket, minutes(2)},
     {"SpotMaxPriceTooLow", Scope::kPlaceAndMarket, minutes(2)},
+    {"VcpuLimitExceeded", Scope::kKindAndMarket, minutes(1)},
+    {"MaxSpotInstanceCountExceeded", Scope::kKindAndMarket, minutes(1)},
     {"LimitExceeded", Scope::kTypeAndMarket, minutes(1)},
-    {"MaxSpotInstanceCountExceeded", Scope::kTypeAndMarket, minutes(1)},
 };
 
 const Rule* rule_for(std::string_view code) {
@@ -33,6 +36,13 @@ const Rule* rule_for(std::string_view code) {
     if (code.find(rule.part) != std::string_view::npos) return &rule;
   }
   return nullptr;
+}
+
+// EC2 has no vCPUs left for `refused`, and so none for a type of the same quota that is as large.
+bool shares_quota(const std::string& refused, const std::string& type) {
+  const aws::VcpuQuota* quota = aws::vcpu_quota_of(refused);
+  return quota != nullptr && quota == aws::vcpu_quota_of(type) &&
+         aws::vcpus_by_name(type) >= aws::vcpus_by_name(refused);
 }
 
 std::vector<std::string> each_once(std::vector<std::string> names) {
@@ -69,7 +79,8 @@ void Ec2Choices::refused(Instant now, Market market, const Ec2Choice& choice, co
   if (rule == nullptr || rule->scope == Scope::kNone || choice.type.empty() || choice.subnet.empty()) return;
   Closed closed{market, choice.type, choice.subnet, code, add_saturated(now, rule->hold)};
   if (rule->scope == Scope::kSubnet) closed.type.clear();
-  if (rule->scope == Scope::kTypeAndMarket) closed.subnet.clear();
+  if (rule->scope == Scope::kTypeAndMarket || rule->scope == Scope::kKindAndMarket) closed.subnet.clear();
+  closed.is_of_kind = rule->scope == Scope::kKindAndMarket;
   if (rule->scope == Scope::kSubnet || rule->scope == Scope::kPlace) closed.market.reset();
   std::erase_if(closed_, [&](const Closed& one) {
     return one.market == closed.market && one.type == closed.type && one.subnet == closed.subnet;
@@ -80,7 +91,8 @@ void Ec2Choices::refused(Instant now, Market market, const Ec2Choice& choice, co
 const Ec2Choices::Closed* Ec2Choices::closed_by(Instant now, Market market, const Ec2Choice& choice) const {
   for (const Closed& one : closed_) {
     const bool is_meant = (!one.market || *one.market == market) &&
-                          (one.type.empty() || one.type == choice.type) &&
+                          (one.type.empty() || one.type == choice.type ||
+                           (one.is_of_kind && shares_quota(one.type, choice.type))) &&
                           (one.subnet.empty() || one.subnet == choice.subnet);
     if (is_meant && now < one.until) return &one;
   }
@@ -103,7 +115,7 @@ std::string Ec2Choices::why_none(Instant now, Market market) const {
 
 bool is_quota(std::string_view code) {
   const Rule* rule = rule_for(code);
-  return rule != nullptr && rule->scope == Scope::kTypeAndMarket;
+  return rule != nullptr && (rule->scope == Scope::kTypeAndMarket || rule->scope == Scope::kKindAndMarket);
 }
 
 std::string describe_refusal(const std::string& code, const std::string& type) {
@@ -111,8 +123,12 @@ std::string describe_refusal(const std::string& code, const std::string& type) {
   const Scope scope = rule == nullptr ? Scope::kNone : rule->scope;
   switch (scope) {
     case Scope::kTypeAndMarket:
-      return "the account's quota is reached for " + type + " (" + code +
-             "): ask AWS for a higher one, or lower --max-workers";
+    case Scope::kKindAndMarket: {
+      const aws::VcpuQuota* quota = aws::vcpu_quota_of(type);
+      return "the account's quota is reached for " + type + " (" + code + "): ask AWS for a higher one" +
+             (quota == nullptr ? "" : " of " + std::string(quota->name) + " instances") +
+             ", or lower --max-workers";
+    }
     case Scope::kSubnet:
       return "a subnet has no free addresses (" + code + "): name more with --ec2-subnets";
     case Scope::kPlace:

@@ -2,7 +2,8 @@
 // ec2_choices.h - as which type and in which subnet instances may be asked for, and what EC2 refused of late.
 //
 // Pure: what EC2 said comes in with the time, and is remembered for as long as it is likely to hold: a lack
-// of capacity for a type in a zone for 2 min, a quota for 1 min, a type that a zone does not have for 6 h.
+// of capacity for a type in a zone for 2 min, a quota for 1 min (for all types that count for it and are as
+// large), a type that a zone does not have for 6 h.
 //
 // Threads:   value.
 #pragma once
@@ -52,6 +53,7 @@ class Ec2Choices {
     std::string subnet;            // "": all
     std::string code;
     Instant until{};
+    bool is_of_kind = false;  // also types that count for the same quota and are as large
   };
   const Closed* closed_by(Instant now, Market market, const Ec2Choice& choice) const;
 

@@ -45,14 +45,27 @@ TEST_F(Choices, WithoutCapacityOneTypeInOneZoneAndMarketIsLeftOutForTwoMinutes) 
 }
 
 TEST_F(Choices, AQuotaLeavesOutTheTypeInAllZonesForAMinute) {
-  for (const char* code : {"VcpuLimitExceeded", "InstanceLimitExceeded", "MaxSpotInstanceCountExceeded"}) {
-    refused(code);
+  refused("InstanceLimitExceeded");
+  EXPECT_TRUE(is_quota("InstanceLimitExceeded"));
+  EXPECT_EQ(open(), 2u);
+  EXPECT_EQ(open(Market::kSpot), 4u);
+  now += minutes(1);
+  EXPECT_EQ(open(), 4u);
+}
+
+TEST_F(Choices, AQuotaOfVcpusLeavesOutAllTypesThatCountForItAndAreAsLarge) {
+  choices = Ec2Choices({"c5.xlarge", "m5.2xlarge", "c5.large", "g5.xlarge"}, {"subnet-a"});
+  for (const char* code : {"VcpuLimitExceeded", "MaxSpotInstanceCountExceeded"}) {
+    choices.refused(now, Market::kOnDemand, {"c5.xlarge", "subnet-a"}, code);
     EXPECT_TRUE(is_quota(code));
-    EXPECT_EQ(open(), 2u) << code;
+    EXPECT_EQ(choices.open(now, Market::kOnDemand, 0),
+              (std::vector<Ec2Choice>{{"c5.large", "subnet-a"}, {"g5.xlarge", "subnet-a"}}));
     EXPECT_EQ(open(Market::kSpot), 4u);
     now += minutes(1);
     EXPECT_EQ(open(), 4u);
   }
+  EXPECT_NE(describe_refusal("VcpuLimitExceeded", "g5.xlarge").find("of G and VT instances"),
+            std::string::npos);
 }
 
 TEST_F(Choices, ATypeThatTheZoneDoesNotHaveAndAFullSubnetCountInBothMarkets) {

@@ -56,16 +56,18 @@ TEST_F(Launch, HasTheSameClientTokenWhenRepeatedAndAnotherOneElse) {
 }
 
 TEST_F(Launch, LearnsWhatAFleetDidNotGetAndSaysIt) {
+  choices = Ec2Choices({"c7g.large", "c6i.xlarge"}, {"subnet-a", "subnet-b"});
   auto one = launch(3);
   one.next(now);
   one.answered(now, fleet({"i-1"}, {refusal("InsufficientInstanceCapacity", "c7g.large", "subnet-a"),
-                                    refusal("VcpuLimitExceeded", "c6i.large", "subnet-b")}));
+                                    refusal("VcpuLimitExceeded", "c6i.xlarge", "subnet-b")}));
   EXPECT_FALSE(one.next(now));
   ASSERT_EQ(one.errors().size(), 2u);
   EXPECT_EQ(one.errors().front().code, Code::kExhausted);
-  EXPECT_NE(one.errors().front().message.find("quota is reached for c6i.large"), std::string::npos);
+  EXPECT_NE(one.errors().front().message.find("quota is reached for c6i.xlarge"), std::string::npos);
   EXPECT_EQ(choices.open(now, Market::kOnDemand, 0),
-            (std::vector<Ec2Choice>{{"c7g.large", "subnet-b"}}));  // the quota is of both zones
+            (std::vector<Ec2Choice>{
+                {"c7g.large", "subnet-b"}}));  // the quota is of both zones, and has room for less
   EXPECT_EQ(choices.open(now, Market::kSpot, 0).size(), 4u);
   EXPECT_EQ(launch(1).next(now)->choices.size(), 1u);
 }

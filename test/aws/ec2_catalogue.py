@@ -18,6 +18,7 @@ TYPES = {
     "c5.large": (2, 4096, "x86_64", 0.0970), "c5.xlarge": (4, 8192, "x86_64", 0.1940), "c6i.large": (2, 4096, "x86_64", 0.0970),
     "c6i.xlarge": (4, 8192, "x86_64", 0.1940), "c6a.large": (2, 4096, "x86_64", 0.0873), "c7i.large": (2, 4096, "x86_64", 0.1018),
     "c7i.xlarge": (4, 8192, "x86_64", 0.2037), "c7a.large": (2, 4096, "x86_64", 0.1171), "c6g.large": (2, 4096, "arm64", 0.0776),
+    "g4dn.xlarge": (4, 16384, "x86_64", 0.6580),
     "c7g.large": (2, 4096, "arm64", 0.0824), "c7g.xlarge": (4, 8192, "arm64", 0.1648)}
 # The newest are not in every zone, as in life.
 NOT_OFFERED = {("c7a.large", "c"), ("c7i.xlarge", "c"), ("c7g.xlarge", "a")}

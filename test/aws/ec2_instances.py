@@ -14,6 +14,7 @@ from datetime import timedelta
 from answer import ServiceError
 from ec2_catalogue import TYPES
 from ec2_network import Network
+from quotas import setting_of
 from registry import operation, page, select, tag_list, with_token
 
 CODES = {"pending": 0, "running": 16, "shutting-down": 32, "terminated": 48, "stopping": 64, "stopped": 80}
@@ -100,10 +101,10 @@ class Instances:
         """Those that are taken: an instance has its own until it is terminated."""
         return {one.address for one in self.all.values() if not one.is_terminated}
 
-    def vcpus(self, market):
-        """What counts for the quota: an ended instance does so for a while."""
+    def vcpus(self, setting):
+        """What counts for the quota of that setting: an ended instance does so for a while."""
         release = timedelta(seconds=self.world.setting("quota_release_seconds"))
-        return sum(TYPES[one.kind][0] for one in self.all.values() if one.market == market
+        return sum(TYPES[one.kind][0] for one in self.all.values() if setting_of(one.kind, one.market) == setting
                    and (one.ended_at is None or one.ended_at + release > self.world.now))
 
     def advance(self):

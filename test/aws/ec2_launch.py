@@ -15,10 +15,10 @@ from ec2_network import Network
 from ec2_templates import Templates
 from ec2_volumes import Volumes
 from iam import Iam
+from quotas import setting_of
 from registry import operation, tags_of
 
 USER_DATA_MAX = 16 * 1024
-QUOTAS = {"on-demand": "vcpus_on_demand", "spot": "vcpus_spot"}
 
 
 class Launch:
@@ -127,8 +127,9 @@ def start(world, launch, subnet, market, most, least, more_tags=None):
         raise ServiceError("Unsupported", f"Your requested instance type ({launch.kind}) is not supported in your requested "
                            f"Availability Zone ({subnet.zone}). Please retry your request by not specifying an Availability "
                            f"Zone or choosing {offered}.", 400)
-    quota, each = world.setting(QUOTAS[market]), TYPES[launch.kind][0]
-    count = min(most, max(0, quota - instances.vcpus(market)) // each)
+    setting, each = setting_of(launch.kind, market), TYPES[launch.kind][0]
+    quota = world.setting(setting)
+    count = min(most, max(0, quota - instances.vcpus(setting)) // each)
     if count < least:
         if market == "spot":
             raise ServiceError("MaxSpotInstanceCountExceeded", "Max spot instance count exceeded", 400)

@@ -1,8 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
 """faults.py - what is to go wrong, how often, and the one source of chance that decides.
 
-A rule has a kind, what it applies to, and how often: `probability` (1 if not given) and `count`, after which it is
-used up. README.md lists the kinds and their fields. Settings are figures that are no rules: delays, quotas.
+A rule has a kind, what it applies to, and how often: `skip`, how many occasions it lets pass first, `probability` (1 if
+not given) and `count`, after which it is used up. README.md lists the kinds and their fields. Settings are figures that are
+no rules: delays, quotas.
 
 Threads: under the server's lock.
 """
@@ -19,8 +20,9 @@ KINDS = {
     "vanishes": {"type", "zone", "after_seconds"},
     "spot_interruption": {"type", "zone", "after_seconds"},
     "expired_token": {"operation"},
+    "kill": {"operation", "after", "pid"},
 }
-COMMON = {"kind", "probability", "count", "id"}
+COMMON = {"kind", "probability", "count", "skip", "id"}
 
 # Seconds are the server's virtual ones. AWS promises none of these figures; they are what users report.
 SETTINGS = {
@@ -35,8 +37,10 @@ SETTINGS = {
     "volume_seconds": 3.0,         # creating, attaching, detaching
     "database_seconds": 240.0,     # creating, deleting a database
     "spot_notice_seconds": 120.0,  # between the notice and the end
-    "vcpus_on_demand": 256,
+    "vcpus_on_demand": 256,        # of standard instances
     "vcpus_spot": 256,
+    "vcpus_g_on_demand": 0,        # of those with graphics, as new accounts have it
+    "vcpus_g_spot": 0,
     "throttle": 1.0,               # AWS's buckets times this; 0 switches throttling off
 }
 
@@ -77,6 +81,9 @@ class Faults:
             if rule["kind"] != kind or rule.get("count") == 0:
                 continue
             if any(not _matches(rule.get(name, False if name == "after" else "*"), value) for name, value in what.items()):
+                continue
+            if rule.get("skip", 0) > 0:
+                rule["skip"] -= 1
                 continue
             if self.random.random() >= rule.get("probability", 1.0):
                 continue

@@ -7,7 +7,14 @@ from answer import ServiceError
 from registry import operation
 
 QUOTAS = {"L-1216C47A": ("Running On-Demand Standard (A, C, D, H, I, M, R, T, Z) instances", "vcpus_on_demand"),
-          "L-34B43A08": ("All Standard (A, C, D, H, I, M, R, T, Z) Spot Instance Requests", "vcpus_spot")}
+          "L-34B43A08": ("All Standard (A, C, D, H, I, M, R, T, Z) Spot Instance Requests", "vcpus_spot"),
+          "L-DB2E81BA": ("Running On-Demand G and VT instances", "vcpus_g_on_demand"),
+          "L-3819A6DF": ("All G and VT Spot Instance Requests", "vcpus_g_spot")}
+
+
+def setting_of(kind, market):
+    """The name of the setting that limits a type in a market."""
+    return f"vcpus_{'g_' if kind[0] == 'g' else ''}{'spot' if market == 'spot' else 'on_demand'}"
 
 
 def _shown(world, code):

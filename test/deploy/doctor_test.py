@@ -62,10 +62,19 @@ class Doctor(unittest.TestCase):
 
     def test_a_fleet_larger_than_the_quota_is_a_problem(self):
         self.server.control("POST", "settings", {"vcpus_on_demand": 22})
-        self.assertEqual(self.findings("--max-workers", "9", code=0)["quota on demand"][0], "good")
-        judgement, text = self.findings("--max-workers", "10", code=1)["quota on demand"]
+        self.assertEqual(self.findings("--max-workers", "9", code=0)["quota on demand, standard"][0], "good")
+        judgement, text = self.findings("--max-workers", "10", code=1)["quota on demand, standard"]
         self.assertEqual(judgement, "problem")
         self.assertIn("22 vCPUs", text)
+
+    def test_each_kind_of_machine_has_quotas_of_its_own(self):
+        self.server.control("POST", "settings", {"vcpus_g_spot": 40})
+        found = self.findings("--worker-types", "g4dn.xlarge,c6i.large", "--spot", "--max-workers", "10", code=0)
+        self.assertIn("up to 40 of 40", found["quota spot, G and VT"][1])
+        self.assertIn("up to 20 of 256", found["quota spot, standard"][1])
+        self.assertIn("up to 4 of 256", found["quota on demand, standard"][1])
+        found = self.findings("--worker-types", "g4dn.xlarge", "--max-workers", "1", code=1)
+        self.assertEqual(found["quota on demand, G and VT"][0], "problem")
 
     def test_a_type_that_is_not_there_is_a_problem(self):
         found = self.findings("--instance-type", "q1.huge", code=1)
@@ -93,7 +102,7 @@ class Doctor(unittest.TestCase):
         self.assertEqual(found["may CreateSecurityGroup"][0], "good", found)
         self.assertEqual(found["may CreateVolume"][0], "problem", found)
         self.assertIn("UnauthorizedOperation", found["may CreateVolume"][1])
-        self.assertEqual(found["quota on demand"][0], "unknown", found)
+        self.assertEqual(found["quota on demand, standard"][0], "unknown", found)
 
     def test_keys_of_a_profile_that_assumes_a_role(self):
         self.server.client("iam").create_role(RoleName="build", AssumeRolePolicyDocument=json.dumps({

@@ -263,6 +263,8 @@ TEST(Client, CodesAreTold) {
   EXPECT_EQ(code_of("InvalidAMIID.NotFound", 400), Code::kInvalid);
   EXPECT_EQ(code_of("NoSuchEntity", 404), Code::kNotFound);
   EXPECT_EQ(code_of("DBInstanceNotFound", 404), Code::kNotFound);
+  EXPECT_EQ(code_of("InvalidDBInstanceState", 400), Code::kConflict);
+  EXPECT_EQ(code_of("InstanceQuotaExceeded", 400), Code::kExhausted);
   EXPECT_EQ(code_of("EntityAlreadyExists", 409), Code::kConflict);
   EXPECT_EQ(code_of("DependencyViolation", 400), Code::kConflict);
   EXPECT_EQ(code_of("VcpuLimitExceeded", 400), Code::kExhausted);

@@ -55,6 +55,8 @@ std::string_view service_name(Service service) {
       return "ssm";
     case Service::kS3:
       return "s3";
+    case Service::kRds:
+      return "rds";
     case Service::kServiceQuotas:
       return "servicequotas";
   }
@@ -69,6 +71,8 @@ std::string_view service_version(Service service) {
       return "2010-05-08";
     case Service::kSts:
       return "2011-06-15";
+    case Service::kRds:
+      return "2014-10-31";
     default:
       return "";
   }

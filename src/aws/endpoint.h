@@ -13,7 +13,7 @@
 
 namespace skep::aws {
 
-enum class Service { kEc2, kIam, kSts, kSsm, kS3, kServiceQuotas };
+enum class Service { kEc2, kIam, kSts, kSsm, kS3, kRds, kServiceQuotas };
 
 std::string_view service_name(Service service);     // "ec2": in addresses and signatures
 std::string_view service_version(Service service);  // "2016-11-15"; "" where a request carries none

@@ -67,6 +67,8 @@ constexpr Meaning kMeanings[] = {
     {"IncorrectState", Code::kConflict},
     {"IncorrectInstanceState", Code::kConflict},
     {"BucketNotEmpty", Code::kConflict},
+    {"InvalidDBInstanceState", Code::kConflict},
+    {"InvalidDBSubnetGroupState", Code::kConflict},
     {"Idempotent", Code::kConflict},
     {"OperationAborted", Code::kUnavailable},  // of S3: a bucket of that name is just being made or deleted
     {"Throttl", Code::kUnavailable},
@@ -78,6 +80,7 @@ constexpr Meaning kMeanings[] = {
     {"UnsupportedOperation", Code::kInvalid},
     {"Unsupported", Code::kExhausted},
     {"LimitExceeded", Code::kExhausted},
+    {"QuotaExceeded", Code::kExhausted},
     {"MaxSpotInstanceCountExceeded", Code::kExhausted},
     {"UnauthorizedOperation", Code::kForbidden},
     {"AccessDenied", Code::kForbidden},

@@ -59,7 +59,8 @@ class ShownProgress final : public deploy::Progress {
 
   void note(const std::string& sentence) override {
     if (is_json_) return print({{"note", text_of(sentence)}});
-    std::printf("note    %s\n", sentence.c_str());
+    // On a terminal in place of the step's line, which follows when it ends.
+    std::printf("%snote    %s%s\n", is_terminal_ ? "\r" : "", sentence.c_str(), is_terminal_ ? "\x1b[K" : "");
     std::fflush(stdout);
   }
 
@@ -187,11 +188,9 @@ Result<void> complete(AwsOptions& options) {
     options.wish.store = deploy::StoreKind::kPostgres;
     options.wish.store_url = options.store;
   } else if (options.store == "rds") {
-    return fail(
-        Code::kInvalid,
-        "--store rds is not there yet: make the database, and give its address as --store postgres://...");
+    options.wish.store = deploy::StoreKind::kRds;
   } else if (options.store != "rocksdb") {
-    return fail(Code::kInvalid, "--store is rocksdb or postgres://HOST/DATABASE here");
+    return fail(Code::kInvalid, "--store is rocksdb, postgres://HOST/DATABASE or rds here");
   }
   if (options.is_waiting && options.wish.allow_cidrs.empty()) {
     return fail(

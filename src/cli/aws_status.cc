@@ -76,10 +76,18 @@ void show_table(const Shown& shown) {
                 one.size_gib, one.zone.c_str(),
                 one.instance.empty() ? "not attached" : ("attached to " + one.instance).c_str());
   }
+  if (shown.found.database) {
+    const aws::Database& one = *shown.found.database;
+    std::printf("database: %s, %s, %d GiB, %s%s%s\n", one.id.c_str(), one.type.c_str(), one.size_gib,
+                one.status.c_str(), one.is_in_two_zones ? ", in two zones" : "",
+                one.host.empty() ? "" : (", " + one.host + ":" + std::to_string(one.port)).c_str());
+  }
   for (const deploy::Cost& part : shown.costs.parts)
     std::printf("costs   %s an hour: %s\n", dollars(part.hour).c_str(), part.what.c_str());
   std::printf(
-      "costs   %s an hour in all, by list prices of %s in eu-central-1, without traffic, S3 and databases\n",
+      "costs   %s an hour in all, by list prices of %s in eu-central-1 (databases: us-east-1), without "
+      "traffic "
+      "and S3\n",
       dollars(shown.costs.hour()).c_str(), deploy::kVolumePricesOf);
   for (const std::string& type : shown.costs.unpriced)
     std::printf("costs   of %s are not known\n", type.c_str());
@@ -118,15 +126,22 @@ void show_json(const Shown& shown) {
   }
   for (const deploy::Cost& part : shown.costs.parts)
     costs.push_back(json::object{{"what", part.what}, {"dollars_hour", part.hour}});
-  const json::object all{{"cluster", shown.names.cluster()},
-                         {"region", shown.names.region()},
-                         {"instances", std::move(instances)},
-                         {"volumes", std::move(volumes)},
-                         {"costs", std::move(costs)},
-                         {"dollars_hour", shown.costs.hour()},
-                         {"unpriced_types", list_of(shown.costs.unpriced)},
-                         {"prices_of", deploy::kVolumePricesOf},
-                         {"problems", list_of(shown.problems)}};
+  json::value database = nullptr;
+  if (shown.found.database) {
+    const aws::Database& one = *shown.found.database;
+    database = json::object{{"id", one.id},
+                            {"status", one.status},
+                            {"type", one.type},
+                            {"size_gib", one.size_gib},
+                            {"is_in_two_zones", one.is_in_two_zones},
+                            {"address", one.host.empty() ? "" : one.host + ":" + std::to_string(one.port)}};
+  }
+  const json::object all{
+      {"cluster", shown.names.cluster()},     {"region", shown.names.region()},
+      {"instances", std::move(instances)},    {"volumes", std::move(volumes)},
+      {"database", std::move(database)},      {"costs", std::move(costs)},
+      {"dollars_hour", shown.costs.hour()},   {"unpriced_types", list_of(shown.costs.unpriced)},
+      {"prices_of", deploy::kVolumePricesOf}, {"problems", list_of(shown.problems)}};
   std::printf("%s\n", json::serialize(all).c_str());
 }
 

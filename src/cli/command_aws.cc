@@ -86,9 +86,14 @@ void add_cluster_options(CLI::App& command, AwsOptions& options) {
       .add_option("--allow-cidr", options.wish.allow_cidrs,
                   "ADDRESS/BITS of who outside may reach the managers; several with commas [nobody]")
       ->delimiter(',');
-  command.add_option("--store", options.store,
-                     "rocksdb: each manager on a volume of its own; or postgres://HOST/DATABASE");
-  command.add_option("--volume-gib", options.wish.volume_gib, "Size of each of those volumes, GiB")
+  command.add_option(
+      "--store", options.store,
+      "rocksdb: each manager on a volume of its own; postgres://HOST/DATABASE; or rds: a database "
+      "that is made for them");
+  command.add_option("--database-type", options.wish.database_type, "With --store rds: the database's type");
+  command
+      .add_option("--volume-gib", options.wish.volume_gib,
+                  "Size of each of those volumes, or of that database, GiB")
       ->check(CLI::Range(1, 16'384));
   command
       .add_option(
@@ -101,7 +106,8 @@ void add_cluster_options(CLI::App& command, AwsOptions& options) {
   command.add_flag("--wait", options.is_waiting, "up: return when the managers are ready");
   command.add_flag("--policy", options.shows_policy,
                    "doctor: print the least policy that up, status and down need, and ask nothing");
-  command.add_flag("--delete-data", options.deletes_data, "down: delete the volumes with data, too");
+  command.add_flag("--delete-data", options.deletes_data,
+                   "down: delete the data, too: volumes, and a database but for a last snapshot");
 }
 
 }  // namespace

@@ -35,7 +35,6 @@ Result<Plan> Applier::plan() {
 }
 
 Result<std::vector<Manager>> Applier::up(Wait wait, Duration patience) {
-  const Instant end = parts_.patience.in(patience);
   for (int round = 1;; ++round) {
     is_lost_ = false;
     SKEP_TRY(const Plan plan, this->plan());
@@ -47,7 +46,7 @@ Result<std::vector<Manager>> Applier::up(Wait wait, Duration patience) {
       done = carry_out(step);
       if (!done) break;
     }
-    if (done && wait == Wait::kUntilReady) done = wait_until_ready(end);
+    if (done && wait == Wait::kUntilReady) done = wait_until_ready(parts_.patience.in(patience));
     if (done) return managers();
     if (!is_lost_ || round == kRoundsMax) return done.error();
     parts_.progress.note(done.error().message + ": it is replaced");
@@ -77,9 +76,10 @@ Result<void> Applier::act(const Step& step) {
     case StepKind::kAllow:
     case StepKind::kRevoke: {
       aws::IngressRule rule = step.rule;
-      if (!rule.group.empty()) rule.group = found_.group->id;
-      if (step.kind == StepKind::kRevoke) return ec2_.revoke_ingress(found_.group->id, {rule}, soon());
-      return repeat([&] { return or_there(ec2_.allow_ingress(found_.group->id, {rule}, soon())); });
+      const std::string group = group_of(step)->id;
+      if (!rule.group.empty()) rule.group = group;
+      if (step.kind == StepKind::kRevoke) return ec2_.revoke_ingress(group, {rule}, soon());
+      return repeat([&] { return or_there(ec2_.allow_ingress(group, {rule}, soon())); });
     }
     case StepKind::kCreateRole:
       return create_role(step);
@@ -98,8 +98,6 @@ Result<void> Applier::act(const Step& step) {
       return upload(step);
     case StepKind::kMakeToken:
       return make_secret(step, parts_.make_token(step.token_role));
-    case StepKind::kPutStore:
-      return make_secret(step, wish_.store_url);
     case StepKind::kCreateTemplate:
       return create_template(step);
     case StepKind::kRenewTemplate:
@@ -112,9 +110,7 @@ Result<void> Applier::act(const Step& step) {
 // Whoever made it first: what the parameter has counts.
 Result<void> Applier::mark(const Step& step) {
   SKEP_TRY(make_secret(step, std::to_string(to_unix_ms(parts_.patience.now()))));
-  SKEP_TRY(found_.born, parts_.patience.repeat<std::string>(parts_.patience.in(kStepPatience), kPassing, [&] {
-    return aws::Ssm(parts_.client).parameter(step.name, soon());
-  }));
+  SKEP_TRY(found_.born, read_secret(step));
   return ok();
 }
 
@@ -122,7 +118,7 @@ Result<void> Applier::create_group(const Step& step) {
   const auto made =
       ec2_.create_group(step.name, "skep cluster " + names_.cluster(), ground_.vpc, names_.tags(), soon());
   if (made) {
-    found_.group = aws::SecurityGroup{made.value(), step.name, ground_.vpc, {}, names_.tags()};
+    group_of(step) = aws::SecurityGroup{made.value(), step.name, ground_.vpc, {}, names_.tags()};
     return ok();
   }
   if (made.error().code != Code::kConflict) return made.error();
@@ -134,7 +130,7 @@ Result<void> Applier::create_group(const Step& step) {
       return fail(Code::kNotFound, "security group " + step.name + " is there and not shown");
     if (groups.front().tags[kClusterTag] != names_.cluster())
       return fail(Code::kConflict, "security group " + groups.front().id + " is somebody else's");
-    found_.group = std::move(groups.front());
+    group_of(step) = std::move(groups.front());
     return ok();
   });
 }
@@ -178,6 +174,12 @@ Result<void> Applier::make_secret(const Step& step, const std::string& value) {
   }));
   found_.parameters.push_back(step.name);
   return ok();
+}
+
+Result<std::string> Applier::read_secret(const Step& step) {
+  return parts_.patience.repeat<std::string>(parts_.patience.in(kStepPatience), kPassing, [&] {
+    return aws::Ssm(parts_.client).parameter(step.name, soon());
+  });
 }
 
 aws::TemplateSpec Applier::template_spec(const Step& step) const {

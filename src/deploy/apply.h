@@ -71,6 +71,7 @@ class Applier {
   Result<void> add_role(const Step& step);
   Result<void> upload(const Step& step);
   Result<void> make_secret(const Step& step, const std::string& value);
+  Result<std::string> read_secret(const Step& step);
   Result<void> create_template(const Step& step);
   Result<void> renew_template(const Step& step);
   Result<void> launch(const Step& step);
@@ -79,6 +80,15 @@ class Applier {
   Result<void> create_volume(const Step& step);
   Result<void> attach_volume(const Step& step);
   Result<void> tell_managers(const Step& step);
+  Result<void> act_on_database(const Step& step);
+  Result<void> create_subnet_group(const Step& step);
+  Result<void> make_password(const Step& step);
+  Result<void> create_database(const Step& step);
+  Result<void> await_database(const Step& step);
+  Result<void> put_store(const Step& step);
+  std::optional<aws::SecurityGroup>& group_of(const Step& step) {
+    return step.name == names_.database_group() ? found_.database_group : found_.group;
+  }
   aws::TemplateSpec template_spec(const Step& step) const;
   aws::LaunchSpec manager_spec(const Step& step) const;
   std::string client_token(const std::string& what, int generation) const;

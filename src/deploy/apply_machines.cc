@@ -35,7 +35,7 @@ Result<void> Applier::act_on_machines(const Step& step) {
     case StepKind::kTellManagers:
       return tell_managers(step);
     default:
-      return fail(Code::kInternal, "no step of an up");
+      return act_on_database(step);
   }
 }
 
@@ -49,6 +49,7 @@ aws::LaunchSpec Applier::manager_spec(const Step& step) const {
   spec.image = ground_.images.at(architecture_of(wish_.fleet.manager_type));
   spec.type = wish_.fleet.manager_type;
   spec.groups = {found_.group->id};
+  if (wish_.store == StoreKind::kRds) spec.groups.push_back(found_.database_group->id);
   spec.profile = names_.profile(Part::kManager);
   spec.user_data = manager_user_data(wish_, names_, ground_.subnet_ids(), step.slot);
   spec.tags = names_.instance_tags(Part::kManager);

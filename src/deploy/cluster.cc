@@ -19,7 +19,20 @@ bool is_digit(char c) {
   return c >= '0' && c <= '9';
 }
 
+Result<void> check_database(const ClusterWish& wish) {
+  if (wish.name.find("--") != std::string::npos)
+    return fail(Code::kInvalid, "--name '" + wish.name + "' has \"--\" in it, which no database of RDS may");
+  if (!wish.database_type.starts_with("db."))
+    return fail(Code::kInvalid, "--database-type '" + wish.database_type + "' is none, as db.m6g.large is");
+  if (wish.volume_gib < kDatabaseGibMin) {
+    return fail(Code::kInvalid, "--volume-gib is at least " + std::to_string(kDatabaseGibMin) +
+                                    " with --store rds: RDS makes no smaller ones");
+  }
+  return ok();
+}
+
 Result<void> check_store(const ClusterWish& wish) {
+  if (wish.store == StoreKind::kRds) return check_database(wish);
   if (wish.store != StoreKind::kPostgres) return ok();
   const bool is_plain = std::all_of(wish.store_url.begin(), wish.store_url.end(), [](char c) {
     return c > ' ' && c <= '~' && c != '"' && c != '\\' && c != '\'' && c != '`' && c != '$';

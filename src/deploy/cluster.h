@@ -25,6 +25,13 @@ inline constexpr const char* kRoleTag = "skep:role";      // "manager", "worker"
 inline constexpr const char* kSlotTag = "skep:slot";      // of managers and their volumes: "1", "2", ...
 inline constexpr const char* kConfigTag = "skep:config";  // what it was made with, as a hash
 inline constexpr const char* kDataDevice = "/dev/sdf";
+inline constexpr int kDatabasePort = 5432;
+inline constexpr const char* kDatabaseUser = "skep";
+inline constexpr const char* kDatabaseName = "skep";
+inline constexpr const char* kDatabaseVersion = "15";
+inline constexpr int kDatabaseGibMin = 20;
+// Where managers have the authorities that RDS's certificates are of.
+inline constexpr const char* kAuthorities = "/etc/skep/rds-ca.pem";
 
 // What an instance is for.
 enum class Part : std::uint8_t { kManager, kWorker };
@@ -34,6 +41,7 @@ std::string part_name(Part part);  // "manager"
 enum class StoreKind : std::uint8_t {
   kVolumes,   // RocksDB, each manager on a volume of its own
   kPostgres,  // a database that is there
+  kRds,       // one that is made for them
 };
 
 // A Debian package of skep.
@@ -50,10 +58,11 @@ struct ClusterWish {
   aws::Names subnets;      // ids; none: all of the VPC
   aws::Names allow_cidrs;  // who outside may reach the port
   StoreKind store = StoreKind::kVolumes;
-  std::string store_url;  // of a database; a secret
+  std::string store_url;                       // of a database that is there; a secret
+  std::string database_type = "db.m6g.large";  // of one that is made
   std::vector<Package> packages;
-  std::string image;  // of the managers' architecture; "": Debian's newest
-  int volume_gib = 20;
+  std::string image;    // of the managers' architecture; "": Debian's newest
+  int volume_gib = 20;  // of each volume, or of the database
 
   // Of managers and workers, each once, the managers' first.
   aws::Names architectures() const;
@@ -76,6 +85,9 @@ class Names {
   const std::string& account() const { return account_; }
 
   std::string group() const { return "skep-" + cluster_; }
+  std::string database() const { return "skep-" + cluster_; }
+  std::string subnet_group() const { return "skep-" + cluster_; }  // of the database
+  std::string database_group() const { return "skep-" + cluster_ + "-database"; }
   std::string role(Part part) const { return "skep-" + cluster_ + "-" + region_ + "-" + part_name(part); }
   std::string profile(Part part) const { return role(part); }
   std::string policy() const { return "skep"; }  // of each role
@@ -90,6 +102,8 @@ class Names {
   std::string manager_parameter(const std::string& what) const { return parameters() + "/manager/" + what; }
   // One that workers read too.
   std::string worker_parameter(const std::string& what) const { return parameters() + "/worker/" + what; }
+  std::string store_parameter() const { return manager_parameter("store"); }
+  std::string password_parameter() const { return manager_parameter("database-password"); }
   std::string token_parameter(const std::string& role) const {
     return role == "worker" ? worker_parameter("token") : manager_parameter(role + "-token");
   }

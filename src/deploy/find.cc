@@ -49,6 +49,7 @@ Result<Found> Finder::look() {
   SKEP_TRY(find_network(found));
   SKEP_TRY(find_identities(found));
   SKEP_TRY(find_bucket(found));
+  SKEP_TRY(find_database(found));
   SKEP_TRY(find_parameters(found));
   SKEP_TRY(find_machines(found));
   return found;
@@ -56,10 +57,11 @@ Result<Found> Finder::look() {
 
 Result<void> Finder::find_network(Found& found) {
   aws::Ec2 ec2(client_);
-  SKEP_TRY(auto groups, ec2.groups({{"group-name", {names_.group()}}}, patient(client_)));
+  const aws::Names names{names_.group(), names_.database_group()};
+  SKEP_TRY(auto groups, ec2.groups({{"group-name", names}}, patient(client_)));
   for (aws::SecurityGroup& group : groups) {
     if (is_ours(group.tags)) {
-      found.group = std::move(group);
+      (group.name == names_.group() ? found.group : found.database_group) = std::move(group);
     } else {
       found.strangers.push_back(stranger("security group " + group.id));
     }
@@ -108,6 +110,22 @@ Result<void> Finder::find_bucket(Found& found) {
   return ok();
 }
 
+Result<void> Finder::find_database(Found& found) {
+  aws::Rds rds(client_);
+  SKEP_TRY(auto database, if_there(rds.database(names_.database(), patient(client_))));
+  if (database && !is_ours(database->tags)) {
+    found.strangers.push_back(stranger("database " + database->id));
+  } else if (database) {
+    found.database = std::move(*database);
+  }
+  SKEP_TRY(const auto group, if_there(rds.subnet_group(names_.subnet_group(), patient(client_))));
+  if (!group) return ok();
+  SKEP_TRY(const auto tags, if_there(rds.tags(group->arn, patient(client_))));
+  found.has_subnet_group = tags && is_ours(*tags);
+  if (tags && !is_ours(*tags)) found.strangers.push_back(stranger("database subnet group " + group->name));
+  return ok();
+}
+
 Result<void> Finder::find_parameters(Found& found) {
   aws::Ssm ssm(client_);
   SKEP_TRY(found.parameters, ssm.names_below(names_.parameters(), patient(client_)));
@@ -118,6 +136,8 @@ Result<void> Finder::find_parameters(Found& found) {
     return ok();
   };
   SKEP_TRY(read(names_.worker_parameter("managers"), found.managers));
+  SKEP_TRY(read(names_.store_parameter(), found.store));
+  SKEP_TRY(read(names_.password_parameter(), found.password));
   return read(names_.manager_parameter("born"), found.born);
 }
 

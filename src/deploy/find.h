@@ -31,6 +31,7 @@ class Finder {
   Result<void> find_network(Found& found);
   Result<void> find_identities(Found& found);
   Result<void> find_bucket(Found& found);
+  Result<void> find_database(Found& found);
   Result<void> find_parameters(Found& found);
   Result<void> find_machines(Found& found);
   Result<std::vector<aws::Subnet>> find_subnets(const ClusterWish& wish, std::string& vpc);

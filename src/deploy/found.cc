@@ -3,6 +3,7 @@
 
 #include <algorithm>
 #include <charconv>
+#include <set>
 
 namespace skep::deploy {
 
@@ -21,6 +22,12 @@ aws::Names Ground::subnet_ids() const {
   aws::Names ids;
   for (const aws::Subnet& subnet : subnets) ids.push_back(subnet.id);
   return ids;
+}
+
+std::size_t Ground::zones() const {
+  std::set<std::string> zones;
+  for (const aws::Subnet& subnet : subnets) zones.insert(subnet.zone);
+  return zones.size();
 }
 
 int slot_of(const aws::Tags& tags) {

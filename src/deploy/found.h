@@ -11,6 +11,7 @@
 
 #include "aws/ec2.h"
 #include "aws/iam.h"
+#include "aws/rds.h"
 #include "deploy/cluster.h"
 
 namespace skep::deploy {
@@ -18,6 +19,9 @@ namespace skep::deploy {
 // What carries the cluster's names and tag.
 struct Found {
   std::optional<aws::SecurityGroup> group;
+  std::optional<aws::SecurityGroup> database_group;
+  std::optional<aws::Database> database;
+  bool has_subnet_group = false;
   std::map<Part, aws::Role> roles;
   std::map<Part, std::string> policies;  // of the roles that have one
   std::map<Part, aws::InstanceProfile> profiles;
@@ -27,6 +31,8 @@ struct Found {
   aws::Names parameters;  // names
   std::string managers;   // the addresses that workers are told
   std::string born;       // of the parameter: when the cluster was first made, "" before
+  std::string store;      // of the parameter: the database's address, a secret
+  std::string password;   // of the database, the same
   std::vector<aws::Template> templates;
   std::vector<aws::Volume> volumes;      // with data
   std::vector<aws::Instance> instances;  // also those that end; not those that have ended
@@ -44,6 +50,7 @@ struct Ground {
   std::map<std::string, std::string> images;  // by Debian's name of the architecture
 
   aws::Names subnet_ids() const;
+  std::size_t zones() const;
 };
 
 // "1" is 1; 0: it has none.

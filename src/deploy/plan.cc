@@ -41,12 +41,15 @@ class UpPlanner {
   Result<Plan> plan() {
     SKEP_TRY(refuse_strangers());
     SKEP_TRY(want_packages());
+    SKEP_TRY(want_database());
     mark();
     network();
+    if (wish_.store == StoreKind::kRds) database();
     for (const Part part : kParts) identity(part);
     bucket();
     tokens();
     for (const std::string& architecture : wish_.architectures()) worker_template(architecture);
+    store();
     for (int slot = 1; slot <= wish_.fleet.managers; ++slot) manager(slot);
     tell_managers();
     note_surplus();
@@ -72,6 +75,24 @@ class UpPlanner {
                                       " is missing: name it with --package (./dev package makes one)");
     }
     return ok();
+  }
+
+  Result<void> want_database() const {
+    if (wish_.store != StoreKind::kRds) return ok();
+    if (ground_.zones() < 2) {
+      return fail(Code::kInvalid,
+                  "--store rds wants subnets in two zones, for the database and its standby: name more with "
+                  "--subnets, or another --vpc");
+    }
+    if (!found_.database) return ok();
+    const std::string& id = found_.database->id;
+    if (found_.database->status == "deleting")
+      return fail(Code::kConflict, "database " + id + " is being deleted: run this again when it is gone");
+    if (found_.has_parameter(names_.password_parameter())) return ok();
+    return fail(Code::kConflict, "database " + id + " is there, and its password, the parameter " +
+                                     names_.password_parameter() +
+                                     ", is not: set another one (aws rds modify-db-instance "
+                                     "--master-user-password) and put it there as a SecureString");
   }
 
   void mark() {
@@ -145,11 +166,44 @@ class UpPlanner {
           "there is no parameter " + name, name)
           .token_role = role;
     }
-    const std::string store = names_.manager_parameter("store");
-    if (wish_.store == StoreKind::kPostgres && !found_.has_parameter(store)) {
-      add(StepKind::kPutStore, "put the database's address into a parameter",
-          "there is no parameter " + store, store);
+  }
+
+  // It takes longest: it is begun first and waited for last.
+  void database() {
+    const std::string group = names_.database_group(), subject = "security group " + group;
+    if (!found_.database_group) add(StepKind::kCreateGroup, "create " + subject, kNone, group);
+    const aws::IngressRule rule{"tcp", kDatabasePort, kDatabasePort, "",
+                                found_.database_group ? found_.database_group->id : kSelf};
+    const auto there =
+        found_.database_group ? found_.database_group->ingress : std::vector<aws::IngressRule>();
+    if (std::find(there.begin(), there.end(), rule) == there.end()) {
+      Step& step = add(StepKind::kAllow, "allow " + text_of(rule) + " in " + subject,
+                       "managers, and nobody else, reach the database", group);
+      step.rule = rule;
+      step.rule.group = kSelf;
     }
+    const std::string subnets = names_.subnet_group(), password = names_.password_parameter();
+    if (!found_.has_subnet_group)
+      add(StepKind::kCreateSubnetGroup, "create database subnet group " + subnets, kNone, subnets);
+    if (!found_.has_parameter(password))
+      add(StepKind::kMakePassword, "make the database's password", "there is no parameter " + password,
+          password);
+    if (!found_.database)
+      add(StepKind::kCreateDatabase, "create database " + names_.database(), kNone, names_.database());
+  }
+
+  void store() {
+    if (wish_.store == StoreKind::kVolumes) return;
+    if (wish_.store == StoreKind::kRds && (!found_.database || !is_usable(*found_.database))) {
+      add(StepKind::kAwaitDatabase, "wait for database " + names_.database(),
+          "AWS takes ten minutes and more to make one", names_.database());
+    }
+    const std::string name = names_.store_parameter(), wanted = store_url(wish_, found_);
+    if (found_.has_parameter(name) && !wanted.empty() && wanted == found_.store) return;
+    add(StepKind::kPutStore, "put the database's address into a parameter",
+        found_.has_parameter(name) ? "it may have another one; managers that run keep theirs"
+                                   : "there is no parameter " + name,
+        name);
   }
 
   void worker_template(const std::string& architecture) {
@@ -277,6 +331,30 @@ Result<void> take_known_packages(ClusterWish& wish, const Found& found) {
 
 Result<Plan> plan_up(const ClusterWish& wish, const Names& names, const Found& found, const Ground& ground) {
   return UpPlanner(wish, names, found, ground).plan();
+}
+
+std::string store_url(const ClusterWish& wish, const Found& found) {
+  if (wish.store == StoreKind::kPostgres) return wish.store_url;
+  if (wish.store != StoreKind::kRds || !found.database || found.password.empty()) return "";
+  if (!is_usable(*found.database)) return "";
+  return std::string("postgres://") + kDatabaseUser + ":" + found.password + "@" + found.database->host +
+         ":" + std::to_string(found.database->port) + "/" + kDatabaseName +
+         "?sslmode=verify-full&sslrootcert=" + kAuthorities;
+}
+
+bool is_usable(const aws::Database& database) {
+  constexpr std::string_view kUnusable[] = {"creating",     "deleting", "failed",       "incompatible",
+                                            "inaccessible", "restore",  "storage-full", "starting",
+                                            "stop",         "rebooting"};
+  return !database.host.empty() &&
+         std::none_of(std::begin(kUnusable), std::end(kUnusable),
+                      [&](std::string_view status) { return database.status.starts_with(status); });
+}
+
+std::string snapshot_of(const Names& names, const aws::Database& database) {
+  std::string name = names.database() + "-final-" + database.resource;
+  for (char& c : name) c = c >= 'A' && c <= 'Z' ? static_cast<char>(c - 'A' + 'a') : c;
+  return name;
 }
 
 const aws::Volume* volume_of(const Found& found, int slot) {

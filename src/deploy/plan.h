@@ -7,7 +7,8 @@
 // needs. Nothing is planned for what is not the cluster's own.
 //
 // Threads:   any thread; values in, values out.
-// Errors:    kConflict: something else has this cluster's names. kInvalid: a package is missing.
+// Errors:    kConflict: something else has this cluster's names, or its database can not be used. kInvalid: a
+//            package, or a zone for the database, is missing.
 #pragma once
 
 #include "deploy/found.h"
@@ -15,19 +16,23 @@
 namespace skep::deploy {
 
 enum class StepKind : std::uint8_t {
-  kMark,           // the parameter that says since when the cluster is there
-  kCreateGroup,    // security group
-  kAllow,          // a rule
-  kRevoke,         // the same
-  kCreateRole,     //
-  kPutPolicy,      // of the role
-  kCreateProfile,  // instance profile
-  kAddRole,        // to the profile
-  kCreateBucket,   //
-  kTagBucket,      //
-  kUpload,         // a package
-  kMakeToken,      // into its parameter
-  kPutStore,       // the database's address, the same
+  kMark,               // the parameter that says since when the cluster is there
+  kCreateGroup,        // security group
+  kAllow,              // a rule
+  kRevoke,             // the same
+  kCreateRole,         //
+  kPutPolicy,          // of the role
+  kCreateProfile,      // instance profile
+  kAddRole,            // to the profile
+  kCreateBucket,       //
+  kTagBucket,          //
+  kUpload,             // a package
+  kMakeToken,          // into its parameter
+  kCreateSubnetGroup,  // of the database
+  kMakePassword,       // of the database, into its parameter
+  kCreateDatabase,
+  kAwaitDatabase,
+  kPutStore,  // the database's address into its parameter
   kCreateTemplate,
   kRenewTemplate,
   kEndInstance,
@@ -38,6 +43,8 @@ enum class StepKind : std::uint8_t {
   // Of an end alone:
   kDeleteTemplate,
   kDeleteVolume,
+  kDeleteDatabase,
+  kDeleteSubnetGroup,
   kDeleteParameter,
   kEmptyBucket,
   kDeleteBucket,
@@ -55,7 +62,7 @@ struct Step {
   int slot = 0;
   std::string architecture;
   std::string token_role;
-  std::string address;    // that the slot had before
+  std::string address;    // that the slot had before; of a database that ends: the name of its snapshot
   aws::IngressRule rule;  // with the group "self": the cluster's own
   std::string config;     // hash of what it is made with
 };
@@ -74,6 +81,13 @@ std::string template_config(const ClusterWish& wish, const Names& names, const F
 Result<void> take_known_packages(ClusterWish& wish, const Found& found);
 
 Result<Plan> plan_up(const ClusterWish& wish, const Names& names, const Found& found, const Ground& ground);
+
+// The address of the store that managers share, a secret; "": it is not known yet, or they share none.
+std::string store_url(const ClusterWish& wish, const Found& found);
+// It answers, or soon does, as its status has it.
+bool is_usable(const aws::Database& database);
+// What the database is kept as when it is deleted: another name for each that there ever was.
+std::string snapshot_of(const Names& names, const aws::Database& database);
 
 // The live manager of a slot: that which has the slot's volume, else the oldest. Null: none.
 const aws::Instance* manager_of(const Found& found, int slot);

@@ -21,12 +21,19 @@ class DownPlanner {
     for (const aws::Template& one : found_.templates)
       add(StepKind::kDeleteTemplate, "delete launch template " + one.name, one.id);
     for (const aws::Volume& one : found_.volumes) volume(one);
-    for (const std::string& name : found_.parameters)
+    if (found_.database) database(*found_.database);
+    if (found_.has_subnet_group && !is_database_kept()) {
+      const std::string name = names_.subnet_group();
+      add(StepKind::kDeleteSubnetGroup, "delete database subnet group " + name, name);
+    }
+    for (const std::string& name : found_.parameters) {
+      if (name == names_.password_parameter() && is_database_kept()) continue;
       add(StepKind::kDeleteParameter, "delete parameter " + name, name);
+    }
     bucket();
     for (const Part part : kParts) identity(part);
-    if (found_.group)
-      add(StepKind::kDeleteGroup, "delete security group " + found_.group->name, found_.group->id);
+    group(found_.group);
+    if (!is_database_kept()) group(found_.database_group);
     for (const std::string& sentence : found_.strangers)
       plan_.notes.push_back(sentence + " " + kClusterTag + "=" + names_.cluster() + ": it is left");
     return std::move(plan_);
@@ -58,6 +65,25 @@ class DownPlanner {
     plan_.notes.push_back("volume " + name +
                           " has data and is kept: --delete-data deletes it, and a later skep aws "
                           "up with the same --name goes on with it");
+  }
+
+  bool is_database_kept() const { return found_.database && data_ == Data::kKept; }
+
+  void database(const aws::Database& one) {
+    if (data_ == Data::kDeleted) {
+      add(StepKind::kDeleteDatabase, "delete database " + one.id, one.id).address = snapshot_of(names_, one);
+      return;
+    }
+    plan_.notes.push_back(
+        "database " + one.id +
+        " has data and is kept, with its subnet group, its security "
+        "group and the parameter with its password: --delete-data deletes them and leaves a "
+        "final snapshot, and a later skep aws up with the same --name and --store rds goes on "
+        "with it");
+  }
+
+  void group(const std::optional<aws::SecurityGroup>& one) {
+    if (one) add(StepKind::kDeleteGroup, "delete security group " + one->name, one->id);
   }
 
   void bucket() {

@@ -71,20 +71,56 @@ struct World {
     found.templates.push_back({"lt-1", step.name, tags});
   }
 
+  std::optional<aws::SecurityGroup>& group_of(const Step& step) {
+    return step.name == names.database_group() ? found.database_group : found.group;
+  }
+
+  void put(const Step& step) {
+    if (!found.has_parameter(step.name)) found.parameters.push_back(step.name);
+  }
+
   void carry_out(const Step& step);
+  void carry_out_on_database(const Step& step);
   void carry_out_all() {
     for (const Step& step : plan()) carry_out(step);
   }
 };
 
+void World::carry_out_on_database(const Step& step) {
+  switch (step.kind) {
+    case StepKind::kCreateSubnetGroup:
+      found.has_subnet_group = true;
+      return;
+    case StepKind::kCreateDatabase:
+      found.database = aws::Database();
+      found.database->id = names.database();
+      found.database->resource = "db-ABC";
+      found.database->status = "creating";
+      return;
+    case StepKind::kAwaitDatabase:
+      found.database->status = "available";
+      found.database->host = "db.example";
+      found.database->port = kDatabasePort;
+      return;
+    case StepKind::kMakePassword:
+      found.password = "secret";
+      return put(step);
+    case StepKind::kPutStore:
+      found.store = store_url(wish, found);
+      return put(step);
+    default:  // parameters
+      put(step);
+  }
+}
+
 void World::carry_out(const Step& step) {
   switch (step.kind) {
     case StepKind::kCreateGroup:
-      found.group = aws::SecurityGroup{"sg-1", step.name, "vpc-1", {}, names.tags()};
+      group_of(step) = aws::SecurityGroup{"sg-" + step.name, step.name, "vpc-1", {}, names.tags()};
       return;
     case StepKind::kAllow:
-      found.group->ingress.push_back(step.rule);
-      if (!step.rule.group.empty()) found.group->ingress.back().group = found.group->id;
+      group_of(step)->ingress.push_back(step.rule);
+      if (!step.rule.group.empty()) group_of(step)->ingress.back().group = group_of(step)->id;
       return;
     case StepKind::kRevoke:
       std::erase(found.group->ingress, step.rule);
@@ -129,9 +165,9 @@ void World::carry_out(const Step& step) {
       return;
     case StepKind::kTellManagers:
       tell();
-      [[fallthrough]];
-    default:  // parameters
-      if (!found.has_parameter(step.name)) found.parameters.push_back(step.name);
+      return put(step);
+    default:
+      carry_out_on_database(step);
   }
 }
 
@@ -142,10 +178,13 @@ TEST(Plan, WhatIsCarriedOutIsNotPlannedAgain) {
   EXPECT_EQ(world.whats(), aws::Names{});
 }
 
-TEST(Plan, CutOffAnywhereTheRestIsWhatIsPlannedThen) {
-  const std::vector<Step> all = World().plan();
+void cut_off_anywhere(StoreKind store) {
+  World whole;
+  whole.wish.store = store;
+  const std::vector<Step> all = whole.plan();
   for (std::size_t cut = 0; cut <= all.size(); ++cut) {
     World world;
+    world.wish.store = store;
     for (std::size_t i = 0; i < cut; ++i) world.carry_out(all[i]);
     std::vector<Step> rest = world.plan();
     ASSERT_EQ(rest.size(), all.size() - cut) << "cut at " << cut;
@@ -153,6 +192,11 @@ TEST(Plan, CutOffAnywhereTheRestIsWhatIsPlannedThen) {
     for (const Step& step : rest) world.carry_out(step);
     EXPECT_EQ(world.whats(), aws::Names{}) << "cut at " << cut;
   }
+}
+
+TEST(Plan, CutOffAnywhereTheRestIsWhatIsPlannedThen) {
+  cut_off_anywhere(StoreKind::kVolumes);
+  cut_off_anywhere(StoreKind::kRds);
 }
 
 TEST(Plan, OneThingThatIsMissingIsTheOneStep) {
@@ -268,6 +312,83 @@ TEST(Plan, DatabaseTakesThePlaceOfVolumes) {
   EXPECT_EQ(world.whats(), aws::Names{});
 }
 
+TEST(Plan, AddressOfADatabaseThatIsAnotherNowIsPutAnew) {
+  World world;
+  world.wish.store = StoreKind::kPostgres;
+  world.wish.store_url = "postgres://db/skep";
+  world.carry_out_all();
+  world.wish.store_url = "postgres://other/skep";
+  EXPECT_EQ(world.whats(), aws::Names{"put the database's address into a parameter"});
+}
+
+TEST(Plan, DatabaseIsBegunFirstAndWaitedForBeforeManagers) {
+  World world;
+  world.wish.store = StoreKind::kRds;
+  const auto whats = world.whats();
+  const auto place = [&](const std::string& what) {
+    return std::find(whats.begin(), whats.end(), what) - whats.begin();
+  };
+  EXPECT_LT(place("make the database's password"), place("create database skep-prod"));
+  EXPECT_LT(place("create database skep-prod"), place("upload the package for amd64"));
+  EXPECT_LT(place("upload the package for amd64"), place("wait for database skep-prod"));
+  EXPECT_LT(place("put the database's address into a parameter"),
+            place("launch manager skep-prod-manager-1"));
+  for (const std::string& what : whats) EXPECT_EQ(what.find("volume"), std::string::npos) << what;
+  world.carry_out_all();
+  EXPECT_EQ(
+      world.found.store,
+      "postgres://skep:secret@db.example:5432/skep?sslmode=verify-full&sslrootcert=/etc/skep/rds-ca.pem");
+  ASSERT_EQ(world.found.database_group->ingress.size(), 1u);
+  EXPECT_EQ(world.found.database_group->ingress[0],
+            (aws::IngressRule{"tcp", 5432, 5432, "", "sg-skep-prod-database"}));
+}
+
+TEST(Plan, DatabaseThatBacksUpIsThereAndOneThatIsMadeOrEndsIsNot) {
+  World world;
+  world.wish.store = StoreKind::kRds;
+  world.carry_out_all();
+  world.found.database->status = "backing-up";
+  EXPECT_EQ(world.whats(), aws::Names{});
+  world.found.database->status = "rebooting";
+  EXPECT_EQ(world.whats().front(), "wait for database skep-prod");
+  world.found.database->status = "deleting";
+  EXPECT_EQ(plan_up(world.wish, world.names, world.found, world.ground).error().code, Code::kConflict);
+}
+
+TEST(Plan, DatabaseWantsTwoZonesAndItsPassword) {
+  World world;
+  world.wish.store = StoreKind::kRds;
+  world.carry_out_all();
+  std::erase(world.found.parameters, world.names.password_parameter());
+  EXPECT_EQ(plan_up(world.wish, world.names, world.found, world.ground).error().code, Code::kConflict);
+  world.found = Found();
+  world.ground.subnets.resize(1);
+  EXPECT_EQ(plan_up(world.wish, world.names, world.found, world.ground).error().code, Code::kInvalid);
+}
+
+TEST(Plan, DownKeepsADatabaseWithAllThatItNeedsUnlessDataGoes) {
+  World world;
+  world.wish.store = StoreKind::kRds;
+  world.carry_out_all();
+  const Plan down = plan_down(world.names, world.found, Data::kKept);
+  ASSERT_EQ(down.notes.size(), 1u);
+  EXPECT_EQ(down.notes[0].find("database skep-prod has data and is kept"), 0u);
+  for (const Step& step : down.steps) {
+    EXPECT_NE(step.kind, StepKind::kDeleteDatabase);
+    EXPECT_NE(step.kind, StepKind::kDeleteSubnetGroup);
+    EXPECT_NE(step.name, world.names.password_parameter());
+    EXPECT_NE(step.name, world.found.database_group->id);
+  }
+  const auto all = plan_down(world.names, world.found, Data::kDeleted).steps;
+  EXPECT_EQ(all.size(), down.steps.size() + 4);
+  EXPECT_EQ(all.back().name, world.found.database_group->id);
+  const auto database = std::find_if(all.begin(), all.end(),
+                                     [](const Step& one) { return one.kind == StepKind::kDeleteDatabase; });
+  ASSERT_NE(database, all.end());
+  EXPECT_EQ(database->address, "skep-prod-final-db-abc");
+  EXPECT_EQ((database + 1)->kind, StepKind::kDeleteSubnetGroup);
+}
+
 TEST(Plan, ThingsOfOthersWithOurNamesAreRefusedAndLeft) {
   World world;
   world.found.strangers = {"role skep-prod-eu-central-1-manager has this cluster's name and not its tag"};
@@ -348,6 +469,16 @@ TEST(Cluster, WishesThatCanNotBeAreRefused) {
     wish.store = StoreKind::kPostgres;
     wish.store_url = "postgres://u:$(id)@h/d";
   }));
+  const auto refuses_database = [&](const std::function<void(ClusterWish&)>& change) {
+    return refuses([&](ClusterWish& wish) {
+      wish.store = StoreKind::kRds;
+      change(wish);
+    });
+  };
+  EXPECT_FALSE(refuses_database([](ClusterWish&) {}));
+  EXPECT_TRUE(refuses_database([](ClusterWish& wish) { wish.name = "a--b"; }));
+  EXPECT_TRUE(refuses_database([](ClusterWish& wish) { wish.volume_gib = 19; }));
+  EXPECT_TRUE(refuses_database([](ClusterWish& wish) { wish.database_type = "m6g.large"; }));
 }
 
 TEST(Cluster, SharesOfManagersMakeTheWhole) {

@@ -37,6 +37,7 @@ json::object document_of(json::array statements) {
 class Arns {
  public:
   explicit Arns(const Names& names) : names_(names) {}
+  std::string rds(const std::string& rest) const { return here("rds", rest); }
   std::string ec2(const std::string& rest) const { return here("ec2", rest); }
   std::string image() const { return "arn:aws:ec2:" + names_.region() + "::image/*"; }
   std::string role(const std::string& name) const {
@@ -91,6 +92,28 @@ json::array manager_statements(const Names& names) {
 }
 
 // What AWS documents as the least for what up, status and down call.
+// A database of RDS: its first in an account makes RDS's own role.
+void allow_database(json::array& made, const Names& names) {
+  const Arns arns(names);
+  const std::string own = names.cluster() == "*" ? "skep-*" : names.database();
+  const json::array things =
+      list_of({arns.rds("db:" + own), arns.rds("subgrp:" + own), arns.rds("snapshot:" + own + "-final-*")});
+  made.push_back(allow("LookAtDatabases", list_of({"rds:DescribeDBInstances", "rds:DescribeDBSubnetGroups"}),
+                       list_of({"*"})));
+  made.push_back(allow("Database",
+                       list_of({"rds:CreateDBSubnetGroup", "rds:DeleteDBSubnetGroup", "rds:ModifyDBInstance",
+                                "rds:DeleteDBInstance", "rds:CreateDBSnapshot", "rds:AddTagsToResource",
+                                "rds:ListTagsForResource"}),
+                       things));
+  json::array used = things;
+  used.emplace_back(arns.rds("pg:default.*"));
+  used.emplace_back(arns.rds("og:default:*"));
+  made.push_back(allow("MakeTheDatabase", list_of({"rds:CreateDBInstance"}), std::move(used)));
+  made.push_back(allow("RoleOfRds", list_of({"iam:CreateServiceLinkedRole"}),
+                       list_of({arns.role("aws-service-role/rds.amazonaws.com/AWSServiceRoleForRDS")}),
+                       equals("iam:AWSServiceName", "rds.amazonaws.com")));
+}
+
 json::array deployer_statements(const Names& names) {
   const Arns arns(names);
   const std::string own = names.cluster() == "*" ? "skep-*" : "skep-" + names.cluster() + "-*";
@@ -131,6 +154,7 @@ json::array deployer_statements(const Names& names) {
             list_of({"ssm:PutParameter", "ssm:AddTagsToResource", "ssm:GetParameter",
                      "ssm:GetParametersByPath", "ssm:DeleteParameter"}),
             list_of({arns.parameter(names.parameters()), arns.parameter(names.parameters() + "/*")})));
+  allow_database(made, names);
   made.push_back(allow("Images", list_of({"ssm:GetParameter"}),
                        list_of({"arn:aws:ssm:" + names.region() + "::parameter/aws/service/debian/*"})));
   return made;

@@ -23,11 +23,12 @@ class Examiner {
 
   aws::Names examine() {
     const auto slots = slots_of(found_);
-    if (slots.empty() && found_.instances.empty() && !found_.group) {
+    if (slots.empty() && found_.instances.empty() && !found_.group && !found_.database) {
       tell("there is no cluster " + names_.cluster() + " in " + names_.region() + ": skep aws up makes one");
       return std::move(told_);
     }
     for (const int slot : slots) manager(slot);
+    database();
     identities();
     rest();
     return std::move(told_);
@@ -59,6 +60,28 @@ class Examiner {
     if (ready != readiness_.end() && ready->second == std::optional<bool>(false))
       tell(name + " answers and is not ready: skep status --manager http://" + one->public_address + ":" +
            std::to_string(kPort) + " says more");
+  }
+
+  void database() {
+    if (!found_.database && (found_.has_subnet_group || found_.database_group))
+      tell("the database " + names_.database() + " is missing" + again());
+    if (!found_.database) return;
+    const aws::Database& one = *found_.database;
+    if (one.status == "stopped" || one.status == "stopping") {
+      tell("the database " + one.id + " is " + one.status + ": aws rds start-db-instance " +
+           "--db-instance-identifier " + one.id + " starts it");
+    } else if (!is_usable(one)) {
+      tell("the database " + one.id + " is " + one.status + ": managers answer once it is there");
+    }
+    if (!one.is_in_two_zones)
+      tell("the database " + one.id +
+           " is in one zone alone, and ends with it: aws rds modify-db-instance "
+           "--db-instance-identifier " +
+           one.id + " --multi-az gives it a standby");
+    if (!found_.has_parameter(names_.password_parameter()))
+      tell("the parameter " + names_.password_parameter() + " with the database's password is missing");
+    if (!found_.has_parameter(names_.store_parameter()))
+      tell("the parameter " + names_.store_parameter() + " is missing" + again());
   }
 
   void identities() {
@@ -137,6 +160,14 @@ Costs costs_of(const Found& found, const PriceOf& price_of) {
   if (addresses > 0)
     costs.parts.push_back(
         {count_of(addresses, "public address"), kAddressHour * static_cast<double>(addresses)});
+  if (found.database) {
+    const aws::Database& database = *found.database;
+    const double price = price_of(database.type);
+    if (price <= 0) unpriced.insert(database.type);
+    costs.parts.push_back({database.type + " in two zones, database", price});
+    costs.parts.push_back({std::to_string(database.size_gib) + " GiB of the database",
+                           database.size_gib * kDatabaseGibMonth / kMonthHours});
+  }
   costs.unpriced.assign(unpriced.begin(), unpriced.end());
   return costs;
 }

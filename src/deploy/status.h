@@ -3,7 +3,7 @@
 //
 // Threads:   any thread; values in, values out.
 // Units:     US dollars an hour, by list prices of eu-central-1; a region's own, spot prices, traffic, S3 and
-//            databases are not in them.
+//            databases that skep did not make are not in them. A database's is that of us-east-1.
 #pragma once
 
 #include <functional>
@@ -18,8 +18,9 @@ inline constexpr const char* kVolumePricesOf = "2024-12";
 inline constexpr double kVolumeGibMonth = 0.0952;  // gp3
 inline constexpr double kAddressHour = 0.005;      // a public IPv4 address
 inline constexpr int kRootVolumeGib = 8;           // of Debian's image
+inline constexpr double kDatabaseGibMonth = 0.23;  // gp3 of RDS, in two zones
 
-// By instance type; 0: unknown.
+// By type of an instance, or of a database ("db.m6g.large", in two zones); 0: unknown.
 using PriceOf = std::function<double(const std::string& type)>;
 
 struct Cost {

@@ -91,6 +91,50 @@ TEST(Status, EachFaultIsTold) {
   EXPECT_TRUE(has(told(sound(), {{1, false}}), "skep-prod-manager-1 answers and is not ready"));
 }
 
+Found on_a_database() {
+  Found found = sound();
+  found.volumes.clear();
+  found.database_group = aws::SecurityGroup{"sg-2", kNames.database_group(), "vpc-1", {}, kNames.tags()};
+  found.has_subnet_group = true;
+  found.parameters.push_back(kNames.password_parameter());
+  found.parameters.push_back(kNames.store_parameter());
+  found.database.emplace();
+  found.database->id = kNames.database();
+  found.database->status = "available";
+  found.database->type = "db.m6g.large";
+  found.database->host = "db.example";
+  found.database->size_gib = 100;
+  found.database->is_in_two_zones = true;
+  return found;
+}
+
+TEST(Status, WhatIsWrongWithADatabaseIsTold) {
+  EXPECT_EQ(told(on_a_database()), "");
+  const auto tells = [](const std::function<void(Found&)>& change, const std::string& part) {
+    Found found = on_a_database();
+    change(found);
+    return told(found).find(part) != std::string::npos;
+  };
+  EXPECT_TRUE(tells([](Found& found) { found.database.reset(); }, "the database skep-prod is missing"));
+  EXPECT_TRUE(tells([](Found& found) { found.database->status = "stopped"; }, "start-db-instance"));
+  EXPECT_TRUE(tells([](Found& found) { found.database->status = "rebooting"; }, "skep-prod is rebooting"));
+  EXPECT_TRUE(tells([](Found& found) { found.database->is_in_two_zones = false; }, "in one zone alone"));
+  EXPECT_TRUE(tells([](Found& found) { std::erase(found.parameters, kNames.password_parameter()); },
+                    "database-password"));
+  EXPECT_TRUE(tells([](Found& found) { std::erase(found.parameters, kNames.store_parameter()); },
+                    "/skep/prod/manager/store is missing"));
+}
+
+TEST(Status, DatabaseCostsByItsTypeAndSize) {
+  const Costs costs =
+      costs_of(on_a_database(), [](const std::string& type) { return type == "db.m6g.large" ? 0.3 : 0.0; });
+  double hour = 0;
+  for (const Cost& part : costs.parts) {
+    if (part.what.find("database") != std::string::npos) hour += part.hour;
+  }
+  EXPECT_NEAR(hour, 0.3 + 100 * kDatabaseGibMonth / 730, 1e-9);
+}
+
 TEST(Status, CostsAreThoseOfWhatRuns) {
   Found found = sound();
   found.instances.push_back(instance_of("i-4", "worker", 0));

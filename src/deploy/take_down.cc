@@ -8,7 +8,8 @@ namespace skep::deploy {
 namespace {
 
 constexpr Duration kStepPatience = minutes(1);
-constexpr Duration kEndPatience = minutes(6);  // of instances, and of what hangs on them
+constexpr Duration kEndPatience = minutes(6);     // of instances, and of what hangs on them
+constexpr Duration kDatabasePatience = hours(1);  // its snapshot takes as long as it is large
 constexpr int kRoundsMax = 6;
 
 constexpr std::initializer_list<Code> kPassing = {Code::kUnavailable, Code::kTimeout, Code::kUnknownOutcome};
@@ -24,13 +25,19 @@ Result<void> or_gone(Result<void> deleted) {
 class Remover {
  public:
   Remover(const ApplyParts& parts, const Names& names, Data data)
-      : parts_(parts), names_(names), data_(data), finder_(parts.client, names), ec2_(parts.client) {}
+      : parts_(parts),
+        names_(names),
+        data_(data),
+        finder_(parts.client, names),
+        ec2_(parts.client),
+        rds_(parts.client) {}
 
   Result<Removal> run() {
     for (int round = 1;; ++round) {
       SKEP_TRY(found_, finder_.look());
       const Plan plan = plan_down(names_, found_, data_);
       removal_ = {plan.notes, {}};
+      removal_.kept.insert(removal_.kept.end(), snapshots_.begin(), snapshots_.end());
       if (plan.steps.empty()) return removal_;
       if (round > kRoundsMax) {
         for (const Step& step : plan.steps) removal_.failures.push_back(step.what + ": it is still there");
@@ -86,6 +93,10 @@ class Remover {
         return repeat(kStepPatience, kPassing, [&] { return ec2_.delete_template(step.name, soon()); });
       case StepKind::kDeleteVolume:
         return repeat(kEndPatience, kBusy, [&] { return ec2_.delete_volume(step.name, soon()); });
+      case StepKind::kDeleteDatabase:
+        return delete_database(step);
+      case StepKind::kDeleteSubnetGroup:
+        return repeat(kEndPatience, kBusy, [&] { return rds_.delete_subnet_group(step.name, soon()); });
       case StepKind::kDeleteParameter:
         return repeat(kStepPatience, kPassing, [&] { return ssm.delete_parameter(step.name, soon()); });
       case StepKind::kEmptyBucket:
@@ -114,6 +125,31 @@ class Remover {
     return repeat(kStepPatience, kBusy, [&] { return iam.delete_profile(step.name, soon()); });
   }
 
+  // Again and again until it is gone: what its status does not allow yet it does later.
+  Result<void> delete_database(const Step& step) {
+    std::string status;
+    const auto gone =
+        parts_.patience.repeat<void>(parts_.patience.in(kDatabasePatience), kBusy, [&]() -> Result<void> {
+          const auto one = rds_.database(step.name, soon());
+          if (!one) return or_gone(one.error());
+          if (one.value().status != status) parts_.progress.note(step.name + " is " + one.value().status);
+          status = one.value().status;
+          if (status == "deleting") return fail(Code::kUnavailable, step.name + " is being deleted");
+          if (one.value().is_protected) {
+            SKEP_TRY(rds_.unprotect(step.name, soon()));
+          } else {
+            SKEP_TRY(or_gone(rds_.delete_database(step.name, step.address, soon())));
+          }
+          return fail(Code::kUnavailable, step.name + " is " + status + " and not being deleted yet");
+        });
+    if (gone) {
+      snapshots_.push_back("snapshot " + step.address + " has what database " + step.name +
+                           " had, and is kept: aws rds delete-db-snapshot --db-snapshot-identifier " +
+                           step.address + " deletes it");
+    }
+    return gone;
+  }
+
   Result<void> delete_role(const Step& step) {
     aws::Iam iam(parts_.client);
     SKEP_TRY(repeat(kStepPatience, kPassing,
@@ -128,8 +164,10 @@ class Remover {
   const Data data_;
   Finder finder_;
   aws::Ec2 ec2_;
+  aws::Rds rds_;
   Found found_;
   Removal removal_;
+  aws::Names snapshots_;  // sentences, of databases that were deleted
 };
 
 }  // namespace

@@ -83,6 +83,13 @@ systemctl daemon-reload
 systemctl enable --now skep-manager.service
 )";
 
+// By which managers know that it is the database, and nobody else, that they tell the password.
+std::string fetch_authorities(const Names& names) {
+  const std::string& region = names.region();
+  return std::string("again curl -sf -o ") + kAuthorities + " https://truststore.pki.rds.amazonaws.com/" +
+         region + "/" + region + "-bundle.pem\n";
+}
+
 // Those that run already learn of this one, also if its address is new.
 constexpr const char* kTellSiblings =
     R"(sed 's/^/Authorization: Bearer /' /etc/skep/tokens/sibling >/etc/skep/tokens/header
@@ -130,6 +137,7 @@ std::string manager_user_data(const ClusterWish& wish, const Names& names, const
   std::string text = head(names, "until \"$@\"; do sleep 5; done;");
   text += fetch_package(names, *package);
   if (wish.store == StoreKind::kVolumes) text += kMountVolume;
+  if (wish.store == StoreKind::kRds) text += fetch_authorities(names);
   text += "for r in admin client sibling; do again token $r manager/$r-token; done\n";
   text += kFindManagers;
   text += manager_settings(wish, names, subnets, slot);

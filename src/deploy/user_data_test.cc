@@ -29,7 +29,7 @@ ClusterWish wish_of(StoreKind store) {
 const aws::Names kSubnets{"subnet-0123456789abcdef0", "subnet-0123456789abcdef1", "subnet-0123456789abcdef2"};
 
 TEST(UserData, IsSmallAndHasNoSecret) {
-  for (const StoreKind store : {StoreKind::kVolumes, StoreKind::kPostgres}) {
+  for (const StoreKind store : {StoreKind::kVolumes, StoreKind::kPostgres, StoreKind::kRds}) {
     const ClusterWish wish = wish_of(store);
     for (const std::string& text :
          {manager_user_data(wish, kNames, kSubnets, 1), worker_user_data(wish, kNames, "arm64")}) {
@@ -39,6 +39,14 @@ TEST(UserData, IsSmallAndHasNoSecret) {
       EXPECT_EQ(text.find("skep_"), std::string::npos);
     }
   }
+}
+
+TEST(UserData, ManagersOfADatabaseThatIsMadeFetchTheAuthoritiesOfItsCertificate) {
+  const std::string bundle =
+      "https://truststore.pki.rds.amazonaws.com/ap-southeast-1/ap-southeast-1-bundle.pem";
+  EXPECT_NE(manager_user_data(wish_of(StoreKind::kRds), kNames, kSubnets, 1).find(bundle), std::string::npos);
+  EXPECT_EQ(manager_user_data(wish_of(StoreKind::kPostgres), kNames, kSubnets, 1).find(bundle),
+            std::string::npos);
 }
 
 TEST(UserData, PackageIsTheOneOfTheArchitecture) {

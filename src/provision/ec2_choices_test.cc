@@ -119,6 +119,7 @@ TEST(Types, HavePricesThatGrowWithTheirSizeAndNoneWhereItIsNotKnown) {
   EXPECT_DOUBLE_EQ(ec2_price_hour("c7g.large"), 0.0824);
   EXPECT_DOUBLE_EQ(ec2_price_hour("c7g.4xlarge"), 8 * 0.0824);
   EXPECT_DOUBLE_EQ(ec2_price_hour("t3.micro"), 0.012);
+  EXPECT_DOUBLE_EQ(ec2_price_hour("db.m6g.xlarge"), 2 * 0.318);
   for (const char* type : {"q1.large", "c7g.huge", "c7g", ""}) EXPECT_EQ(ec2_price_hour(type), 0) << type;
 }
 

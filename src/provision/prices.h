@@ -11,6 +11,7 @@
 // Units:     US dollars an hour.
 #pragma once
 
+#include <span>
 #include <string_view>
 
 namespace skep::provision {
@@ -38,6 +39,11 @@ inline constexpr Price kEc2Larges[] = {
     {"c5a", 0.0870}, {"c6i", 0.0970}, {"c6a", 0.0873}, {"c6g", 0.0776}, {"c7i", 0.1019}, {"c7a", 0.1171},
     {"c7g", 0.0824}, {"r5", 0.1520},  {"r6i", 0.1520}, {"r6g", 0.1216}, {"r7i", 0.1596}, {"r7g", 0.1292}};
 
+// Of a PostgreSQL of RDS in two zones, on demand, in us-east-1: twice that of one zone.
+inline constexpr Price kRdsLarges[] = {{"t3", 0.290},  {"t4g", 0.258}, {"m5", 0.356}, {"m6i", 0.356},
+                                       {"m6g", 0.318}, {"m7g", 0.336}, {"r5", 0.500}, {"r6g", 0.450},
+                                       {"r6i", 0.500}, {"r7g", 0.478}};
+
 // In "large"s.
 struct Ec2Size {
   std::string_view name;
@@ -48,11 +54,15 @@ inline constexpr Ec2Size kEc2Sizes[] = {
     {"2xlarge", 4},   {"4xlarge", 8},   {"8xlarge", 16},  {"9xlarge", 18}, {"12xlarge", 24}, {"16xlarge", 32},
     {"18xlarge", 36}, {"24xlarge", 48}, {"32xlarge", 64}, {"48xlarge", 96}};
 
-// Of a type as "c7g.large". 0: it is not in the table.
+// Of a type as "c7g.large", or as "db.m6g.large". 0: it is not in the table.
 constexpr double ec2_price_hour(std::string_view type) {
+  constexpr std::string_view kDatabase = "db.";
+  const bool is_database = type.starts_with(kDatabase);
+  if (is_database) type.remove_prefix(kDatabase.size());
   const std::size_t dot = type.find('.');
   if (dot == std::string_view::npos) return 0;
-  for (const Price& family : kEc2Larges) {
+  for (const Price& family :
+       is_database ? std::span<const Price>(kRdsLarges) : std::span<const Price>(kEc2Larges)) {
     if (family.machine != type.substr(0, dot)) continue;
     for (const Ec2Size& size : kEc2Sizes) {
       if (size.name == type.substr(dot + 1)) return family.hour * size.larges;

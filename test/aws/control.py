@@ -94,7 +94,8 @@ def state(world):
                     for one in world.service(S3).buckets.values()},
         "parameters": {one.name: {"kind": one.kind, "tags": one.tags} for one in world.service(Parameters).own.values()},
         "databases": {one.name: {"state": one.status(world.now), "tags": one.tags}
-                      for one in world.service(Rds).databases.values() if not (one.gone_at and one.gone_at <= world.now)},
+                      for one in world.service(Rds).living()},
+        "snapshots": {name: {"tags": tags} for name, tags in world.service(Rds).snapshots.items()},
         "subnet_groups": sorted(world.service(Rds).subnet_groups)}
 
 
@@ -145,7 +146,13 @@ def _seed(world, data):
 def _chaos(world, data):
     world.faults.random.seed(data.get("seed", 0))
     kinds = data.get("kinds")
-    return {"ids": [world.faults.add(dict(rule)) for rule in CHAOS if not kinds or rule["kind"] in kinds]}
+    chosen = [dict(rule) for rule in CHAOS if not kinds or rule["kind"] in kinds]
+    for rule in chosen:
+        if rule["kind"] in ("never_boots", "stuck_pending"):
+            rule["type"] = data.get("type", "*")
+        if data.get("is_sure") and "count" in rule:
+            rule.update(probability=1.0, count=2)
+    return {"ids": [world.faults.add(rule) for rule in chosen]}
 
 
 def _vpc(world, data):
@@ -158,7 +165,7 @@ def _vpc(world, data):
 
 
 def _database(world, data):
-    world.service(Rds).endpoint = (data["host"], int(data["port"]))
+    world.service(Rds).point(data)
     return {}
 
 

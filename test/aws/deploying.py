@@ -10,7 +10,7 @@ from fault_server import FaultServer
 from harness import PATIENCE, Http, Lab, reference, wait_until
 
 NOTHING = {"instances": 0, "volumes": 0, "security_groups": 0, "launch_templates": 0, "roles": 0, "instance_profiles": 0,
-           "buckets": 0, "parameters": 0, "databases": 0, "subnet_groups": 0}
+           "buckets": 0, "parameters": 0, "databases": 0, "snapshots": 0, "subnet_groups": 0}
 MAKES = ("CreateSecurityGroup", "AuthorizeSecurityGroupIngress", "CreateRole", "PutRolePolicy", "CreateInstanceProfile",
          "AddRoleToInstanceProfile", "CreateBucket", "PutBucketTagging", "PutObject", "PutParameter", "CreateLaunchTemplate",
          "RunInstances", "CreateVolume", "AttachVolume")

@@ -330,7 +330,8 @@ def delete_group(world, params, caller):
     users = [one.id for one in world.service(Instances).all.values() if group.id in one.groups and not one.is_terminated]
     users += [other.id for other in network.groups.values() if other is not group
               and any(source == ("group", group.id) for _, source in [*other.ingress, *other.egress])]
-    if users:
+    from rds import Rds  # which needs this module
+    if users or world.service(Rds).group_is_used(group.id):
         raise ServiceError("DependencyViolation", f"resource {group.id} has a dependent object", 400)
     del network.groups[group.id]
     return {}

@@ -98,7 +98,8 @@ class Init:
         self.script = self.spawn([*shell, path], self.environment())
 
     def _localized(self, text):
-        return sandbox.localized(text, self.root, self.settings["address"], self.settings["metadata"])
+        settings = self.settings
+        return sandbox.localized(text, self.root, settings["address"], settings["metadata"], settings["endpoint"])
 
     # ---- services ----
 

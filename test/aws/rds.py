@@ -1,14 +1,21 @@
 # SPDX-License-Identifier: Apache-2.0
 """rds.py - databases that take their time, and the subnet groups that they lie in.
 
-The address that a database is given is the one set by the control interface (`POST /_control/database`): the server
-runs none of its own.
+The server runs no database of its own: what `POST /_control/database` names is what is found at the address of all of them.
+A PostgreSQL that it can reach by a socket gets the user, the password and the database that were asked for; the
+authorities that certificates are of are served in place of AWS's (TRUST).
 
 Threads: under the server's lock. Units: instants of the virtual clock.
 """
-from answer import ServiceError
+import subprocess
+
+from answer import HttpAnswer, ServiceError
 from ec2_network import Network
 from registry import operation, tag_list
+
+# Where machines are led that ask https://truststore.pki.rds.amazonaws.com.
+TRUST = "/_truststore"
+BACKUP_SHARE = 0.2  # of the time that a database takes to come, at the end of it
 
 
 class Database:
@@ -16,14 +23,22 @@ class Database:
         self.name = params["DBInstanceIdentifier"]
         self.params = params
         self.tags = {tag["Key"]: tag["Value"] for tag in params.get("Tags", [])}
+        self.resource = "db-" + world.ident("x")[2:].upper().replace("-", "")
         self.created = world.now
-        self.ready_at = world.later(world.setting("database_seconds"))
+        seconds = world.setting("database_seconds")
+        self.there_at = world.later(seconds * (1 - BACKUP_SHARE))
+        self.ready_at = world.later(seconds)
+        self.changed_at = self.created  # what was modified counts from then on
         self.gone_at = None
 
     def status(self, now):
         if self.gone_at:
             return "deleting"
-        return "creating" if self.ready_at > now else "available"
+        if self.there_at > now:
+            return "creating"
+        if self.ready_at > now:
+            return "backing-up"
+        return "modifying" if self.changed_at > now else "available"
 
 
 class Rds:
@@ -31,7 +46,10 @@ class Rds:
         self.world = world
         self.databases = {}
         self.subnet_groups = {}
+        self.snapshots = {}
         self.endpoint = ("127.0.0.1", 5432)
+        self.socket = None  # of a PostgreSQL, as psql is told of it
+        self.authorities = ""
 
     def find(self, name):
         found = self.databases.get(name)
@@ -47,6 +65,33 @@ class Rds:
             raise ServiceError("DBSubnetGroupNotFoundFault", f"DB subnet group '{name}' does not exist.", 404)
         return self.subnet_groups[name]
 
+    def living(self):
+        return [one for one in self.databases.values() if one.gone_at is None or one.gone_at > self.world.now]
+
+    def group_is_used(self, ident):
+        return any(ident in one.params.get("VpcSecurityGroupIds", []) for one in self.living())
+
+    def point(self, data):
+        """Where databases are from now on: what the control interface was told."""
+        self.endpoint = (data["host"], int(data["port"]))
+        self.socket = data.get("socket") and ["-h", data["socket"], "-p", str(data["port"]), "-U", data["superuser"]]
+        self.authorities = data.get("authorities", "")
+
+    def prepare(self, params):
+        """Makes in the PostgreSQL behind the address what a database was asked to have."""
+        if not self.socket:
+            return
+        user, password, name = params["MasterUsername"], params["MasterUserPassword"], params["DBName"]
+        for sql in (f"CREATE ROLE {user} LOGIN CREATEROLE CREATEDB PASSWORD '{password}'", f"CREATE DATABASE {name} OWNER {user}"):
+            subprocess.run(["psql", *self.socket, "-d", "postgres", "-Xqc", sql], check=True, capture_output=True, timeout=30)
+
+
+def truststore(world, request):
+    """The authorities of a region, as the host with AWS's has them."""
+    if request.method != "GET" or request.path != f"{TRUST}/{world.region}/{world.region}-bundle.pem":
+        return HttpAnswer(404, "there is no such bundle")
+    return HttpAnswer(200, world.service(Rds).authorities)
+
 
 def _shown(world, database):
     params, rds = database.params, world.service(Rds)
@@ -58,12 +103,13 @@ def _shown(world, database):
             "StorageEncrypted": params.get("StorageEncrypted", False), "DeletionProtection": params.get("DeletionProtection", False),
             "PubliclyAccessible": params.get("PubliclyAccessible", False),
             "BackupRetentionPeriod": params.get("BackupRetentionPeriod", 1),
-            "DBInstanceArn": world.arn("rds", "db:" + database.name), "TagList": tag_list(database.tags),
+            "DbiResourceId": database.resource, "DBInstanceArn": world.arn("rds", "db:" + database.name),
+            "TagList": tag_list(database.tags),
             "VpcSecurityGroups": [{"VpcSecurityGroupId": ident, "Status": "active"}
                                   for ident in params.get("VpcSecurityGroupIds", [])]}
     if params.get("DBSubnetGroupName"):
         made["DBSubnetGroup"] = {"DBSubnetGroupName": params["DBSubnetGroupName"], "VpcId": world.service(Network).vpc}
-    if status != "creating":
+    if status not in ("creating", "deleting"):
         made["Endpoint"] = {"Address": rds.endpoint[0], "Port": rds.endpoint[1], "HostedZoneId": "Z1RLNUO7B9Q6NB"}
     return made
 
@@ -80,12 +126,18 @@ def create_database(world, params, caller):
     for needed in ("MasterUsername", "AllocatedStorage"):
         if needed not in params:
             raise ServiceError("InvalidParameterCombination", f"The parameter {needed} must be provided", 400)
-    if not params.get("MasterUserPassword") and not params.get("ManageMasterUserPassword"):
-        raise ServiceError("InvalidParameterValue", "Invalid master password", 400)
+    password = params.get("MasterUserPassword", "")
+    if not 8 <= len(password) <= 128 or set(password) & set('/@" '):
+        raise ServiceError("InvalidParameterValue", "The parameter MasterUserPassword is not a valid password.", 400)
+    if "--" in name or name.endswith("-") or not name[0].isalpha():
+        raise ServiceError("InvalidParameterValue", "The parameter DBInstanceIdentifier is not a valid identifier.", 400)
+    if params.get("StorageType") == "gp3" and params["AllocatedStorage"] < 20:
+        raise ServiceError("InvalidParameterValue", "Invalid storage size for engine name postgres and storage type gp3", 400)
     if params.get("DBSubnetGroupName"):
         rds.group(params["DBSubnetGroupName"])
     for ident in params.get("VpcSecurityGroupIds", []):
         world.service(Network).group(ident)
+    rds.prepare(params)
     rds.databases[name] = Database(world, params)
     return {"DBInstance": _shown(world, rds.databases[name])}
 
@@ -115,6 +167,12 @@ def delete_database(world, params, caller):
                            "protection and try again.", 400)
     if database.status(world.now) != "available":
         raise ServiceError("InvalidDBInstanceState", f"Instance {database.name} is {database.status(world.now)}.", 400)
+    snapshot = params.get("FinalDBSnapshotIdentifier")
+    if snapshot:
+        rds = world.service(Rds)
+        if snapshot in rds.snapshots:
+            raise ServiceError("DBSnapshotAlreadyExists", f"Cannot create the snapshot because {snapshot} exists.", 400)
+        rds.snapshots[snapshot] = database.tags if database.params.get("CopyTagsToSnapshot") else {}
     database.gone_at = world.later(world.setting("database_seconds"))
     return {"DBInstance": _shown(world, database)}
 
@@ -122,7 +180,10 @@ def delete_database(world, params, caller):
 @operation("rds", "ModifyDBInstance")
 def modify_database(world, params, caller):
     database = world.service(Rds).find(params["DBInstanceIdentifier"])
+    if database.status(world.now) not in ("available", "backing-up", "modifying"):
+        raise ServiceError("InvalidDBInstanceState", f"Database instance is not in available state: {database.name}.", 400)
     database.params = {**database.params, **params}
+    database.changed_at = world.later(world.faults.delay("volume_seconds"))
     return {"DBInstance": _shown(world, database)}
 
 
@@ -158,9 +219,8 @@ def describe_subnet_groups(world, params, caller):
 def delete_subnet_group(world, params, caller):
     rds, name = world.service(Rds), params["DBSubnetGroupName"].lower()
     rds.group(name)
-    for database in rds.databases.values():
-        is_there = database.gone_at is None or database.gone_at > world.now
-        if is_there and database.params.get("DBSubnetGroupName", "").lower() == name:
+    for database in rds.living():
+        if database.params.get("DBSubnetGroupName", "").lower() == name:
             raise ServiceError("InvalidDBSubnetGroupStateFault", f"Cannot delete the subnet group '{name}' because at least one "
                                f"database instance: {database.name} is still using it.", 400)
     del rds.subnet_groups[name]

@@ -21,12 +21,13 @@ SHIMS = ("apt-get apt dpkg systemctl aws shutdown poweroff halt mount umount mou
          "sleep udevadm sync loginctl growpart").split()
 
 
-def localized(text, root, address, metadata):
+def localized(text, root, address, metadata, endpoint=""):
     """`text` with the paths and addresses of the machine. Doing it twice changes nothing."""
     base = re.escape(root.rstrip("/"))
     text = re.sub(rf"(?<![\w./}}-])(?!{base}(?:/|\b))/(?:{PRIVATE})(?![\w-])", lambda found: root + found.group(0), text)
     text = re.sub(rf"(?<![\w./}}-])(?:/usr)?/s?bin/({'|'.join(map(re.escape, SHIMS))})(?![\w.-])", r"\1", text)
     text = text.replace("169.254.169.254", metadata).replace("0.0.0.0", address)
+    text = text.replace("https://truststore.pki.rds.amazonaws.com", endpoint + "/_truststore")
     return re.sub(r"(\[\[? (?:! )?|\btest (?:! )?)-b ", r"\1-e ", text)
 
 

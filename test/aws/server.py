@@ -27,6 +27,7 @@ from answer import Dropped, HttpAnswer, HttpRequest
 from dispatch import Dispatch
 from ec2_instances import Instances
 from machines import Machines
+from rds import TRUST, truststore
 from world import World
 
 HERE = os.path.dirname(os.path.abspath(__file__))
@@ -104,6 +105,9 @@ class Server(ThreadingHTTPServer):
             if request.path.startswith("/_control/"):
                 with self.world.lock:
                     return control.answer(self.world, request)
+            if request.path.startswith(TRUST + "/"):
+                with self.world.lock:
+                    return truststore(self.world, request)
             return self.dispatch.answer(request)
         except Dropped:
             raise

@@ -24,6 +24,7 @@ class Cluster(DeployTest):
         self.assertEqual([manager["slot"] for manager in managers], [1, 2])
         self.serves(managers)
         self.keeps_secrets(made)
+        self.status(managers)
         self.changes_nothing()
         self.counts(**made_by(2))
         self.computes(managers[0], b"to the cloud")
@@ -33,6 +34,7 @@ class Cluster(DeployTest):
         self.counts(volumes=2)
         self.skep("down", "--delete-data")
         self.counts()
+        self.assertIn("there is no cluster prod", self.skep("status", code=1)[0]["problems"][0])
 
     def serves(self, managers):
         zones = {one["zone"] for one in self.server.state("instances").values()}
@@ -57,6 +59,23 @@ class Cluster(DeployTest):
             self.assertFalse(any(secret in text for text in texts))
         for parameter in self.server.state("parameters").values():
             self.assertEqual((parameter["kind"], parameter["tags"]), ("SecureString", {"skep:cluster": "prod"}))
+
+    def status(self, managers):
+        told = self.skep("status")[0]
+        self.assertEqual(told["problems"], [])
+        self.assertEqual([(one["slot"], one["ready"], one["public_address"] + ":8080") for one in told["instances"]],
+                         [(manager["slot"], "ready", manager["address"]) for manager in managers])
+        self.assertEqual({one["instance"] for one in told["volumes"]}, {manager["instance"] for manager in managers})
+        self.assertIsNone(told["database"])
+        self.assertAlmostEqual(sum(one["dollars_hour"] for one in told["costs"]), told["dollars_hour"])
+        self.assertGreater(told["dollars_hour"], 2 * 0.09)
+        shown = self.lab.run("aws", "status", "--name", "prod", environment=self.server.environment())
+        self.assertEqual(shown.returncode, 0, shown)
+        self.assertRegex(shown.stdout.decode(), r"manager 1 +running +c6i.large +eu-central-1a +[0-9.]+ +ready")
+        self.server.client("iam").remove_role_from_instance_profile(
+            InstanceProfileName="skep-prod-eu-central-1-worker", RoleName="skep-prod-eu-central-1-worker")
+        self.assertIn("the role of workers", " ".join(self.skep("status", code=1)[0]["problems"]))
+        self.assertEqual(steps(self.skep("up")), ["add the role to instance profile skep-prod-eu-central-1-worker"])
 
     def changes_nothing(self):
         before = self.server.control("GET", "counts")
@@ -130,7 +149,8 @@ class Trouble(DeployTest):
         self.assertIn("--name", self.refused("aws", "up", code=2))
         self.assertIn("--package", self.refused("aws", "up", "--name", "prod", code=2))
         self.assertIn("--allow-cidr", self.refused("aws", "up", "--name", "prod", "--wait", code=2))
-        self.assertIn("not there yet", self.refused("aws", "up", "--name", "prod", "--store", "rds", code=2))
+        self.assertIn("rds", self.refused("aws", "up", "--name", "prod", "--store", "mysql", code=2))
+        self.assertIn("--volume-gib", self.refused("aws", "up", "--name", "prod", "--store", "rds", "--volume-gib", "5", code=2))
         self.server.client("iam").create_role(RoleName="skep-prod-eu-central-1-worker", AssumeRolePolicyDocument=json.dumps(
             {"Version": "2012-10-17", "Statement": []}))
         self.assertIn("skep:cluster=prod", self.refused(*self.arguments("up"), code=5))

@@ -8,6 +8,7 @@
 #include "aws/credentials.h"
 #include "aws/ec2.h"
 #include "aws/iam.h"
+#include "aws/rds.h"
 #include "aws/s3.h"
 #include "aws/ssm.h"
 #include "aws/transport_curl.h"
@@ -134,6 +135,50 @@ TEST_F(Calls, BucketHoldsObjectsOfOddNames) {
   for (const auto& key : keys) EXPECT_TRUE(s3.remove("skep-calls", key, soon()));
   EXPECT_TRUE(s3.delete_bucket("skep-calls", soon()));
   EXPECT_EQ(s3.keys("skep-calls", soon()).error().code, Code::kNotFound);
+}
+
+TEST_F(Calls, DatabaseComesAndGoesAndLeavesASnapshot) {
+  Rds rds{client};
+  const std::string vpc = any_subnet().vpc;
+  Names subnets;
+  const auto all = ec2.subnets({{"vpc-id", {vpc}}}, soon()).value();
+  for (const Subnet& one : all) subnets.push_back(one.id);
+  const std::string group = ec2.create_group("calls-db", "for a test", vpc, kTags, soon()).value();
+  EXPECT_EQ(rds.subnet_group("calls", soon()).error().code, Code::kNotFound);
+  EXPECT_TRUE(settled([&] { return rds.create_subnet_group("calls", subnets, kTags, soon()); }));
+  EXPECT_EQ(rds.create_subnet_group("calls", subnets, kTags, soon()).error().code, Code::kConflict);
+  const SubnetGroup there = rds.subnet_group("calls", soon()).value();
+  EXPECT_EQ(there.vpc, vpc);
+  EXPECT_EQ(rds.tags(there.arn, soon()).value(), kTags);
+
+  DatabaseSpec spec{"calls", "db.m6g.large",   "15",    20,      "skep",
+                    "skep",  "calls-password", "calls", {group}, kTags};
+  EXPECT_EQ(rds.database("calls", soon()).error().code, Code::kNotFound);
+  EXPECT_TRUE(settled([&] { return rds.create_database(spec, soon()); }));
+  EXPECT_EQ(rds.create_database(spec, soon()).error().code, Code::kConflict);
+  const auto is = [&](const std::string& status) -> Result<Database> {
+    SKEP_TRY(Database one, rds.database("calls", soon()));
+    if (one.status != status) return fail(Code::kUnavailable, "it is " + one.status);
+    return one;
+  };
+  const Database made = settled([&] { return is("available"); }).value();
+  EXPECT_EQ(made.tags, kTags);
+  EXPECT_EQ(made.size_gib, 20);
+  EXPECT_TRUE(made.is_in_two_zones && made.is_protected);
+  EXPECT_FALSE(made.host.empty() || made.resource.empty());
+  EXPECT_EQ(ec2.delete_group(group, soon()).error().code, Code::kConflict);
+  EXPECT_EQ(rds.delete_subnet_group("calls", soon()).error().code, Code::kConflict);
+  EXPECT_EQ(rds.delete_database("calls", "calls-final", soon()).error().code, Code::kInvalid);
+  EXPECT_TRUE(rds.unprotect("calls", soon()));
+  EXPECT_TRUE(settled([&] { return is("available"); }));
+  EXPECT_TRUE(rds.delete_database("calls", "calls-final", soon()));
+  EXPECT_TRUE(settled([&]() -> Result<void> {
+    const auto one = rds.database("calls", soon());
+    if (one) return fail(Code::kUnavailable, "it is " + one.value().status);
+    return one.error().code == Code::kNotFound ? ok() : Result<void>(one.error());
+  }));
+  EXPECT_TRUE(rds.delete_subnet_group("calls", soon()));
+  EXPECT_TRUE(ec2.delete_group(group, soon()));
 }
 
 class Launches : public Calls {

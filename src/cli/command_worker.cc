@@ -51,7 +51,8 @@ int run(const Context& context, const WorkerCommand& command) {
     ec2 = std::move(opened.value());
     options.instance = ec2->self().token + "-" + ec2->self().id;
     if (options.name.empty()) options.name = ec2->self().id;
-    if (!ec2->self().manager.empty()) options.managers = {ec2->self().manager};
+    options.is_bound = !ec2->self().manager.empty();
+    if (options.is_bound) options.managers = {ec2->self().manager};
   }
   const worker::DrainHandle drain;
   if (ec2 != nullptr) ec2->watch(drain, log);

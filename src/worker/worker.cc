@@ -344,6 +344,12 @@ class Shell {
         random_.below(static_cast<std::uint64_t>(Duration(kHomeLast - kHomeFirst).count()))));
     executor_.post_at(executor_.now() + kHomeFirst + jitter, [this] { look_home(); });
     const bool is_home = managers_.is_own(calls_.client().current_manager());
+    if (is_home || !away_since_) away_since_ = executor_.now();
+    if (options_.is_bound && executor_.now() - *away_since_ >= options_.orphan_timeout &&
+        !loop_.is_draining()) {
+      log_.warn("its manager has not come back, and nobody else counts this machine: it ends", {});
+      return drain(DrainCause::kSignal);
+    }
     if (is_home || loop_.worker_id().empty() || loop_.is_draining()) return;
     const http::Url home = managers_.urls()[random_.below(managers_.own_count())];
     calls_.client().ask_health(home, executor_.now() + kHealthTimeout,
@@ -372,6 +378,7 @@ class Shell {
   Executor& executor_;
   ManagerBook managers_;
   Random random_;
+  std::optional<Instant> away_since_;  // when it was last at one of its own managers, or began
   LeaseLoop loop_;
   client::Link calls_;
   client::Link heartbeats_;

@@ -40,6 +40,9 @@ struct WorkerOptions {
   std::string command_directory;  // where commands get their working directories; "": the system's for
                                   // temporary files
   Duration orphan_timeout = minutes(10);
+  // Away from `managers` for that long it ends, whoever else has work for it: a machine that they alone
+  // count.
+  bool is_bound = false;
   Duration drain_timeout = seconds(20);
   Duration acquire_wait = seconds(30);
   Duration checkpoint_interval = seconds(30);  // between two of one task

@@ -6,6 +6,8 @@ that keep a call from being carried out before it, those that keep the caller fr
 
 Threads: answer() takes the world's lock where it needs it; slow answers wait without it.
 """
+import os
+import signal
 import threading
 import uuid
 
@@ -132,6 +134,10 @@ class Dispatch:
     def _strike(self, name, is_after):
         with self.world.lock:
             faults = self.world.faults
+            kill = faults.hit("kill", operation=name, after=is_after)
+            if kill:
+                os.kill(kill["pid"], signal.SIGKILL)
+                raise Dropped()
             if faults.hit("drop", operation=name, after=is_after):
                 raise Dropped()
             rule = faults.hit("error", operation=name, after=is_after)

@@ -30,6 +30,7 @@ Result<TaskSpec> to_spec(const v1::TaskOptions& options) {
   spec.idempotency_key = options.idempotency_key();
   spec.tags.assign(options.tags().begin(), options.tags().end());
   spec.parameters.assign(options.parameters().begin(), options.parameters().end());
+  spec.trace = parse_trace_context(options.traceparent(), options.tracestate());
   if (options.has_checkpoint()) {
     SKEP_TRY(set_checkpoints(spec, options.checkpoint()));
   }
@@ -56,6 +57,8 @@ void from_spec(const TaskSpec& spec, v1::TaskOptions& out) {
   out.set_idempotency_key(spec.idempotency_key);
   for (const auto& tag : spec.tags) out.add_tags(tag);
   for (const auto& parameter : spec.parameters) out.add_parameters(parameter);
+  out.set_traceparent(spec.trace.parent);
+  out.set_tracestate(spec.trace.state);
   if (spec.kind == "sha512") out.set_checkpoint(spec.keep_checkpoints);
 }
 

@@ -228,6 +228,10 @@ json::array parameters(const EndpointInfo& row) {
   if (row.endpoint == E::kEnqueue) {
     out.push_back(parameter("header", "Idempotency-Key", "the same key again names the same task", false));
   }
+  if (row.endpoint == E::kEnqueue || row.endpoint == E::kEnqueueBatch || row.endpoint == E::kSeedEnqueue) {
+    out.push_back(parameter("header", "traceparent", "W3C trace context, kept with the task", false));
+    out.push_back(parameter("header", "tracestate", "what goes with traceparent", false));
+  }
   return out;
 }
 

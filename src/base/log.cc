@@ -108,6 +108,7 @@ void Logger::write(LogLevel level, std::string_view sentence, std::initializer_l
   line += ": ";
   for (const char c : sentence) append_escaped(line, c);
   for (const LogField& field : fields) {
+    if (field.key.empty()) continue;
     line += ' ';
     line += field.key;
     line += '=';

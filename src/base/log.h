@@ -30,7 +30,10 @@ struct LogField {
   template <class T>
   requires std::is_arithmetic_v<T> LogField(std::string_view k, T v) : key(k), value(std::to_string(v)) {}
 
-  std::string_view key;
+  // Stands in the line only if there is a value.
+  static LogField if_any(std::string_view k, std::string_view v) { return {v.empty() ? "" : k, v}; }
+
+  std::string_view key;  // "": not in the line
   std::string value;
 };
 

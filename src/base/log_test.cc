@@ -33,6 +33,14 @@ TEST(Logger, WritesTimeLevelNameSentenceAndFields) {
   EXPECT_EQ(line[10], 'T');
 }
 
+TEST(Logger, AFieldThatIsOnlyThereIfAnyIsLeftOutWithoutAValue) {
+  const std::string line = written_by([] {
+    Logger("x", LogLevel::kInfo)
+        .info("fact", {LogField::if_any("a", ""), {"b", ""}, LogField::if_any("c", "d")});
+  });
+  EXPECT_EQ(without_time(line), "info x: fact b=\"\" c=d\n");
+}
+
 TEST(Logger, LeavesOutWhatIsBelowItsLevel) {
   const std::string lines = written_by([] {
     const Logger log("x", LogLevel::kWarn);

@@ -73,6 +73,9 @@ Result<std::vector<v1::EnqueueBatchRequest>> make_batches(const EnqueueOptions& 
   task.set_start_deadline_ms(to_ms(options.start_deadline));
   task.set_timeout_ms(to_ms(options.timeout));
   if (options.has_no_checkpoint) task.set_checkpoint(false);
+  const TraceContext trace = own_trace();
+  task.set_traceparent(trace.parent);
+  task.set_tracestate(trace.state);
   std::vector<v1::EnqueueBatchRequest> batches;
   std::size_t bytes = 0;
   for (std::size_t i = 0; i < options.files.size(); ++i) {

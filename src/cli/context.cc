@@ -4,6 +4,7 @@
 #include <unistd.h>
 
 #include <cstdio>
+#include <cstdlib>
 #include <ctime>
 
 #include "api/errors.h"
@@ -15,6 +16,14 @@ namespace skep::cli {
 Logger Context::logger(std::string_view name) const {
   const auto level = parse_log_level(log_level);
   return Logger(name, level ? level.value() : LogLevel::kInfo);
+}
+
+TraceContext own_trace() {
+  const auto text = [](const char* name) {
+    const char* value = std::getenv(name);
+    return std::string_view(value == nullptr ? "" : value);
+  };
+  return parse_trace_context(text("TRACEPARENT"), text("TRACESTATE"));
 }
 
 int report(const Error& error) {

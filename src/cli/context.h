@@ -17,6 +17,7 @@
 #include "base/runner.h"
 #include "cli/access.h"
 #include "client/client.h"
+#include "task/trace_context.h"
 
 namespace skep::cli {
 
@@ -34,6 +35,10 @@ struct Context {
 
   Logger logger(std::string_view name) const;
 };
+
+// The trace that this program was started in, by TRACEPARENT and TRACESTATE of its environment; none if those
+// do not say so validly.
+TraceContext own_trace();
 
 // Prints `error` as one sentence and gives its exit code.
 int report(const Error& error);

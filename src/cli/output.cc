@@ -7,6 +7,7 @@
 #include "base/time.h"
 #include "scaler/cost_ledger.h"
 #include "task/limits.h"
+#include "task/trace_context.h"
 
 namespace skep::cli {
 
@@ -107,6 +108,8 @@ std::string describe_task(const api::v1::Task& task, Instant now) {
   if (!task.worker().empty()) rows.push_back({"worker", task.worker()});
   add_progress(task, now, rows);
   add_command(task, rows);
+  const TraceContext trace = parse_trace_context(options.traceparent(), options.tracestate());
+  if (!trace.parent.empty()) rows.push_back({"trace", std::string(trace.trace_id())});
   if (task.finished_at_ms() != 0)
     rows.push_back({"finished", format_instant(from_unix_ms(task.finished_at_ms()))});
   if (task.result_bytes() > 0)

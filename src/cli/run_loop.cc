@@ -74,6 +74,7 @@ Result<void> RunLoop::enqueue_some() {
 
 // In as many calls as their bodies need.
 Result<void> RunLoop::enqueue(const std::vector<std::uint32_t>& indices) {
+  const TraceContext trace = own_trace();
   for (std::size_t at = 0; at < indices.size();) {
     v1::EnqueueBatchRequest request;
     const std::size_t first = at;
@@ -85,6 +86,8 @@ Result<void> RunLoop::enqueue(const std::vector<std::uint32_t>& indices) {
         key += "-" + std::to_string(runs->second);
       task.mutable_options()->set_queue(options_.queue);
       task.mutable_options()->set_idempotency_key(key);
+      task.mutable_options()->set_traceparent(trace.parent);
+      task.mutable_options()->set_tracestate(trace.state);
       *request.add_tasks() = std::move(task);
     }
     SKEP_TRY(const auto reply, remote_.wait<v1::EnqueueBatchReply>([&](client::Client& client, auto done) {

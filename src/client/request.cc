@@ -66,6 +66,10 @@ bool is_header_text(std::string_view text) {
   return std::all_of(text.begin(), text.end(), [](char c) { return c > 0x20 && c < 0x7f; });
 }
 
+bool are_header_words(std::string_view text) {
+  return std::all_of(text.begin(), text.end(), [](char c) { return c >= 0x20 && c < 0x7f; });
+}
+
 // A member of an object as text; nothing if it is absent or another type.
 std::optional<std::string> text_member(const json::object& object, std::string_view name) {
   const auto* value = object.if_contains(name);
@@ -96,6 +100,8 @@ Result<http::ClientRequest> make_enqueue(const api::v1::TaskOptions& options, ht
   if (!is_header_text(options.idempotency_key())) {
     return fail(Code::kInvalid, "idempotency_key must be printable ASCII without blanks");
   }
+  if (!is_header_text(options.traceparent()) || !are_header_words(options.tracestate()))
+    return fail(Code::kInvalid, "traceparent and tracestate must be printable ASCII");
   Arguments arguments;
   const auto add = [&](std::string_view name, std::string value) {
     arguments.query.emplace_back(std::string(name), std::move(value));
@@ -118,6 +124,8 @@ Result<http::ClientRequest> make_enqueue(const api::v1::TaskOptions& options, ht
   http::ClientRequest request = make_request(api::Endpoint::kEnqueue, arguments, encoding);
   request.headers.set("Content-Type", "application/octet-stream");
   if (!options.idempotency_key().empty()) request.headers.set("Idempotency-Key", options.idempotency_key());
+  if (!options.traceparent().empty()) request.headers.set("traceparent", options.traceparent());
+  if (!options.tracestate().empty()) request.headers.set("tracestate", options.tracestate());
   request.body = std::move(body);
   return request;
 }

@@ -33,7 +33,7 @@ http::ClientRequest make_request(api::Endpoint endpoint, const Arguments& argume
 // Adds the message in the encoding given.
 void set_message(const google::protobuf::Message& message, Encoding encoding, http::ClientRequest& request);
 
-// POST /v1/tasks: the options that are set go into the query, the key into its header.
+// POST /v1/tasks: the options that are set go into the query, key and trace into their headers.
 Result<http::ClientRequest> make_enqueue(const api::v1::TaskOptions& options, http::Body body,
                                          Encoding encoding);
 

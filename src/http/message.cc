@@ -3,6 +3,7 @@
 
 #include <algorithm>
 #include <array>
+#include <utility>
 
 #include "http/internal_text.h"
 
@@ -67,6 +68,15 @@ const std::string* Headers::find(std::string_view name) const {
     if (equal_without_case(field, name)) return &value;
   }
   return nullptr;
+}
+
+std::string Headers::joined(std::string_view name) const {
+  std::string out;
+  bool is_first = true;
+  for (const auto& [field, value] : fields_) {
+    if (equal_without_case(field, name)) out += (std::exchange(is_first, false) ? "" : ", ") + value;
+  }
+  return out;
 }
 
 std::optional<std::string_view> Request::param(std::string_view name) const {

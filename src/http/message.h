@@ -34,6 +34,8 @@ class Headers {
   void set(std::string_view name, std::string value);    // replaces every field of that name
   void add(std::string_view name, std::string value);    // keeps the others of that name
   const std::string* find(std::string_view name) const;  // the first of that name; null if none
+  // Every field of that name, in their order, with ", " between them; "" if there is none.
+  std::string joined(std::string_view name) const;
   const std::vector<std::pair<std::string, std::string>>& all() const { return fields_; }
 
  private:

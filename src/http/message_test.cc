@@ -40,6 +40,17 @@ TEST(Headers, SetReplacesEveryFieldOfTheNameAndAddKeepsThem) {
   EXPECT_EQ(*headers.find("a"), "4");
 }
 
+TEST(Headers, FieldsOfOneNameAreJoinedInTheirOrder) {
+  Headers headers;
+  headers.add("A", "1");
+  headers.add("B", "2");
+  headers.add("a", "");
+  headers.add("A", "3");
+  EXPECT_EQ(headers.joined("a"), "1, , 3");
+  EXPECT_EQ(headers.joined("b"), "2");
+  EXPECT_EQ(headers.joined("c"), "");
+}
+
 TEST(Request, ParamIsTheFirstOfItsName) {
   Request request;
   request.query = {{"a", "1"}, {"a", "2"}, {"b", ""}};

@@ -42,6 +42,7 @@ Granted from_message(v1::AcquireReply&& reply) {
     task.body_bytes = lease.body().size();
     task.keeps_checkpoints = lease.keep_checkpoints();
     task.parameters.assign(lease.parameters().begin(), lease.parameters().end());
+    task.trace = parse_trace_context(lease.traceparent(), lease.tracestate());
     if (!lease.checkpoint().empty())
       task.checkpoint = Checkpoint{lease.iterations_done(), lease.checkpoint(), kNoInstant};
     granted.lease_ms = lease.lease_ms();

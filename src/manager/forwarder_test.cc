@@ -84,6 +84,33 @@ TEST_F(ForwarderTest, AKeyNamesOneTaskWhoeverIsAskedAndInABatchToo) {
   EXPECT_FALSE(reply.tasks(12).existing());
 }
 
+TEST_F(ForwarderTest, ATraceStaysWithATaskOfAnotherManagerAndWithItsLease) {
+  const std::string parent = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01";
+  start(3);
+  v1::EnqueueBatchRequest batch;
+  for (int i = 0; i < 12; ++i) {
+    auto& options = *batch.add_tasks()->mutable_options();
+    options.set_iterations(1);
+    options.set_idempotency_key("key" + std::to_string(i));  // of each manager's shards
+    options.set_traceparent(parent);
+    options.set_tracestate("a=1");
+  }
+  const auto reply = ask<v1::EnqueueBatchReply>(2, Endpoint::kEnqueueBatch, &batch);
+  for (const auto& task : reply.tasks())
+    EXPECT_EQ(ask<v1::Task>(0, Endpoint::kGetTask, nullptr, {}, task.id()).options().traceparent(), parent);
+  const std::string worker = add_worker(0);
+  std::size_t seen = 0;
+  while (seen < 12) {
+    const auto leases = acquire(0, worker, 12);
+    ASSERT_FALSE(leases.empty());
+    seen += leases.size();
+    for (const auto& lease : leases) {
+      EXPECT_EQ(lease.traceparent(), parent);
+      EXPECT_EQ(lease.tracestate(), "a=1");
+    }
+  }
+}
+
 TEST_F(ForwarderTest, AWorkerOfOneManagerWorksForAllOfThem) {
   start(3);
   const auto ids = one_each();

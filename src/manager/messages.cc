@@ -84,6 +84,8 @@ struct LeaseView {
       f.bytes(11, from.checkpoint->digest);
     }
     for (const auto& parameter : from.parameters) f.bytes(12, parameter);
+    f.bytes(13, from.trace.parent);
+    f.bytes(14, from.trace.state);
   }
 };
 
@@ -212,6 +214,8 @@ api::v1::AcquireReply to_message(const Granted& granted) {
     out.set_body(*lease.body);
     out.set_keep_checkpoints(task.keeps_checkpoints);
     for (const auto& parameter : task.parameters) out.add_parameters(parameter);
+    out.set_traceparent(task.trace.parent);
+    out.set_tracestate(task.trace.state);
     if (!task.checkpoint) continue;
     out.set_iterations_done(task.checkpoint->iterations);
     out.set_checkpoint(task.checkpoint->digest);

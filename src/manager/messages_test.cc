@@ -45,6 +45,7 @@ TEST(Messages, LeasesAreWrittenAsProtobufWritesThem) {
       if (random.chance(0.5))
         lease.task.checkpoint = Checkpoint{1 + random.below(1'000), std::string(64, 'd'), {}};
       if (random.chance(0.5)) lease.task.parameters = {"width=" + std::string(random.below(200), '1'), "x="};
+      if (random.chance(0.5)) lease.task.trace = {std::string(55, '0'), std::string(random.below(200), 's')};
       lease.body = any_blob(random, random.chance(0.1) ? 70'000 : 300);
       granted.leases.push_back(std::move(lease));
     }

@@ -118,6 +118,10 @@ const Binder::Handler& Binder::handler(api::Endpoint endpoint) const {
   return handler;
 }
 
+TraceContext trace_of(const http::Headers& headers) {
+  return parse_trace_context(headers.joined("traceparent"), headers.joined("tracestate"));
+}
+
 void Binder::note_sent(const Call& call, int status) {
   const Meter& meter = meters_[static_cast<std::size_t>(call.endpoint.endpoint)];
   (status == 200 ? meter.ok : requests_.with(labels_of(call.endpoint, status))).add();
@@ -167,6 +171,11 @@ http::ClientRequest passed_on(const Call& call) {
       client::make_request(call.endpoint.endpoint, {call.path_param, call.request.query}, encoding);
   for (const std::string_view name : {"Content-Type", "Idempotency-Key"}) {
     if (const auto* value = call.request.headers.find(name)) request.headers.set(name, *value);
+  }
+  // As they came: the owner judges them, and one that came twice is invalid.
+  for (const std::string_view name : {"traceparent", "tracestate"}) {
+    if (auto value = call.request.headers.joined(name); !value.empty())
+      request.headers.set(name, std::move(value));
   }
   request.body = call.request.body;
   return request;

@@ -71,6 +71,9 @@ class Routes {
 
 // ---- for the files that bind endpoints ----
 
+// The trace that a request is part of; none if its headers do not say so validly.
+TraceContext trace_of(const http::Headers& headers);
+
 class Binder {
  public:
   using Handler = std::function<void(CallPtr)>;

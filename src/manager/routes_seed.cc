@@ -26,6 +26,7 @@ void enqueue(Binder& binder, CallPtr call) {
   const auto ask = [&binder, call, iterations = iterations.value()](Reply<queue::EnqueueReply> reply) {
     TaskSpec spec;
     spec.iterations = iterations;
+    spec.trace = trace_of(call->request.headers);
     std::vector<Service::NewTask> tasks;
     tasks.push_back({std::move(spec), call->request.body});
     binder.service.enqueue(std::move(tasks), std::move(reply));

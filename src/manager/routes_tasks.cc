@@ -37,6 +37,7 @@ Result<TaskSpec> spec_from_query(const Call& call) {
     SKEP_TRY(api::set_checkpoints(spec, *text == "true"));
   }
   if (const auto* key = call.request.headers.find("Idempotency-Key")) spec.idempotency_key = *key;
+  spec.trace = trace_of(call.request.headers);
   for (const auto& [name, value] : call.request.query) {
     if (name == "tag") spec.tags.push_back(value);
     if (name == "parameter") spec.parameters.push_back(value);
@@ -82,6 +83,17 @@ void enqueue(Binder& binder, CallPtr call) {
   });
 }
 
+// A task may have a trace of its own; the others are the request's.
+void set_trace(const TraceContext& trace, api::v1::EnqueueBatchRequest& request) {
+  if (trace.parent.empty()) return;
+  for (auto& task : *request.mutable_tasks()) {
+    auto& options = *task.mutable_options();
+    if (!parse_trace_context(options.traceparent(), {}).parent.empty()) continue;
+    options.set_traceparent(trace.parent);
+    options.set_tracestate(trace.state);
+  }
+}
+
 void enqueue_batch(Binder& binder, CallPtr call) {
   api::v1::EnqueueBatchRequest request;
   auto read = read_message(*call, request);
@@ -90,6 +102,7 @@ void enqueue_batch(Binder& binder, CallPtr call) {
     binder.refuse(call, read.error());
     return;
   }
+  set_trace(trace_of(call->request.headers), request);
   if (binder.is_shared(*call)) {
     binder.run([&binder, call, request = std::move(request)]() mutable {
       binder.forwarder.enqueue_batch(std::move(request), binder.replier<api::v1::EnqueueBatchReply>(call));

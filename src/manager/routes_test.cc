@@ -37,7 +37,7 @@ class RoutesTest : public ::testing::Test {
     request.method = method;
     request.target = target;
     request.body = std::make_shared<const std::string>(body);
-    for (auto& [name, value] : headers) request.headers.set(name, value);
+    for (auto& [name, value] : headers) request.headers.add(name, value);
     auto response = client.send_wait(url, std::move(request), clock.now() + seconds(30));
     EXPECT_TRUE(response.has_value()) << target << ": " << response.error().message;
     return response.has_value() ? response.value() : http::Response{};
@@ -169,6 +169,68 @@ TEST_F(RoutesTest, OptionsOfATaskComeFromTheQuery) {
           .has_value());
   EXPECT_EQ(again.id(), enqueued.id());
   EXPECT_TRUE(again.existing());
+}
+
+constexpr const char* kTrace = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01";
+constexpr const char* kOtherTrace = "00-1bf7651916cd43dd8448eb211c80319c-b7ad6b7169203331-00";
+
+TEST_F(RoutesTest, ATraceGoesFromTheRequestToTheTaskAndItsLease) {
+  const std::vector<std::pair<std::string, std::string>> headers{
+      {"TraceParent", kTrace}, {"tracestate", "a=1"}, {"tracestate", "b=2"}};
+  const auto options_of = [&](const std::string& id) {
+    api::v1::Task task;
+    EXPECT_TRUE(api::from_json(text(send(M::kGet, "/v1/tasks/" + id)), task).has_value());
+    return task.options();
+  };
+  const auto id_of = [&](const http::Response& reply) {
+    EXPECT_EQ(reply.status, 200) << text(reply);
+    return std::string(boost::json::parse(text(reply)).at("id").as_string());
+  };
+  const std::string seed = id_of(send(M::kPut, "/enqueue?iterations=1", "x", headers));
+  const std::string one = id_of(send(M::kPost, "/v1/tasks?iterations=1", "x", headers));
+  for (const auto& id : {seed, one}) {
+    EXPECT_EQ(options_of(id).traceparent(), kTrace);
+    EXPECT_EQ(options_of(id).tracestate(), "a=1,b=2");
+  }
+  auto batch_headers = headers;
+  batch_headers.emplace_back("Content-Type", "application/json");
+  const auto batch =
+      send(M::kPost, "/v1/tasks:batch",
+           R"({"tasks":[{"options":{"iterations":1}},)"
+           R"({"options":{"iterations":1,"traceparent":")" +
+               std::string(kOtherTrace) +
+               R"("}},{"options":{"iterations":1,"traceparent":"broken","tracestate":"c=3"}}]})",
+           batch_headers);
+  ASSERT_EQ(batch.status, 200) << text(batch);
+  const auto tasks = boost::json::parse(text(batch)).at("tasks").as_array();
+  const auto nth = [&](std::size_t i) { return options_of(std::string(tasks.at(i).at("id").as_string())); };
+  EXPECT_EQ(nth(0).traceparent(), kTrace);
+  EXPECT_EQ(nth(0).tracestate(), "a=1,b=2");
+  EXPECT_EQ(nth(1).traceparent(), kOtherTrace);
+  EXPECT_EQ(nth(1).tracestate(), "");
+  EXPECT_EQ(nth(2).traceparent(), kTrace) << "one that is invalid counts as not given";
+  const auto post = [&](const std::string& path, const std::string& body) {
+    return boost::json::parse(text(send(M::kPost, path, body, {{"Content-Type", "application/json"}})));
+  };
+  const std::string worker(
+      post("/v1/workers", R"({"name":"w","slots":1,"kinds":["sha512"]})").at("worker").as_string());
+  const auto leases = post("/v1/leases:acquire", R"({"worker":")" + worker + R"(","max":1})").at("leases");
+  EXPECT_EQ(leases.at(0).at("traceparent").as_string(), kTrace);
+  EXPECT_EQ(leases.at(0).at("tracestate").as_string(), "a=1,b=2");
+}
+
+TEST_F(RoutesTest, AnInvalidTraceIsNoneAndNoError) {
+  using Headers = std::vector<std::pair<std::string, std::string>>;
+  for (const Headers& headers :
+       {Headers{{"traceparent", "00-broken"}, {"tracestate", "a=1"}}, Headers{{"tracestate", "a=1"}},
+        Headers{{"traceparent", kTrace}, {"traceparent", kTrace}}}) {
+    const auto reply = send(M::kPost, "/v1/tasks?iterations=1", "x", headers);
+    ASSERT_EQ(reply.status, 200) << text(reply);
+    const std::string id(boost::json::parse(text(reply)).at("id").as_string());
+    const auto options = boost::json::parse(text(send(M::kGet, "/v1/tasks/" + id))).at("options").as_object();
+    EXPECT_EQ(options.at("traceparent").as_string(), "");
+    EXPECT_EQ(options.at("tracestate").as_string(), "");
+  }
 }
 
 TEST_F(RoutesTest, CheckpointOfATaskIsTrueOrFalse) {

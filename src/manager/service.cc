@@ -116,7 +116,9 @@ void Service::on_notice(const queue::Notice& notice, std::optional<TaskState> st
   events_.add_of_task(executor_.now(), notice.id, queue::notice_name(notice.kind), notice.detail);
   if (notice.kind == queue::NoticeKind::kMismatch) {
     log_.warn("a worker gave another result than the one that stands: it is suspect",
-              {{"task", notice.id.to_string()}, {"worker", notice.detail}});
+              {{"task", notice.id.to_string()},
+               {"worker", notice.detail},
+               LogField::if_any("trace_id", trace_id_of(notice.id))});
     auto* worker = registry_.find(notice.detail);
     if (worker != nullptr) ++worker->mismatches;
     decisions_.add_of_worker(executor_.now(), notice.detail, "suspect", "mismatch",
@@ -126,7 +128,9 @@ void Service::on_notice(const queue::Notice& notice, std::optional<TaskState> st
                                  " than the one that stands: it is suspect.");
   }
   if (notice.kind == queue::NoticeKind::kDead) {
-    log_.warn("task is dead", {{"task", notice.id.to_string()}, {"reason", notice.detail}});
+    log_.warn("task is dead", {{"task", notice.id.to_string()},
+                               {"reason", notice.detail},
+                               LogField::if_any("trace_id", trace_id_of(notice.id))});
   }
   const bool is_finished = !state || is_terminal(*state);
   if (!is_finished) return;

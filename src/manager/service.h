@@ -291,6 +291,8 @@ class Service final : private HostListener, public scaler::Fleet {
   Result<void> check_served(Turn& turn, const std::optional<LeaseToken>& token) const;
   // Why a task's shard, or the task in it, is not there.
   Error not_here(const TaskId& id) const;
+  // Of the trace that the task is part of, for lines about it; "" if there is none or it is not here.
+  std::string trace_id_of(const TaskId& id) const;
   // Results that were pulled and not used, with the receipt that they came with.
   struct Unused {
     std::vector<ReceiptPart> receipt;

@@ -137,7 +137,9 @@ void Service::send_results(Pulled pulled, std::shared_ptr<PullWaiter> waiter) {
             continue;
           }
           log_.error("a result can not be read and is left out of a pull",
-                     {{"task", item.id()}, {"problem", blobs[i].error().message}});
+                     {{"task", item.id()},
+                      {"problem", blobs[i].error().message},
+                      LogField::if_any("trace_id", trace_id_of(pulled.keys[i].task))});
           withheld.push_back(pulled.keys[i].task);
           // One that is not there any more was let go on the way, as after a standstill; the others come
           // again.

@@ -30,6 +30,15 @@ Error Service::not_here(const TaskId& id) const {
   return not_served(id.shard);
 }
 
+std::string Service::trace_id_of(const TaskId& id) const {
+  for (const auto& shard : host_.shards()) {
+    if (shard->id() != id.shard) continue;
+    const auto spec = shard->spec_of(id);
+    return spec ? std::string(spec->trace.trace_id()) : std::string();
+  }
+  return {};
+}
+
 Result<void> Service::check_batch(const api::v1::EnqueueBatchRequest& request) {
   const auto count = static_cast<std::size_t>(request.tasks_size());
   if (count >= 1 && count <= limits::kBatchTasksMax) return ok();

@@ -216,7 +216,10 @@ void Service::cut_short(const std::string& worker) {
 
 // Its lease is extended, or handed back, all the same: a worker shall not lose its work over it.
 void Service::note_refused(const std::string& worker, const LeaseToken& token, const std::string& why) {
-  log_.warn("a checkpoint is not taken", {{"worker", worker}, {"lease", token.to_string()}, {"why", why}});
+  log_.warn("a checkpoint is not taken", {{"worker", worker},
+                                          {"lease", token.to_string()},
+                                          {"why", why},
+                                          LogField::if_any("trace_id", trace_id_of(token.task))});
 }
 
 void Service::acquire(api::v1::AcquireRequest request, IsWanted is_wanted, Reply<Granted> reply) {

@@ -486,7 +486,9 @@ void ShardHost::give_back_unreadable(const std::string& worker, const queue::Lea
         const auto state = shard == nullptr ? std::nullopt : shard->state_of(token.task);
         if (!state || is_terminal(*state)) return ok();  // over meanwhile, and the body with it
         log_.error("the body of a leased task can not be read",
-                   {{"task", token.task.to_string()}, {"problem", problem.message}});
+                   {{"task", token.task.to_string()},
+                    {"problem", problem.message},
+                    LogField::if_any("trace_id", shard->spec_of(token.task)->trace.trace_id())});
         // Refused: the lease is over already.
         if (is_gone) {
           (void)turn.apply(*shard,

@@ -58,6 +58,7 @@ struct LeasedTask {
   std::optional<Checkpoint> checkpoint{};  // to go on from
   Duration waited{};                       // since it could start
   std::vector<std::string> parameters{};   // NAME=VALUE
+  TraceContext trace{};
 };
 using LeaseReply = std::vector<LeasedTask>;
 

@@ -14,7 +14,8 @@ namespace {
 std::size_t hash_of(const TaskSpec& spec) {
   std::uint64_t hash = fnv1a(spec.queue);
   const auto mix = [&hash](std::uint64_t more) { hash = (hash ^ hash >> 29) * 0x9e3779b97f4a7c15u + more; };
-  for (const auto* text : {&spec.kind, &spec.program, &spec.idempotency_key}) mix(fnv1a(*text));
+  for (const auto* text : {&spec.kind, &spec.program, &spec.idempotency_key, &spec.trace.parent})
+    mix(fnv1a(*text));
   for (const auto* list : {&spec.tags, &spec.parameters})
     for (const auto& text : *list) mix(fnv1a(text));
   for (const Duration span : {spec.delay, spec.start_deadline, spec.run_timeout})
@@ -30,7 +31,7 @@ bool is_same_but_iterations(const TaskSpec& a, const TaskSpec& b) {
          a.start_deadline == b.start_deadline && a.run_timeout == b.run_timeout &&
          a.keep_checkpoints == b.keep_checkpoints && a.queue == b.queue && a.kind == b.kind &&
          a.program == b.program && a.idempotency_key == b.idempotency_key && a.tags == b.tags &&
-         a.parameters == b.parameters;
+         a.parameters == b.parameters && a.trace == b.trace;
 }
 
 // Something that a task which was only enqueued has not.

@@ -219,6 +219,8 @@ void list_spec(Fields& f, Spec& spec) {
   f.texts("tags", spec.tags);
   f.flag("keep_checkpoints", spec.keep_checkpoints);
   f.texts("parameters", spec.parameters);
+  f.text("traceparent", spec.trace.parent);
+  f.text("tracestate", spec.trace.state);
 }
 
 template <class Fields, class Record>

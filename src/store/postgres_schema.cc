@@ -10,7 +10,7 @@ namespace skep::store {
 namespace {
 
 // Step i leads to version i + 1.
-constexpr std::array kSteps = {sql::migration_1, sql::migration_2, sql::migration_3};
+constexpr std::array kSteps = {sql::migration_1, sql::migration_2, sql::migration_3, sql::migration_4};
 constexpr auto kNewest = static_cast<std::int64_t>(kSteps.size());
 
 // "skep" as a number: who migrates waits for who does already.

@@ -97,6 +97,9 @@ void list_fields_of_task(Fields& f, Record& record, std::uint8_t version) {
          [&](auto& parameter) { f.text("parameter", parameter, kParameterBytesMax); });
   f.number("cpu_us", record.usage.cpu_us, 0, kU64Max);
   f.number("memory_peak_bytes", record.usage.memory_peak_bytes, 0, kU64Max);
+  if (version < 4) return;
+  f.text("traceparent", record.spec.trace.parent, limits::kTraceParentBytes);
+  f.text("tracestate", record.spec.trace.state, limits::kTraceStateBytesMax);
 }
 
 template <class Fields, class Record>

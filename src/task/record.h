@@ -19,8 +19,8 @@
 namespace skep {
 
 // What is written. A task's record of version 1 has no fields of checkpoints, one of version 2 none of
-// parameters and usage.
-inline constexpr std::uint8_t kRecordVersion = 3;
+// parameters and usage, one of version 3 no trace.
+inline constexpr std::uint8_t kRecordVersion = 4;
 inline constexpr std::uint8_t kBlobVersion = 1;
 
 // Appends the stored form to `out`.

@@ -96,6 +96,10 @@ void check_result(const TaskRecord& r, Problems& p) {
   p.expect(r.delivered_at == kNoInstant, is + " and was delivered");
 }
 
+void check_trace(const TraceContext& trace, Problems& p) {
+  p.expect(parse_trace_context(trace.parent, trace.state) == trace, "its trace context is invalid");
+}
+
 void check_state(const TaskRecord& r, Problems& p) {
   const std::string is = "it is " + std::string(state_name(r.state));
   p.expect(r.enqueued_at != kNoInstant, "it has no enqueued_at");
@@ -120,6 +124,7 @@ std::vector<std::string> check_record(const TaskRecord& record, Epoch epoch) {
   check_budgets(record, problems);
   check_errors(record, problems);
   check_checkpoint(record, problems);
+  check_trace(record.spec.trace, problems);
   return problems.take();
 }
 

@@ -156,6 +156,7 @@ RC_GTEST_PROP(RecordBytes, AnyBytesNeverCrash, (const std::string& bytes)) {
   try_all(sealed("\x01T" + bytes));
   try_all(sealed("\x02T" + bytes));
   try_all(sealed("\x03T" + bytes));
+  try_all(sealed("\x04T" + bytes));
   try_all(sealed("\x01Q" + bytes));
 }
 
@@ -163,7 +164,7 @@ TEST(RecordBytes, ANewerVersionIsToldFromDamage) {
   std::string task = opened(stored(TaskRecord{}));
   task[0] = kRecordVersion + 1;
   const auto decoded = decode_task(sealed(task));
-  expect_corrupt(decoded, "format version 4");
+  expect_corrupt(decoded, "format version 5");
   expect_corrupt(decoded, "a newer skep wrote it");
   task[0] = 0;
   expect_corrupt(decode_task(sealed(task)), "version 0");
@@ -230,7 +231,7 @@ TEST(RecordBytes, TaskFieldsAreHeldToTheirRanges) {
   expect_corrupt(with(52, 17), "errors is 17, not from 0 to 16");
 }
 
-// A record with the bytes of its version 1: what follows them is of versions 2 and 3.
+// A record with the bytes of its version 1: what follows them is of later versions.
 std::pair<TaskRecord, std::string> written_down() {
   TaskRecord record;
   record.id = {0x0102, 3, 300};
@@ -281,7 +282,8 @@ std::pair<TaskRecord, std::string> written_down_2() {
   return {record, expected};
 }
 
-TEST(RecordBytes, TheLayoutIsTheDocumentedOne) {
+// And with those of version 3.
+std::pair<TaskRecord, std::string> written_down_3() {
   auto [record, expected] = written_down_2();
   record.spec.parameters = {"a=1", "b="};
   record.usage = {300, 5};
@@ -292,8 +294,25 @@ TEST(RecordBytes, TheLayoutIsTheDocumentedOne) {
       "b="             // parameters
       "\xac\x02\x05",  // cpu_us, memory_peak_bytes
       2 + 3 + 1 + 2 + 3);
+  return {record, expected};
+}
+
+TEST(RecordBytes, TheLayoutIsTheDocumentedOne) {
+  auto [record, expected] = written_down_3();
+  record.spec.trace = {"00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01", "a=1"};
+  expected[0] = 4;
+  expected += "7" + record.spec.trace.parent + "\x03" + record.spec.trace.state;  // 55 bytes, 3 bytes
   EXPECT_EQ(opened(stored(record)), expected);
   EXPECT_EQ(decode_task(sealed(expected)).value(), record);
+}
+
+TEST(RecordBytes, ARecordOfVersion3IsReadAndHasNoTrace) {
+  const auto [record, bytes] = written_down_3();
+  const auto decoded = decode_task(sealed(bytes));
+  ASSERT_TRUE(decoded) << decoded.error().message;
+  EXPECT_EQ(decoded.value(), record);
+  EXPECT_EQ(stored(decoded.value())[0], 4) << "it is written anew in the newest form";
+  expect_corrupt(decode_task(sealed(bytes + std::string("\x00\x00", 2))), "2 bytes are left over");
 }
 
 TEST(RecordBytes, ARecordOfVersion2IsReadAndHasNoParameters) {
@@ -301,7 +320,7 @@ TEST(RecordBytes, ARecordOfVersion2IsReadAndHasNoParameters) {
   const auto decoded = decode_task(sealed(bytes));
   ASSERT_TRUE(decoded) << decoded.error().message;
   EXPECT_EQ(decoded.value(), record);
-  EXPECT_EQ(stored(decoded.value())[0], 3) << "it is written anew in the newest form";
+  EXPECT_EQ(stored(decoded.value())[0], 4) << "it is written anew in the newest form";
 }
 
 TEST(RecordBytes, ARecordOfVersion1IsReadAndHasNoCheckpoint) {
@@ -311,7 +330,7 @@ TEST(RecordBytes, ARecordOfVersion1IsReadAndHasNoCheckpoint) {
   const auto decoded = decode_task(sealed(bytes));
   ASSERT_TRUE(decoded) << decoded.error().message;
   EXPECT_EQ(decoded.value(), record);
-  EXPECT_EQ(stored(decoded.value())[0], 3) << "it is written anew in the newest form";
+  EXPECT_EQ(stored(decoded.value())[0], 4) << "it is written anew in the newest form";
   std::string queue = opened(stored(QueueRecord{}));
   queue[0] = 1;
   EXPECT_EQ(decode_queue(sealed(queue)).value(), QueueRecord{});

@@ -18,6 +18,7 @@
 #include "base/time.h"
 #include "task/id.h"
 #include "task/limits.h"
+#include "task/trace_context.h"
 
 namespace skep {
 
@@ -69,6 +70,7 @@ struct TaskSpec {
   std::vector<std::string> tags;
   bool keep_checkpoints = true;         // sha512: what an attempt has done is left to the next one
   std::vector<std::string> parameters;  // command: NAME=VALUE, each name once
+  TraceContext trace;                   // of the request that enqueued it
 
   bool operator==(const TaskSpec&) const = default;
 };

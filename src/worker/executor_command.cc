@@ -27,15 +27,24 @@
 namespace skep::worker {
 namespace {
 
+// The worker's own trace is not the task's.
+bool is_of_a_trace(std::string_view entry) {
+  return entry.starts_with("TRACEPARENT=") || entry.starts_with("TRACESTATE=");
+}
+
 std::vector<std::string> environment_of(const Program& program, const api::v1::Lease& lease) {
   const auto token = LeaseToken::parse(lease.lease());
   const std::string attempt = token.has_value() ? std::to_string(token.value().number) : "";
   std::vector<std::string> out;
-  for (char** entry = environ; program.inherits_environment && *entry != nullptr; ++entry)
-    out.emplace_back(*entry);
+  for (char** entry = environ; program.inherits_environment && *entry != nullptr; ++entry) {
+    if (!is_of_a_trace(*entry)) out.emplace_back(*entry);
+  }
   if (!program.inherits_environment) out.push_back("PATH=" + search_path());
   out.push_back("SKEP_TASK=" + lease.task());
   out.push_back("SKEP_ATTEMPT=" + attempt);
+  const TraceContext trace = parse_trace_context(lease.traceparent(), lease.tracestate());
+  if (!trace.parent.empty()) out.push_back("TRACEPARENT=" + trace.parent);
+  if (!trace.state.empty()) out.push_back("TRACESTATE=" + trace.state);
   return out;
 }
 

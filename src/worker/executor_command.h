@@ -4,7 +4,8 @@
 // The task names a program, never a path, and gives values of parameters that are declared for it. The body
 // is the program's standard input or a file, its standard output is the result. It runs under a supervisor
 // (worker/supervisor.h) and in an empty directory of its own, both gone when it ends, with PATH, SKEP_TASK
-// and SKEP_ATTEMPT as its whole environment, unless its operator said otherwise (worker/program.h). Exit code
+// and SKEP_ATTEMPT as its whole environment, and TRACEPARENT and TRACESTATE where its task is part of a
+// trace, unless its operator said otherwise (worker/program.h). Exit code
 // 0 is success, 65 (EX_DATAERR) a failure that no retry can mend; any other, a signal, and a run beyond a
 // limit of time are failures that are retried. The end of what it wrote to standard error goes into the
 // failure's sentence.

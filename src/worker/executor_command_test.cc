@@ -208,6 +208,33 @@ TEST_F(RunCommand, EnvironmentHoldsNothingOfTheWorkers) {
   EXPECT_NE(listed.find("\nSKEP_ATTEMPT=3\n"), std::string::npos) << listed;
 }
 
+TEST_F(RunCommand, TheTraceIsTheTasksAndNotTheWorkers) {
+  const std::string parent = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01";
+  setenv("TRACEPARENT", "of the worker", 1);
+  setenv("TRACESTATE", "of the worker", 1);
+  Program heir({"/usr/bin/env"});
+  heir.inherits_environment = true;
+  const auto lines = [&] {
+    const auto outcome = run_command(lease, {{"p", heir}}, work.path(), clock, stop);
+    return "\n" + outcome.value_or(Outcome()).result();
+  };
+  const std::string without = lines();
+  lease.set_traceparent(parent);
+  lease.set_tracestate("a=1,b=2");
+  const std::string with = lines();
+  const std::string alone = shell("env | grep -c ^TRACE").result();
+  lease.set_traceparent("broken");
+  const std::string broken = lines();
+  unsetenv("TRACEPARENT");
+  unsetenv("TRACESTATE");
+  EXPECT_EQ(without.find("\nTRACE"), std::string::npos) << without;
+  EXPECT_NE(with.find("\nTRACEPARENT=" + parent + "\n"), std::string::npos) << with;
+  EXPECT_NE(with.find("\nTRACESTATE=a=1,b=2\n"), std::string::npos) << with;
+  EXPECT_EQ(with.find("of the worker"), std::string::npos) << with;
+  EXPECT_EQ(alone, "2\n");
+  EXPECT_EQ(broken.find("\nTRACE"), std::string::npos) << broken;
+}
+
 TEST_F(RunCommand, StopEndsTheWholeGroupAndLeavesNoOutcome) {
   std::thread stopper([&] {
     EXPECT_TRUE(eventually([&] { return std::filesystem::exists(seen("runs")); }));

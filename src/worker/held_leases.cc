@@ -4,6 +4,8 @@
 #include <algorithm>
 #include <utility>
 
+#include "task/trace_context.h"
+
 namespace skep::worker {
 namespace {
 
@@ -27,6 +29,7 @@ bool HeldLeases::accept(api::v1::Lease lease) {
   Held& held = place->second;
   held.pool = pool_of(lease);
   held.can_resume = lease.keep_checkpoints() && held.pool == Pool::kLanes;
+  held.trace_id = parse_trace_context(lease.traceparent(), {}).trace_id();
   held.lease = std::move(lease);
   part(held.pool).waiting.push_back(name);
   return true;
@@ -40,6 +43,11 @@ std::optional<api::v1::Lease> HeldLeases::start_next(Pool pool) {
   held.stage = Stage::kRunning;
   ++running;
   return std::exchange(held.lease, {});
+}
+
+std::string_view HeldLeases::trace_id(const std::string& lease) const {
+  const auto place = held_.find(lease);
+  return place == held_.end() ? std::string_view() : std::string_view(place->second.trace_id);
 }
 
 bool HeldLeases::Held::is_returnable(bool is_resumable_only) const {

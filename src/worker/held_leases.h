@@ -21,6 +21,7 @@
 #include <map>
 #include <optional>
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include "api/skep.pb.h"
@@ -62,6 +63,8 @@ class HeldLeases {
   void forget_delivering();
 
   std::optional<Stage> stage(const std::string& lease) const;
+  // Of the trace that its task is part of; "" if there is none, or the lease is not held.
+  std::string_view trace_id(const std::string& lease) const;
   void forget(const std::string& lease);
   // A finished lease of which the manager knows nothing any more: kept for delivery, but not listed.
   void mark_lost(const std::string& lease);
@@ -97,6 +100,7 @@ class HeldLeases {
     bool can_resume = false;  // its checkpoint is wanted
     bool is_asked_back = false;
     bool is_returnable(bool is_resumable_only) const;
+    std::string trace_id;
     api::v1::Lease lease;      // while it waits
     api::v1::Outcome outcome;  // once it finished
   };

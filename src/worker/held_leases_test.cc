@@ -42,6 +42,24 @@ TEST(HeldLeases, SameLeaseIsTakenOnce) {
   EXPECT_EQ(held.waiting(), 1u);
 }
 
+TEST(HeldLeases, TheTraceIsKnownUntilTheLeaseIsForgotten) {
+  HeldLeases held;
+  api::v1::Lease traced = lease("a");
+  traced.set_traceparent("00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01");
+  api::v1::Lease broken = lease("b");
+  broken.set_traceparent("0");
+  held.accept(traced);
+  held.accept(broken);
+  EXPECT_EQ(held.trace_id("a"), "0af7651916cd43dd8448eb211c80319c");
+  EXPECT_EQ(held.trace_id("b"), "");
+  EXPECT_EQ(held.trace_id("c"), "");
+  held.start_next(Pool::kLanes);
+  held.finish(outcome("a"));
+  EXPECT_EQ(held.trace_id("a"), "0af7651916cd43dd8448eb211c80319c");
+  held.forget("a");
+  EXPECT_EQ(held.trace_id("a"), "");
+}
+
 TEST(HeldLeases, OldestStartsFirstAndTakesItsBodyAlong) {
   HeldLeases held;
   held.accept(lease("b"));

@@ -131,6 +131,8 @@ class LeaseLoop {
   Instant wake_at() const { return wake_at_; }
 
   const std::string& worker_id() const { return worker_id_; }  // "" until registered
+  // Of a lease that is held; "" if its task is part of no trace.
+  std::string_view trace_id(const std::string& lease) const { return held_.trace_id(lease); }
   std::uint32_t running() const { return held_.running(); }
   std::uint32_t waiting() const { return held_.waiting(); }
   // Results that no manager has acknowledged yet.

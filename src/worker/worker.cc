@@ -207,7 +207,9 @@ class Shell {
   }
 
   void carry_out_one(DoStart start) {
-    log_.debug("task starts", {{"task", start.lease.task()}, {"kind", start.lease.kind()}});
+    log_.debug(
+        "task starts",
+        {{"task", start.lease.task()}, {"kind", start.lease.kind()}, trace_field(start.lease.lease())});
     checkpoints_.begin(start.lease, executor_.now());
     threads_.start(std::move(start.lease));
   }
@@ -305,8 +307,10 @@ class Shell {
     if (reply.has_value()) {
       for (const auto& outcome : reply.value().outcomes()) {
         if (outcome.status() == "ok") continue;
-        log_.info("outcome is not taken",
-                  {{"lease", outcome.lease()}, {"status", outcome.status()}, {"detail", outcome.detail()}});
+        log_.info("outcome is not taken", {{"lease", outcome.lease()},
+                                           {"status", outcome.status()},
+                                           {"detail", outcome.detail()},
+                                           trace_field(outcome.lease())});
       }
     }
     carry_out(loop_.on_completed(executor_.now(), std::move(reply)));
@@ -314,15 +318,23 @@ class Shell {
 
   void on_finished(v1::Outcome outcome) {
     checkpoints_.forget(outcome.lease());
-    if (outcome.failed()) log_.info("task fails", {{"lease", outcome.lease()}, {"error", outcome.error()}});
+    if (outcome.failed()) {
+      log_.info("task fails",
+                {{"lease", outcome.lease()}, {"error", outcome.error()}, trace_field(outcome.lease())});
+    }
     carry_out(loop_.on_finished(executor_.now(), std::move(outcome)));
   }
 
   void on_handed_back(v1::ReleasedLease lease) {
     checkpoints_.forget(lease.lease());
-    log_.info("task is handed back",
-              {{"lease", lease.lease()}, {"iterations_done", lease.iterations_done()}});
+    log_.info(
+        "task is handed back",
+        {{"lease", lease.lease()}, {"iterations_done", lease.iterations_done()}, trace_field(lease.lease())});
     carry_out(loop_.on_handed_back(executor_.now(), std::move(lease)));
+  }
+
+  LogField trace_field(const std::string& lease) const {
+    return LogField::if_any("trace_id", loop_.trace_id(lease));
   }
 
   template <class Reply>

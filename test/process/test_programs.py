@@ -19,7 +19,14 @@ parameter = "code=0..9"
 memory = "256MiB"
 success = "0,1"
 permanent = "2"
+
+[command.trace]
+run = "/bin/sh -c 'echo $TRACEPARENT $TRACESTATE; exit $0' {code}"
+parameter = "code=0..9"
 """
+
+TRACE_ID = "0af7651916cd43dd8448eb211c80319c"
+PARENT = f"00-{TRACE_ID}-b7ad6b7169203331-01"
 
 
 class Programs(ProcessTest):
@@ -65,6 +72,23 @@ class Programs(ProcessTest):
         self.assertRegex(text, r"Its attempts used \S+ of processor time in all, and [\d.]+ MiB of memory at most")
         text = self.lab.run("get", twice["id"], "--manager", self.manager.url).stdout.decode()
         self.assertRegex(text, r"parameter +code=3\n")
+
+    def test_a_trace_goes_from_the_client_to_the_program_and_into_the_logs(self):
+        headers = {"traceparent": PARENT, "tracestate": "congo=t61rcWkgMzE"}
+        query = "/v1/tasks?kind=command&program=trace&max_attempts=1&parameter=code%3D"
+        done = self.finished(self.http, self.http.post(query + "0", b"", headers=headers).json()["id"])
+        self.assertEqual(done["result"], f"{PARENT} congo=t61rcWkgMzE\n")
+        dead = self.finished(self.http, self.http.post(query + "1", b"", headers=headers).json()["id"])
+        self.assertEqual(dead["state"], "dead")
+        self.assertRegex(self.manager.log(), rf"task is dead task={dead['id']} .*trace_id={TRACE_ID}")
+        self.assertRegex(self.worker.log(), rf"task fails lease={dead['id']}\S+ .*trace_id={TRACE_ID}")
+        self.assertEqual(self.run_task("trace", code=0)["result"], "\n")
+        text = self.lab.run("get", dead["id"], "--manager", self.manager.url).stdout.decode()
+        self.assertRegex(text, rf"trace +{TRACE_ID}\n")
+        done = self.lab.run("enqueue", "/dev/null", "--kind", "command", "--program", "trace", "--parameter", "code=0",
+                            "--wait", "--manager", self.manager.url, environment={"TRACEPARENT": PARENT})
+        enqueued = self.task(self.http, done.stdout.decode().split()[0])
+        self.assertEqual((enqueued["state"], enqueued["options"]["traceparent"]), ("done", PARENT))
 
     def test_the_worker_says_what_holds_its_limits(self):
         self.run_task("show", width=1, name="x")

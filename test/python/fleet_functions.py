@@ -95,3 +95,15 @@ def large(size):
 
 def not_marked(number):
     return number
+
+
+@skep.task
+def trace():
+    return skep.current_trace()
+
+
+@skep.task
+def hand_on(count):
+    """Enqueues tasks of its own trace."""
+    with skep.Client(trace=skep.current_trace) as client:
+        return [client.enqueue(b"", iterations=1, delay=3600).id for _ in range(count)]

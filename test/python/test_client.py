@@ -50,6 +50,33 @@ def test_a_task_goes_in_and_its_result_comes_out(lab):
         assert status.tasks.done == 1 and status.tasks.unfinished == 0 and status.workers_active == 1
 
 
+TRACE = {"traceparent": "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01", "tracestate": "congo=t61rcWkgMzE"}
+OTHER = {"traceparent": "00-1bf7651916cd43dd8448eb211c80319c-b7ad6b7169203331-00"}
+
+
+def test_a_trace_is_sent_by_the_client_or_with_a_task(manager):
+    asked = iter([TRACE, None, {}, {"tracestate": "a=1"}, {"traceparent": "broken\r\nX: 1"}, TRACE, TRACE, TRACE])
+    with skep.Client(manager.url, trace=lambda: next(asked)) as client:
+        def trace_of(**options):
+            return client.get(client.enqueue(b"", iterations=1, **options).id).trace
+
+        assert trace_of() == TRACE
+        assert [trace_of() for _ in range(4)] == [{}] * 4, "none, or none that can be sent"
+        assert trace_of(trace=OTHER) == OTHER
+        for tasks, expected in (([{}, {}], [TRACE, TRACE]), ([{}, {"trace": OTHER}], [TRACE, OTHER])):
+            replies = client.enqueue_many(skep.NewTask(iterations=1, **task) for task in tasks)
+            assert [client.get(reply.id).trace for reply in replies] == expected
+
+
+def test_one_trace_for_a_whole_batch_goes_into_its_headers():
+    def batch(*traces):
+        return _calls.enqueue_batch([skep.NewTask(iterations=1, trace=trace) for trace in traces])
+
+    assert batch(TRACE, TRACE).headers.items() >= TRACE.items() and b"traceparent" not in batch(TRACE, TRACE).body
+    assert "traceparent" not in batch(TRACE, OTHER).headers and batch(TRACE, OTHER).body.count(b"traceparent") == 2
+    assert "traceparent" not in batch({}, {}).headers and b"traceparent" not in batch({}, {}).body
+
+
 def test_cancel_retry_list_and_queues(client):
     first = client.enqueue(b"1", iterations=1, queue="a")
     second = client.enqueue(b"2", program="nobody:lists", queue="b", delay=3600, tags=["late"])

@@ -12,6 +12,7 @@ import signal
 import subprocess
 import threading
 
+import fleet_functions
 import pytest
 import skep
 from harness import QUICK, free_port, wait_until
@@ -280,3 +281,30 @@ def test_without_a_manager_it_ends_by_itself(lab, start_worker):
     worker = start_worker(f"http://127.0.0.1:{free_port()}", "--slots", "1", "--orphan-timeout", "0.5",
                           is_let_in=False)
     assert worker.wait(10) == 0 and "no manager" in worker.log()
+
+
+# ---- traces ----
+
+TRACE_ID = "0af7651916cd43dd8448eb211c80319c"
+TRACE = {"traceparent": f"00-{TRACE_ID}-b7ad6b7169203331-01", "tracestate": "congo=t61rcWkgMzE"}
+
+
+def test_a_function_knows_the_trace_of_its_task_and_of_no_other(client, manager, start_worker):
+    worker = start_worker(manager, "--slots", "1",
+                          environment={"TRACEPARENT": TRACE["traceparent"], "SKEP_MANAGER": manager.url})
+    assert skep.JSON.load_result(client.result(enqueue(client, "trace", trace=TRACE), timeout=30)) == TRACE
+    assert skep.JSON.load_result(client.result(enqueue(client, "trace"), timeout=30)) == {}, "not the worker's own either"
+    (handed,) = skep.JSON.load_result(client.result(enqueue(client, "hand_on", 1, trace=TRACE), timeout=30))
+    assert client.get(handed).trace == TRACE
+    dead = client.wait(enqueue(client, "refuse", "no", trace=TRACE), timeout=30)
+    assert dead.state is skep.TaskState.DEAD
+    wait_until(lambda: f"task {dead.id} fails" in worker.log(), "the failure is logged")
+    assert any(TRACE_ID in line for line in worker.log().splitlines() if f"task {dead.id} fails" in line)
+
+
+def test_an_executor_sends_the_trace_of_who_submits(manager, start_worker):
+    start_worker(manager)
+    traces = iter([TRACE, None])
+    with skep.Executor(manager.url, trace=lambda: next(traces)) as fleet:
+        calls = [fleet.submit(fleet_functions.trace) for _ in range(2)]
+        assert [call.result(timeout=30) for call in calls] == [TRACE, {}]

@@ -42,6 +42,17 @@ inline TaskId any_id(Random& random) {
           any_number(random, 0, kSequenceMax)};
 }
 
+// One that the parser takes.
+inline TraceContext any_trace(Random& random) {
+  const auto hex = [&](std::size_t digits) {
+    std::string text(digits, '1');
+    for (char& c : text) c = "123456789abcdef"[random.below(15)];
+    return text;
+  };
+  return {"00-" + hex(32) + "-" + hex(16) + "-01",
+          random.chance(0.5) ? "" : "v@s=" + std::string(1 + random.below(200), 'x')};
+}
+
 inline TaskSpec any_spec(Random& random) {
   TaskSpec spec;
   spec.queue = any_name(random);
@@ -64,6 +75,7 @@ inline TaskSpec any_spec(Random& random) {
   spec.tags.resize(random.below(limits::kTagsMax + 1));
   for (auto& tag : spec.tags) tag = any_name(random);
   spec.keep_checkpoints = random.chance(0.5);
+  if (random.chance(0.5)) spec.trace = any_trace(random);
   return spec;
 }
 

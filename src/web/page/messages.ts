@@ -102,6 +102,7 @@ export interface TaskOptions {
   idempotency_key: string;
   tags: string[];
   parameters: string[];
+  traceparent?: string;
 }
 export interface AttemptError {
   number: number;

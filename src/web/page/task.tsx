@@ -130,6 +130,7 @@ function Facts({ task }: { task: Task }) {
   if (options.parameters.length > 0) rows.push(['Parameters', options.parameters.join(', ')]);
   if (task.memory_peak_bytes > 0)
     rows.push(['Used', `${duration(task.cpu_us / 1000)} of processor time, ${bytes(task.memory_peak_bytes)} at most`]);
+  if (options.traceparent) rows.push(['Trace', options.traceparent.slice(3, 35)]);
   if (options.idempotency_key) rows.push(['Key', options.idempotency_key]);
   if (task.checkpoint_iterations > 0) rows.push(['Checkpoint', `after ${count(task.checkpoint_iterations)} hashes`]);
   if (task.reason) rows.push(['Reason', task.reason]);

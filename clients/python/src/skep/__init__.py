@@ -16,6 +16,7 @@ from .errors import (CallTimeout, ClientClosed, Conflict, Fenced, Forbidden, Int
 from .executor import Executor, TaskFuture
 from .functions import Retry, task
 from .models import (AttemptError, Enqueued, NewTask, Queue, Result, Status, Task, TaskCounts, TaskState, WorkerInfo)
+from .trace import current_trace
 from .version import __version__
 from .worker import Worker
 
@@ -25,4 +26,4 @@ __all__ = [
     "NewTask", "NotFound", "PICKLE", "Queue", "RemoteError", "RemoteTraceback", "Result", "ResultStream", "Retry",
     "SkepError", "StaleLease", "Status", "StoreCorrupt", "Task", "TaskCancelled", "TaskCounts", "TaskDead", "TaskFailed",
     "TaskFuture", "TaskState", "Unauthenticated", "Unavailable", "UnknownOutcome", "Worker", "WorkerInfo", "__version__",
-    "task"]
+    "current_trace", "task"]

@@ -16,6 +16,7 @@ from urllib.parse import quote, urlencode
 from .errors import InternalError, SkepError, error_of_answer
 from .models import (BATCH_TASKS_MAX, Enqueued, Json, Lease, NewTask, Outcome, PulledBatch, Queue, Registration, Result,
                      Status, Task, TaskPage, WorkerInfo)
+from .trace import Trace, headers_of
 
 T = TypeVar("T")
 Pairs = List[Tuple[str, str]]
@@ -97,7 +98,8 @@ def _with_key(task: NewTask) -> NewTask:
     return task if task.key is not None else replace(task, key=f"py-{secrets.token_hex(16)}")
 
 
-def enqueue(task: NewTask) -> Call[Enqueued]:
+def enqueue(task: NewTask, trace: Optional[Trace] = None) -> Call[Enqueued]:
+    """`trace`: of a task that has none of its own."""
     task = _with_key(task)
     pairs: Pairs = [("queue", task.queue), ("kind", task.kind), ("priority", str(task.priority)),
                     ("max_attempts", str(task.max_attempts))]
@@ -116,7 +118,7 @@ def enqueue(task: NewTask) -> Call[Enqueued]:
     if not key or not all(0x20 < ord(char) < 0x7f for char in key):
         raise ValueError("an idempotency key is printable ASCII without blanks")
     return Call("POST", _target("/v1/tasks", pairs), lambda answer: Enqueued.of(answer.json()), task.data,
-                {"Content-Type": "application/octet-stream", "Idempotency-Key": key})
+                {"Content-Type": "application/octet-stream", "Idempotency-Key": key, **headers_of(task.trace or trace)})
 
 
 def _enqueue_request(task: NewTask) -> Json:
@@ -138,8 +140,16 @@ def _enqueue_request(task: NewTask) -> Json:
     return {"options": options, "body_base64": base64.b64encode(task.data).decode("ascii")}
 
 
-def enqueue_batch(tasks: Sequence[NewTask]) -> Call[List[Enqueued]]:
-    body = _message({"tasks": [_enqueue_request(_with_key(task)) for task in tasks]})
+def enqueue_batch(tasks: Sequence[NewTask], trace: Optional[Trace] = None) -> Call[List[Enqueued]]:
+    """`trace`: of those that have none of their own."""
+    traces = [headers_of(task.trace or trace) for task in tasks]
+    # One for all goes into the headers, which a manager that knows nothing of traces passes over.
+    shared = traces[0] if traces and all(each == traces[0] for each in traces) else {}
+    requests = [_enqueue_request(_with_key(task)) for task in tasks]
+    for request, own in zip(requests, traces):
+        if own and not shared:
+            request["options"].update(own)
+    body = _message({"tasks": requests})
 
     def read(answer: Response) -> List[Enqueued]:
         replies = [Enqueued.of(reply) for reply in answer.json().get("tasks", ())]
@@ -147,7 +157,7 @@ def enqueue_batch(tasks: Sequence[NewTask]) -> Call[List[Enqueued]]:
             raise InternalError(f"{len(tasks)} tasks were sent and {len(replies)} answered")
         return replies
 
-    return Call("POST", "/v1/tasks:batch", read, body, _JSON_TYPE)
+    return Call("POST", "/v1/tasks:batch", read, body, {**_JSON_TYPE, **shared})
 
 
 def batches(tasks: Iterable[NewTask], batch_tasks: int, batch_bytes: int) -> Iterator[List[NewTask]]:

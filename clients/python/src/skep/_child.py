@@ -23,6 +23,7 @@ from typing import Any, Dict, Optional, Tuple
 from .codecs import CODECS, PICKLE, Codec, is_pickle
 from .errors import describe_exception
 from .functions import Function, Retry, load
+from .trace import set_running
 
 ERROR_BYTES_MAX = 2000
 RESULT_BYTES_MAX = 1 << 20
@@ -111,11 +112,13 @@ def main(descriptor: int) -> None:
         return
     setup = frame[0]
     sys.path[:] = setup["path"]
+    set_running(None)  # the worker's own trace is no task's
     functions = load(setup["targets"])
     frames: "queue.Queue[Frame]" = queue.Queue()
     threading.Thread(target=_read, args=(sock, frames), daemon=True).start()
     send_frame(sock, {"ready": True})
     while True:
         head, body = frames.get()
+        set_running(head["trace"])
         answer, result = outcome_of(functions[head["program"]], body, setup["allows_pickle"])
         send_frame(sock, answer, result)

@@ -140,7 +140,7 @@ class Slot:
                     return self._died(lease, began, "did not start")
                 self._is_ready = True
                 began = time.monotonic()
-            send_frame(self._sock, {"program": lease.program}, lease.body)
+            send_frame(self._sock, {"program": lease.program, "trace": dict(lease.trace)}, lease.body)
             if not self._has_news(self._timeout or None):
                 self._end()
                 return Outcome(lease.lease, error=f"it ran longer than its timeout of {self._timeout:g} s and was killed",

@@ -21,6 +21,7 @@ from ._pulls import PullBook
 from .client import BATCH_BYTES, TIMEOUT, Body
 from .errors import CallTimeout, TaskCancelled, TaskDead
 from .models import Enqueued, NewTask, Queue, Result, Status, Task, TaskPage, TaskState, WorkerInfo
+from .trace import Trace, TraceSource
 
 T = TypeVar("T")
 TaskStream = Union[Iterable[NewTask], AsyncIterable[NewTask]]
@@ -32,10 +33,11 @@ class AsyncClient:
     def __init__(self, managers: Managers = None, *, token: Optional[str] = None,
                  token_file: Union[str, "os.PathLike[str]", None] = None,
                  ca: Union[str, "os.PathLike[str]", ssl.SSLContext, None] = None,
-                 timeout: Optional[float] = TIMEOUT) -> None:
+                 timeout: Optional[float] = TIMEOUT, trace: Optional[TraceSource] = None) -> None:
         addresses = parse_managers(managers)
         trust = ca if ca is None or isinstance(ca, ssl.SSLContext) else os.fspath(ca)
         self.timeout = timeout
+        self._trace = trace or (lambda: None)
         # In an order of its own, so that of many clients each manager is preferred by about as many.
         self._managers = ManagerList(random.sample(addresses, len(addresses)))
         self._session = AsyncSession(self._managers, Credentials(token, os.fspath(token_file) if token_file else None),
@@ -66,12 +68,12 @@ class AsyncClient:
                       queue: str = "default", priority: int = 5, max_attempts: int = 5, delay: float = 0.0,
                       start_deadline: float = 0.0, timeout: float = 0.0, key: Optional[str] = None,
                       tags: Sequence[str] = (), checkpoint: bool = True,
-                      parameters: Optional[Mapping[str, str]] = None) -> Enqueued:
+                      parameters: Optional[Mapping[str, str]] = None, trace: Optional[Trace] = None) -> Enqueued:
         """As Client.enqueue."""
         return await self._run(_calls.enqueue(NewTask(
             body, iterations=iterations, program=program, queue=queue, priority=priority, max_attempts=max_attempts,
             delay=delay, start_deadline=start_deadline, timeout=timeout, key=key, tags=tags, checkpoint=checkpoint,
-            parameters=parameters or {})))
+            parameters=parameters or {}, trace=trace or {}), self._trace()))
 
     async def enqueue_stream(self, tasks: TaskStream, *, batch_tasks: int = 1000,
                              batch_bytes: int = BATCH_BYTES) -> AsyncIterator[Enqueued]:
@@ -88,7 +90,7 @@ class AsyncClient:
                 size += len(task.body)
             tasks = held
         for batch in _calls.batches(tasks, batch_tasks, batch_bytes):
-            for reply in await self._run(_calls.enqueue_batch(batch)):
+            for reply in await self._run(_calls.enqueue_batch(batch, self._trace())):
                 yield reply
 
     async def enqueue_many(self, tasks: TaskStream, *, batch_tasks: int = 1000,

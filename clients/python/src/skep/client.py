@@ -21,6 +21,7 @@ from ._pulls import PullBook
 from ._session import Session
 from .errors import CallTimeout, TaskCancelled, TaskDead
 from .models import Enqueued, NewTask, Queue, Result, Status, Task, TaskPage, TaskState, WorkerInfo
+from .trace import Trace, TraceSource
 
 T = TypeVar("T")
 Body = Union[bytes, bytearray, memoryview, str]
@@ -38,6 +39,8 @@ class Client:
     ca: a PEM file of the authorities that https:// managers are trusted by, or an ssl.SSLContext; None: SKEP_CA, else
         the system's.
     timeout: seconds that a call may take with all its repetitions, beside the wait that it asks for. None: no end.
+    trace: asked with each enqueue for the W3C trace that it is part of: a mapping with 'traceparent' and maybe
+        'tracestate', or None. skep.current_trace goes on with that of the task that runs here.
 
     Whatever fails for now is repeated: at the next manager at once, then after pauses of up to 5 s, or as long as the
     manager asks. An enqueue has an idempotency key, so that however often it is sent it is one task.
@@ -48,10 +51,11 @@ class Client:
     def __init__(self, managers: Managers = None, *, token: Optional[str] = None,
                  token_file: Union[str, "os.PathLike[str]", None] = None,
                  ca: Union[str, "os.PathLike[str]", ssl.SSLContext, None] = None,
-                 timeout: Optional[float] = TIMEOUT) -> None:
+                 timeout: Optional[float] = TIMEOUT, trace: Optional[TraceSource] = None) -> None:
         addresses = parse_managers(managers)
         trust = ca if ca is None or isinstance(ca, ssl.SSLContext) else os.fspath(ca)
         self.timeout = timeout
+        self._trace = trace or (lambda: None)
         # In an order of its own, so that of many clients each manager is preferred by about as many.
         self._managers = ManagerList(random.sample(addresses, len(addresses)))
         self._session = Session(self._managers, Credentials(token, os.fspath(token_file) if token_file else None),
@@ -86,12 +90,12 @@ class Client:
                 queue: str = "default", priority: int = 5, max_attempts: int = 5, delay: float = 0.0,
                 start_deadline: float = 0.0, timeout: float = 0.0, key: Optional[str] = None,
                 tags: Sequence[str] = (), checkpoint: bool = True,
-                parameters: Optional[Mapping[str, str]] = None) -> Enqueued:
+                parameters: Optional[Mapping[str, str]] = None, trace: Optional[Trace] = None) -> Enqueued:
         """Puts one task on a queue; it is on stable storage when this returns. The arguments are those of NewTask."""
         return self._run(_calls.enqueue(NewTask(
             body, iterations=iterations, program=program, queue=queue, priority=priority, max_attempts=max_attempts,
             delay=delay, start_deadline=start_deadline, timeout=timeout, key=key, tags=tags, checkpoint=checkpoint,
-            parameters=parameters or {})))
+            parameters=parameters or {}, trace=trace or {}), self._trace()))
 
     def enqueue_stream(self, tasks: Iterable[NewTask], *, batch_tasks: int = 1000,
                        batch_bytes: int = BATCH_BYTES) -> Iterator[Enqueued]:
@@ -99,7 +103,7 @@ class Client:
         a time, so that `tasks` may be endless. A batch is enqueued whole or not at all (at each of several managers).
         """
         for batch in _calls.batches(tasks, batch_tasks, batch_bytes):
-            yield from self._run(_calls.enqueue_batch(batch))
+            yield from self._run(_calls.enqueue_batch(batch, self._trace()))
 
     def enqueue_many(self, tasks: Iterable[NewTask], *, batch_tasks: int = 1000,
                      batch_bytes: int = BATCH_BYTES) -> List[Enqueued]:

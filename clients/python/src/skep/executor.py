@@ -34,6 +34,7 @@ from .codecs import JSON, Call, Codec
 from .errors import Conflict, NotFound, SkepError, TaskDead, Unavailable, UnknownOutcome, exception_of_worker
 from .functions import name_of, options_of
 from .models import NewTask, Result, Task, TaskState
+from .trace import TraceSource
 
 LOG = logging.getLogger("skep")
 T = TypeVar("T")
@@ -71,7 +72,7 @@ class TaskFuture(Future[T]):
 class Executor(BaseExecutor):
     """Runs functions on skep workers that offer them: `python3 -m skep worker MODULE`.
 
-    managers, token, token_file, ca: as of Client.
+    managers, token, token_file, ca: as of Client. trace: the same; asked when a call is submitted, by who submits it.
     codec: how arguments and results travel where a function does not say (@task(codec=...)): JSON, BYTES or PICKLE.
     timeout: seconds of one attempt, 0 is none. max_attempts: failures that are tried again, such as a worker's process
     that dies or skep.Retry; an exception is an answer and is not tried again. priority: 0-9. tags: for people.
@@ -84,11 +85,13 @@ class Executor(BaseExecutor):
                  token_file: Union[str, "os.PathLike[str]", None] = None,
                  ca: Union[str, "os.PathLike[str]", ssl.SSLContext, None] = None, codec: Codec = JSON,
                  timeout: float = 0.0, max_attempts: int = 5, priority: int = 5, tags: Sequence[str] = (),
-                 patience: Optional[float] = 300.0, queue: Optional[str] = None) -> None:
+                 patience: Optional[float] = 300.0, queue: Optional[str] = None,
+                 trace: Optional[TraceSource] = None) -> None:
         if queue == "":
             raise ValueError("the queue's name is empty; without one the executor has a queue of its own")
         self._client = Client(managers, token=token, token_file=token_file, ca=ca, timeout=patience)
         self._codec = codec
+        self._trace = trace or (lambda: None)
         self.queue = f"python-{secrets.token_hex(8)}" if queue is None else queue
         """The queue of this executor's tasks."""
         self._has_leavings = queue is not None  # there may be results that nobody waits for
@@ -177,7 +180,7 @@ class Executor(BaseExecutor):
     def _submit(self, fn: Union[str, Callable[..., Any]], call: Call) -> TaskFuture[Any]:
         codec = self._codec if isinstance(fn, str) or options_of(fn).codec is JSON else options_of(fn).codec
         program = fn if isinstance(fn, str) else name_of(fn)
-        task = NewTask(codec.dump_call(call), program=program, **self._template)
+        task = NewTask(codec.dump_call(call), program=program, trace=self._trace() or {}, **self._template)
         future: TaskFuture[Any] = TaskFuture(self, codec)
         with self._changed:
             if self._is_shut:

@@ -11,6 +11,8 @@ from dataclasses import dataclass, field
 from datetime import datetime, timezone
 from typing import Any, Dict, Mapping, NamedTuple, Optional, Sequence, Tuple, Union
 
+from .trace import Trace, headers_of
+
 BODY_BYTES_MAX = 1 << 20  # of a task's body, and of a result
 BATCH_TASKS_MAX = 1000  # in one request
 
@@ -69,6 +71,7 @@ class NewTask:
     tags: at most 16.
     parameters: values for a program that declares them.
     checkpoint: sha512: what an attempt has done is left to the next one.
+    trace: the W3C trace that it is part of, 'traceparent' and maybe 'tracestate'; without one that of the client.
     """
 
     body: Union[bytes, bytearray, memoryview, str] = b""
@@ -84,6 +87,7 @@ class NewTask:
     tags: Sequence[str] = ()
     checkpoint: bool = True
     parameters: Mapping[str, str] = field(default_factory=dict)
+    trace: Trace = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         if (self.iterations is None) == (self.program is None):
@@ -159,6 +163,7 @@ class Task:
     result: Optional[bytes]  # of a done task, if it came along: at most 64 KiB
     cpu_seconds: float  # what the programs of its attempts used
     memory_peak_bytes: int
+    trace: Trace  # of the request that enqueued it; empty if it was part of none
     raw: Json = field(repr=False, compare=False)
 
     @staticmethod
@@ -179,7 +184,8 @@ class Task:
             reason=obj.get("reason", ""), explanation=obj.get("explanation", ""),
             iterations_done=int(obj.get("iterations_done", 0)), result_bytes=result_bytes,
             result=bytes_of(obj, "result") if state is TaskState.DONE and has_result else None,
-            cpu_seconds=int(obj.get("cpu_us", 0)) / 1e6, memory_peak_bytes=int(obj.get("memory_peak_bytes", 0)), raw=obj)
+            cpu_seconds=int(obj.get("cpu_us", 0)) / 1e6, memory_peak_bytes=int(obj.get("memory_peak_bytes", 0)),
+            trace=headers_of(options), raw=obj)
 
 
 @dataclass(frozen=True)
@@ -317,11 +323,17 @@ class Lease:
     program: str
     timeout: float  # seconds of the run; 0 is none
     body: bytes
+    trace: Trace = field(default_factory=dict)  # that its task is part of
 
     @staticmethod
     def of(obj: Json) -> Lease:
         return Lease(obj["lease"], obj.get("task", ""), obj.get("program", ""), seconds(obj, "timeout_ms"),
-                     bytes_of(obj, "body"))
+                     bytes_of(obj, "body"), headers_of(obj))
+
+    @property
+    def trace_id(self) -> str:
+        """For lines about it; empty if its task is part of no trace."""
+        return self.trace.get("traceparent", "")[3:35]
 
 
 @dataclass(frozen=True)

@@ -394,7 +394,8 @@ class Worker:
         self._outcomes.append(outcome)
         self._finished_at.append(time.monotonic())
         if outcome.error:
-            LOG.info("task %s fails: %s", held.lease.task, outcome.error.partition("\n")[0])
+            trace_id = held.lease.trace_id and f" trace_id={held.lease.trace_id}"
+            LOG.info("task %s fails: %s%s", held.lease.task, outcome.error.partition("\n")[0], trace_id)
 
     # ---- results, and what is handed back ----
 

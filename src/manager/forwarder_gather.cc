@@ -292,6 +292,7 @@ void Forwarder::list_queues(Reply<v1::QueuesReply> reply) {
                                      continue;
                                    }
                                    add(queue.tasks(), *at->second.mutable_tasks());
+                                   add_waits(queue.waits(), *at->second.mutable_waits());
                                    at->second.set_oldest_queued_ms(
                                        std::max(at->second.oldest_queued_ms(), queue.oldest_queued_ms()));
                                  }

@@ -175,6 +175,7 @@ void Service::sweep() {
   registry_.drop_silent(now, kLostKept);
   drop_old_seed_leases(now);
   drop_unwanted_waits();
+  queue_waits_.drop_old(now);
   for (auto& [id, worker] : registry_.all()) update_idle(worker, leases_of(id), now);
   speed_.pass(std::chrono::duration<double>(now - rate_at_).count());
   rate_at_ = now;

@@ -352,6 +352,7 @@ class Service final : private HostListener, public scaler::Fleet {
   std::uint32_t leases_of(const std::string& worker) const;
   bool is_fit(const WorkerInfo& worker, std::uint32_t leases) const;
   void note_waits(const std::vector<GrantedLease>& granted);
+  void fill_objective(const std::string& name, api::v1::Queue& out) const;
   void note_run(std::uint64_t run_us);
   void learn(std::uint64_t run_us, const queue::Shard& shard, const TaskId& id,
              const queue::Completed& completed);
@@ -378,6 +379,7 @@ class Service final : private HostListener, public scaler::Fleet {
   DecisionLog decisions_{2'000};
   Speed speed_;
   WaitTimes waits_;
+  QueueWaits queue_waits_;
   Tally wait_tally_;
   Tally run_tally_;
   std::vector<std::string> siblings_;  // those that the operator named first

@@ -249,6 +249,19 @@ void Service::cluster(Reply<api::v1::ClusterReply> reply) {
   reply(std::move(message));
 }
 
+// Its own, or that of all.
+void Service::fill_objective(const std::string& name, api::v1::Queue& out) const {
+  const auto own = std::find_if(options_.objectives.begin(), options_.objectives.end(),
+                                [&](const auto& objective) { return objective.queue == name; });
+  const bool has_own = own != options_.objectives.end();
+  out.set_weight(has_own ? own->weight : 1);
+  if (has_own) {
+    out.set_target_wait_ms(in_ms(own->target_wait));
+  } else if (scaler_ != nullptr) {
+    out.set_target_wait_ms(in_ms(scaler_->bounds().target_wait));
+  }
+}
+
 void Service::list_queues(Reply<api::v1::QueuesReply> reply) {
   std::map<std::string, api::v1::Queue> by_name;
   const Instant now = executor_.now();
@@ -264,7 +277,11 @@ void Service::list_queues(Reply<api::v1::QueuesReply> reply) {
     }
   }
   api::v1::QueuesReply message;
-  for (auto& [name, queue] : by_name) *message.add_queues() = std::move(queue);
+  for (auto& [name, queue] : by_name) {
+    queue_waits_.fill(now, name, *queue.mutable_waits());
+    fill_objective(name, queue);
+    *message.add_queues() = std::move(queue);
+  }
   reply(std::move(message));
 }
 

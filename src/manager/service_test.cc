@@ -398,6 +398,16 @@ TEST_F(ServiceTest, PausedQueueIsExplained) {
   EXPECT_TRUE(queues.queues(0).paused()) << "settings are durable";
 }
 
+TEST_F(ServiceTest, AQueueTellsHowLongItsTasksWaited) {
+  enqueue();
+  acquire(add_worker(4));
+  const auto queues =
+      call<v1::QueuesReply>([&](auto done) { service->list_queues(std::move(done)); }).value();
+  ASSERT_EQ(queues.queues_size(), 1);
+  EXPECT_EQ(queues.queues(0).waits().count(), 1u);
+  EXPECT_EQ(queues.queues(0).weight(), 1u);
+}
+
 TEST_F(ServiceTest, ClusterCountsWhatIsThere) {
   enqueue();
   enqueue();

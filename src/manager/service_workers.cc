@@ -465,6 +465,7 @@ void Service::get_worker(const std::string& id, Reply<api::v1::Worker> reply) {
 void Service::note_waits(const std::vector<GrantedLease>& granted) {
   for (const auto& lease : granted) {
     waits_.note(executor_.now(), lease.task.waited);
+    queue_waits_.note(executor_.now(), lease.task.queue, lease.task.waited);
     wait_tally_.observe(std::chrono::duration<double>(lease.task.waited).count());
   }
 }

@@ -4,6 +4,8 @@
 #include <algorithm>
 #include <cmath>
 
+#include "task/limits.h"
+
 namespace skep::manager {
 namespace {
 
@@ -66,6 +68,30 @@ void WaitTimes::fill(Instant now, api::v1::Waits& out) const {
   out.clear_buckets();
   for (std::size_t i = 0; i < used; ++i) out.add_buckets(sums[i]);
   count_again(out);
+}
+
+bool WaitTimes::is_empty(Instant now) const {
+  const std::int64_t newest = slice_number(now, kSlice);
+  return std::all_of(slices_.begin(), slices_.end(), [&](const Slice& slice) {
+    return slice.number <= newest - static_cast<std::int64_t>(kSlices);
+  });
+}
+
+void QueueWaits::note(Instant now, const std::string& queue, Duration waited) {
+  auto found = by_queue_.find(queue);
+  if (found == by_queue_.end()) {
+    if (by_queue_.size() >= limits::kQueuesMax) return;
+    found = by_queue_.emplace(queue, WaitTimes()).first;
+  }
+  found->second.note(now, waited);
+}
+
+void QueueWaits::fill(Instant now, const std::string& queue, api::v1::Waits& out) const {
+  if (const auto found = by_queue_.find(queue); found != by_queue_.end()) found->second.fill(now, out);
+}
+
+void QueueWaits::drop_old(Instant now) {
+  std::erase_if(by_queue_, [now](const auto& entry) { return entry.second.is_empty(now); });
 }
 
 void add_waits(const api::v1::Waits& more, api::v1::Waits& sum) {

@@ -11,6 +11,8 @@
 
 #include <array>
 #include <cstdint>
+#include <string>
+#include <unordered_map>
 
 #include "api/skep.pb.h"
 #include "base/time.h"
@@ -24,6 +26,8 @@ class WaitTimes {
 
   void note(Instant now, Duration waited);
   void fill(Instant now, api::v1::Waits& out) const;
+  // Nothing of the last minute is in it.
+  bool is_empty(Instant now) const;
 
  private:
   static constexpr Duration kSlice = seconds(5);
@@ -34,6 +38,18 @@ class WaitTimes {
     std::array<std::uint32_t, kClasses> counts{};
   };
   std::array<Slice, kSlices> slices_{};
+};
+
+// The same by queue. Of queues that lease nothing for a minute nothing is kept, and of more than
+// limits::kQueuesMax at once only the first.
+class QueueWaits {
+ public:
+  void note(Instant now, const std::string& queue, Duration waited);
+  void fill(Instant now, const std::string& queue, api::v1::Waits& out) const;
+  void drop_old(Instant now);
+
+ private:
+  std::unordered_map<std::string, WaitTimes> by_queue_;
 };
 
 // `more` added to `sum`, its quantiles computed again.

@@ -4,6 +4,8 @@
 
 #include <gtest/gtest.h>
 
+#include "task/limits.h"
+
 namespace skep::manager {
 namespace {
 
@@ -69,6 +71,38 @@ TEST(WaitTimes, OfSeveralManagersAddUp) {
   EXPECT_EQ(sum.SerializeAsString(), of(both, kBegin).SerializeAsString());
   EXPECT_LT(sum.p50_ms(), 5u);
   EXPECT_GT(sum.p95_ms(), 15'000u);
+}
+
+TEST(QueueWaits, AreToldByQueueAndForgottenWithTheLastMinute) {
+  QueueWaits queues;
+  const auto of_queue = [&](const std::string& name, Instant now) {
+    api::v1::Waits waits;
+    queues.fill(now, name, waits);
+    return waits;
+  };
+  queues.note(kBegin, "a", milliseconds(3));
+  queues.note(kBegin + seconds(30), "b", seconds(20));
+  queues.drop_old(kBegin + seconds(50));
+  EXPECT_EQ(of_queue("a", kBegin + seconds(50)).count(), 1u);
+  EXPECT_LT(of_queue("a", kBegin + seconds(50)).p95_ms(), 5u);
+  EXPECT_GT(of_queue("b", kBegin + seconds(50)).p95_ms(), 15'000u);
+  EXPECT_EQ(of_queue("c", kBegin + seconds(50)).count(), 0u);
+  queues.drop_old(kBegin + seconds(70));
+  EXPECT_EQ(of_queue("a", kBegin + seconds(40)).count(), 0u)
+      << "dropped, so that also an earlier look finds none";
+  EXPECT_EQ(of_queue("b", kBegin + seconds(70)).count(), 1u);
+}
+
+TEST(QueueWaits, OfMoreQueuesThanThereMayBeTheFirstAreKept) {
+  QueueWaits queues;
+  for (std::size_t i = 0; i <= limits::kQueuesMax; ++i)
+    queues.note(kBegin, "q" + std::to_string(i), milliseconds(3));
+  api::v1::Waits first;
+  api::v1::Waits last;
+  queues.fill(kBegin, "q0", first);
+  queues.fill(kBegin, "q" + std::to_string(limits::kQueuesMax), last);
+  EXPECT_EQ(first.count(), 1u);
+  EXPECT_EQ(last.count(), 0u);
 }
 
 }  // namespace

@@ -49,6 +49,7 @@ struct Lease {
 };
 struct LeasedTask {
   LeaseToken token;
+  std::string queue;
   std::string kind;
   std::uint64_t iterations = 0;
   std::string program;

@@ -116,10 +116,10 @@ void Shard::give(TaskRecord record, const Lease& command, Instant now, Effects& 
   });
   ++totals_.leased;
   effects.notices.push_back({NoticeKind::kLeased, record.id, command.worker});
-  reply.push_back({record.lease_token(), record.spec.kind, record.spec.iterations, record.spec.program,
-                   record.spec.run_timeout, record.body_bytes, keeps_checkpoints(record.spec),
-                   record.checkpoint, std::max(Duration::zero(), now - record.ready_at),
-                   record.spec.parameters, record.spec.trace});
+  reply.push_back(
+      {record.lease_token(), record.spec.queue, record.spec.kind, record.spec.iterations, record.spec.program,
+       record.spec.run_timeout, record.body_bytes, keeps_checkpoints(record.spec), record.checkpoint,
+       std::max(Duration::zero(), now - record.ready_at), record.spec.parameters, record.spec.trace});
   put(std::move(record), effects, false);
 }
 

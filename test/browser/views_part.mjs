@@ -18,7 +18,7 @@ export function viewTests(browser) {
 
   before(async () => {
     manager = await lab.manager(
-      ['--min-workers', '1', '--max-workers', '2', '--slots', '4', '--command', 'broken=/bin/false'],
+      ['--min-workers', '1', '--max-workers', '2', '--slots', '4', '--command', 'broken=/bin/false', '--queue-objective', 'render=5s:4'],
       'up',
     );
     ids.done = (await manager.enqueue('iterations=1000&tag=small')).id;
@@ -50,6 +50,8 @@ export function viewTests(browser) {
     assert.match(await text('.figures'), /objective (?:of|is) 30 s/);
     assert.equal(await tab.locator('.plot canvas').count(), 4);
     await shows('section[aria-label="Why so many workers"]', 'worker');
+    const render = tab.locator('section[aria-label="Waits by queue"] tr', { has: tab.locator('th', { hasText: /^render$/ }) });
+    await until(async () => /\b5 s\s+4\b/.test(await render.innerText()), 'its own objective and weight beside its waits');
   });
 
   test('tasks: filters are in the address, and come back with it', async () => {
@@ -120,6 +122,10 @@ export function viewTests(browser) {
     await tab.getByRole('button', { name: 'Pause queue nightly' }).click();
     await until(paused, 'the queue is paused');
     await shows('tbody', 'paused');
+    const { waits } = (await manager.call('GET', '/v1/queues')).queues.find((queue) => queue.name === 'render');
+    assert.ok(waits.count >= 1 && waits.p95_ms >= waits.p50_ms, 'what its tasks waited is told by queue');
+    const row = tab.locator('tbody tr', { has: tab.locator('th', { hasText: /^render\b/ }) });
+    await until(async () => /\b5 s\s+4\b/.test(await row.innerText()), 'its objective and its weight');
     await tab.getByRole('button', { name: 'Resume queue nightly' }).click();
     await until(async () => !(await paused()), 'the queue is resumed');
   });
@@ -139,6 +145,7 @@ export function viewTests(browser) {
   test('scaling: the arrow keys tell what was decided, and why', async () => {
     await go(tab, manager, '#/scaling');
     await shows('section[aria-label="Decisions"]', 'launch');
+    await shows('section[aria-label="Boot times"]', 'process');
     const slider = tab.getByRole('slider');
     await slider.focus();
     await tab.keyboard.press('ArrowLeft');

@@ -51,6 +51,13 @@ export interface ScalingState {
   stopped: number;
   boot_failures: number;
   crashed: number;
+  boot_times: TypeBoots[];
+}
+export interface TypeBoots {
+  type: string;
+  count: number;
+  p50_ms: number;
+  p90_ms: number;
 }
 export interface Cluster {
   version: string;
@@ -179,6 +186,13 @@ export interface Queue {
   max_leased: number;
   tasks?: TaskCounts;
   oldest_queued_ms: number;
+  waits?: Waits;
+  target_wait_ms: number;
+  weight: number;
+}
+export interface QueuesReply {
+  queues: Queue[];
+  silent: string[];
 }
 export interface Decision {
   at_ms: number;

@@ -1,15 +1,20 @@
 // SPDX-License-Identifier: Apache-2.0
 // How it goes, at a glance.
 import { brief, bytes, count, duration, plural, rate, seconds } from './format';
-import type { Cluster, Scaling } from './messages';
+import type { Cluster, Queue, QueuesReply, Scaling } from './messages';
 import { Chart } from './chart';
-import { Figure, Loading, Section, sentence, View } from './parts';
+import { isLate, objective, wait, worst } from './objectives';
+import { Figure, Loading, Scroll, Section, sentence, View } from './parts';
 import { usePolled, useWorld } from './shared';
 import type { State } from './state';
+
+// Of more the view of the queues tells.
+const QUEUES_SHOWN = 8;
 
 export function Overview() {
   const { state } = useWorld();
   const scaling = usePolled<Scaling>('/v1/scaling?limit=1', 5_000);
+  const queues = usePolled<QueuesReply>('/v1/queues', 5_000);
   return (
     <View title="Overview">
       {state.cluster === null ? (
@@ -18,6 +23,7 @@ export function Overview() {
         <>
           <Figures state={state} cluster={state.cluster} />
           <Charts state={state} cluster={state.cluster} />
+          <Waits queues={worst(queues.value?.queues ?? [], QUEUES_SHOWN)} />
           <div class="halves">
             <Section title="Why so many workers">
               <p class="prose">{scaling.value ? sentence(scaling.value.explanation) : 'Loading'}</p>
@@ -103,6 +109,45 @@ function Figures({ state, cluster }: { state: State; cluster: Cluster }) {
         note={`${count(tasks.done)} kept`}
       />
     </dl>
+  );
+}
+
+function Waits({ queues }: { queues: Queue[] }) {
+  if (queues.length === 0) return null;
+  return (
+    <Section title="Waits by queue" note="of the last minute">
+      <Scroll label="Waits by queue, the worst first">
+        <table>
+          <thead>
+            <tr>
+              <th scope="col">Queue</th>
+              {['Waiting', 'Oldest', 'Median', '95 %', 'Objective', 'Weight'].map((name) => (
+                <th scope="col" class="number" key={name}>
+                  {name}
+                </th>
+              ))}
+              <th scope="col">State</th>
+            </tr>
+          </thead>
+          <tbody>
+            {queues.map((queue) => (
+              <tr key={queue.name}>
+                <th scope="row">{queue.name}</th>
+                <td class="number">{count(queue.tasks?.queued ?? 0)}</td>
+                <td class="number">{queue.tasks?.queued ? duration(queue.oldest_queued_ms) : '-'}</td>
+                <td class="number">{wait(queue, 'p50_ms')}</td>
+                <td class={`number ${isLate(queue) ? 'bad' : ''}`}>{wait(queue, 'p95_ms')}</td>
+                <td class="number">{objective(queue)}</td>
+                <td class="number">{count(queue.weight)}</td>
+                <td>
+                  {isLate(queue) ? <span class="badge bad">late</span> : <span class="badge">in time</span>}
+                </td>
+              </tr>
+            ))}
+          </tbody>
+        </table>
+      </Scroll>
+    </Section>
   );
 }
 

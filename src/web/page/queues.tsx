@@ -3,18 +3,14 @@
 import { useMemo, useState } from 'preact/hooks';
 import { call } from './api';
 import { count, duration } from './format';
-import type { Queue } from './messages';
+import type { Queue, QueuesReply } from './messages';
+import { isLate, objective, wait } from './objectives';
 import { Act, Answer, Empty, Scroll, usePart, View } from './parts';
 import { usePolled, useWorld } from './shared';
 import { mayOperate } from './state';
 
-interface Reply {
-  queues: Queue[];
-  silent: string[];
-}
-
 export function Queues() {
-  const queues = usePolled<Reply>('/v1/queues', 2_000);
+  const queues = usePolled<QueuesReply>('/v1/queues', 2_000);
   return (
     <View title="Queues">
       <Answer of={queues}>{(reply) => <List reply={reply} again={queues.again} />}</Answer>
@@ -22,7 +18,22 @@ export function Queues() {
   );
 }
 
-function List({ reply, again }: { reply: Reply; again: () => void }) {
+// All of them figures.
+const COLUMNS = [
+  'Waiting',
+  'Oldest',
+  'Wait, median',
+  'Wait, 95 %',
+  'Objective',
+  'Weight',
+  'Running',
+  'Delayed',
+  'Done',
+  'Dead',
+  'Limits',
+];
+
+function List({ reply, again }: { reply: QueuesReply; again: () => void }) {
   const [filter, setFilter] = useState('');
   const wanted = useMemo(() => {
     const part = filter.trim().toLowerCase();
@@ -46,7 +57,7 @@ function List({ reply, again }: { reply: Reply; again: () => void }) {
           <thead>
             <tr>
               <th scope="col">Queue</th>
-              {['Waiting', 'Oldest', 'Running', 'Delayed', 'Done', 'Dead', 'Limits'].map((name) => (
+              {COLUMNS.map((name) => (
                 <th scope="col" class="number" key={name}>
                   {name}
                 </th>
@@ -88,10 +99,15 @@ function Row({ queue, again }: { queue: Queue; again: () => void }) {
   return (
     <tr>
       <th scope="row">
-        {queue.name} {queue.paused && <span class="badge bad">paused</span>}
+        {queue.name} {queue.paused && <span class="badge bad">paused</span>}{' '}
+        {isLate(queue) && <span class="badge bad">late</span>}
       </th>
       <td class="number">{link('queued', tasks?.queued ?? 0)}</td>
       <td class="number">{tasks?.queued ? duration(queue.oldest_queued_ms) : '-'}</td>
+      <td class="number">{wait(queue, 'p50_ms')}</td>
+      <td class={`number ${isLate(queue) ? 'bad' : ''}`}>{wait(queue, 'p95_ms')}</td>
+      <td class="number">{objective(queue)}</td>
+      <td class="number">{count(queue.weight)}</td>
       <td class="number">{link('leased', tasks?.leased ?? 0)}</td>
       <td class="number">{link('delayed', tasks?.delayed ?? 0)}</td>
       <td class="number">{link('done', tasks?.done ?? 0)}</td>

@@ -3,7 +3,7 @@
 import { useMemo, useState } from 'preact/hooks';
 import { Chart } from './chart';
 import { brief, count, duration, moment, plural, seconds } from './format';
-import type { Decision, Scaling } from './messages';
+import type { Decision, Scaling, TypeBoots } from './messages';
 import { Answer, Empty, Figure, Scroll, Section, sentence, View } from './parts';
 import { useManagerNow, usePolled, useWorld } from './shared';
 
@@ -75,6 +75,7 @@ function Detail({ scaling }: { scaling: Scaling }) {
           'Point at the chart, or focus it and press the arrow keys, for the decision that held then.'
         )}
       </p>
+      {fleet.boot_times.length > 0 && <BootTimes boots={fleet.boot_times} />}
       <Section title="Decisions" note={plural(acts.length, 'change')}>
         {decisions.length === 0 ? (
           <Empty>Nothing was decided yet.</Empty>
@@ -83,6 +84,37 @@ function Detail({ scaling }: { scaling: Scaling }) {
         )}
       </Section>
     </>
+  );
+}
+
+function BootTimes({ boots }: { boots: TypeBoots[] }) {
+  return (
+    <Section title="Boot times" note="from launch to the worker's first word">
+      <Scroll label="Boot times by type of machine">
+        <table>
+          <thead>
+            <tr>
+              <th scope="col">Machine</th>
+              {['Boots', 'Median', '90 %'].map((name) => (
+                <th scope="col" class="number" key={name}>
+                  {name}
+                </th>
+              ))}
+            </tr>
+          </thead>
+          <tbody>
+            {boots.map((each) => (
+              <tr key={each.type}>
+                <th scope="row">{each.type || 'of no known type'}</th>
+                <td class="number">{count(each.count)}</td>
+                <td class="number">{duration(each.p50_ms)}</td>
+                <td class="number">{duration(each.p90_ms)}</td>
+              </tr>
+            ))}
+          </tbody>
+        </table>
+      </Scroll>
+    </Section>
   );
 }
 

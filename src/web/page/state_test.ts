@@ -34,6 +34,7 @@ function cluster(ms: number, enqueued: number, completed = 0): Cluster {
       stopped: 0,
       boot_failures: 0,
       crashed: 0,
+      boot_times: [],
     },
     managers: ['a:1'],
     oldest_queued_ms: 0,

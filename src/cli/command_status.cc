@@ -36,6 +36,16 @@ std::string describe_managers(const v1::ClusterReply& cluster) {
   return text;
 }
 
+// In capitals, as nothing else of it is more urgent.
+std::string describe_refusals(const v1::ClusterReply& cluster) {
+  std::string text;
+  for (const auto& refusal : cluster.refusals()) {
+    text += "TAKES NO NEW TASKS" + (refusal.queue().empty() ? "" : " in queue " + refusal.queue()) + ": " +
+            refusal.manager() + ": " + refusal.detail() + "\n";
+  }
+  return text;
+}
+
 std::string describe_cluster(const v1::ClusterReply& cluster, const v1::QueuesReply& queues,
                              const v1::WorkersReply& workers) {
   const auto& tasks = cluster.tasks();
@@ -67,7 +77,7 @@ std::string describe_cluster(const v1::ClusterReply& cluster, const v1::QueuesRe
                     " cancelled"},
   };
   if (const std::string cost = describe_cost(scaling); !cost.empty()) head.push_back({"cost", cost});
-  std::string text = table(head);
+  std::string text = table(head) + describe_refusals(cluster);
   for (const auto& warning : cluster.warnings()) text += "WARNING: " + warning + "\n";
   std::vector<std::vector<std::string>> rows{
       {"QUEUE", "QUEUED", "DELAYED", "LEASED", "DONE", "DEAD", "OLDEST", ""}};

@@ -324,6 +324,7 @@ void Forwarder::cluster(Reply<v1::ClusterReply> reply) {
             all.set_slots(all.slots() + part.slots());
             all.set_oldest_queued_ms(std::max(all.oldest_queued_ms(), part.oldest_queued_ms()));
             all.mutable_warnings()->MergeFrom(part.warnings());
+            all.mutable_refusals()->MergeFrom(part.refusals());
             if (part.scaling().role() == "leads") *all.mutable_scaling() = part.scaling();
           }
           std::sort(all.mutable_shards()->begin(), all.mutable_shards()->end(),

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // GET /metrics. Most figures are kept where they arise and are read when somebody asks: what happens a
 // hundred thousand times a second pays for none of this. No label's values are chosen by users.
+#include <algorithm>
 #include <chrono>
 
 #include "manager/routes.h"
@@ -131,8 +132,21 @@ void set_workers(Metrics& metrics, const Service& service, const api::v1::Cluste
   set_gauge(metrics, "skep_worker_slots", "Slots of the active workers", cluster.slots());
 }
 
+// A reason that does not hold is 0 and not absent: an alert must see it end.
+void set_refusals(Metrics& metrics, const api::v1::ClusterReply& cluster) {
+  const auto refused = metrics.gauges(
+      "skep_enqueue_refused", "Whether new tasks are refused now, by reason: 1, or how many queues are full");
+  for (const char* reason : {"draining", "store", "disk", "queue_full"}) {
+    const auto& all = cluster.refusals();
+    const auto count = std::count_if(all.begin(), all.end(),
+                                     [&](const auto& refusal) { return refusal.reason() == reason; });
+    refused.with({{"reason", reason}}).set(static_cast<double>(count));
+  }
+}
+
 void set_store(Metrics& metrics, const Service& service, const api::v1::ClusterReply& cluster) {
-  set_gauge(metrics, "skep_ready", "1 while tasks can be enqueued here", service.readiness() ? 1 : 0);
+  set_gauge(metrics, "skep_ready", "1 while the manager serves, and does not drain",
+            service.readiness() ? 1 : 0);
   set_gauge(metrics, "skep_shards_owned", "Shards that this manager serves", cluster.shards_size());
   set_gauge(metrics, "skep_shards", "Shards of the store, whoever serves them", service.shard_count());
   set_gauge(metrics, "skep_store_available", "1 while the store serves", cluster.store().available() ? 1 : 0);
@@ -172,6 +186,7 @@ void metrics(Binder& binder, CallPtr call) {
       set_scaling(binder.metrics, cluster.value().scaling());
       set_scaler(binder.metrics, service.scaler());
       set_store(binder.metrics, service, cluster.value());
+      set_refusals(binder.metrics, cluster.value());
       binder.metrics.gauges("skep_build_info", "1; the label is the version that runs")
           .with({{"version", SKEP_VERSION}})
           .set(1);

@@ -230,6 +230,8 @@ class Service final : private HostListener, public scaler::Fleet {
   void cost(Reply<api::v1::CostReply> reply);
   void subscribe(std::uint64_t after, EventLog::Kinds kinds, EventLog::Subscriber subscriber);
   Result<void> readiness() const;
+  // Why new tasks are refused now, each by itself; the disk is looked at for it.
+  void fill_refusals(google::protobuf::RepeatedPtrField<api::v1::Refusal>& out);
 
   const ServiceOptions& options() const { return options_; }  // any thread
   // Since the start, in seconds: how long tasks waited once they could run, and how long attempts ran, as
@@ -352,6 +354,7 @@ class Service final : private HostListener, public scaler::Fleet {
   std::uint32_t leases_of(const std::string& worker) const;
   bool is_fit(const WorkerInfo& worker, std::uint32_t leases) const;
   void note_waits(const std::vector<GrantedLease>& granted);
+  Result<void> store_serves() const;
   void fill_objective(const std::string& name, api::v1::Queue& out) const;
   void note_run(std::uint64_t run_us);
   void learn(std::uint64_t run_us, const queue::Shard& shard, const TaskId& id,

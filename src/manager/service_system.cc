@@ -243,6 +243,7 @@ void Service::cluster(Reply<api::v1::ClusterReply> reply) {
     }
   }
   fill_state(scaler_, provisioner_, options_.address, executor_.now(), *message.mutable_scaling());
+  fill_refusals(*message.mutable_refusals());
   for (const auto& manager : managers()) message.add_managers(manager);
   if (auto warning = warning_ ? warning_() : ""; !warning.empty())
     message.add_warnings(options_.address + ": " + warning);
@@ -412,9 +413,39 @@ void Service::subscribe(std::uint64_t after, EventLog::Kinds kinds, EventLog::Su
 
 Result<void> Service::readiness() const {
   if (is_draining_) return fail(Code::kUnavailable, "the manager is draining");
+  return store_serves();
+}
+
+Result<void> Service::store_serves() const {
   if (host_.state() == HostState::kServing) return ok();
   return fail(Code::kUnavailable, "the store is " + std::string(host_state_name(host_.state())) +
                                       (host_.problem().empty() ? "" : ": " + host_.problem()));
+}
+
+void Service::fill_refusals(google::protobuf::RepeatedPtrField<api::v1::Refusal>& out) {
+  const auto add = [&](const char* reason, std::string detail, const std::string& queue = {}) {
+    auto& refusal = *out.Add();
+    refusal.set_manager(options_.address);
+    refusal.set_reason(reason);
+    refusal.set_queue(queue);
+    refusal.set_detail(std::move(detail));
+  };
+  if (const auto serves = store_serves(); !serves) {
+    add("store", serves.error().message);
+  } else if (const auto admitted = admit(0); !admitted) {
+    add("disk", admitted.error().message);
+  }
+  if (is_draining_) add("draining", "the manager is draining");
+  std::map<std::string, std::uint64_t> full;
+  for (const auto& shard : host_.shards()) {
+    for (const auto& [name, depth] : shard->full_queues()) full[name] += depth;
+  }
+  for (const auto& [name, depth] : full) {
+    add("queue_full",
+        "queue '" + name + "' is full: " + std::to_string(depth) +
+            (depth == 1 ? " task waits" : " tasks wait") + " in it, as many as its max_depth lets in",
+        name);
+  }
 }
 
 }  // namespace skep::manager

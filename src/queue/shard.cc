@@ -69,7 +69,7 @@ Result<Shard::Wanted> Shard::check_tasks(const Enqueue& command) const {
     const auto found = queues_.find(name);
     if (found == queues_.end() || count == 0) continue;
     const auto& queue = found->second;
-    const std::uint64_t depth = queue.counts.of(TaskState::kQueued) + queue.counts.of(TaskState::kDelayed);
+    const std::uint64_t depth = queue.depth();
     if (queue.settings.depth_max != 0 && depth + count > queue.settings.depth_max) {
       return fail(Code::kExhausted,
                   "queue '" + name + "' holds " + std::to_string(depth) + " waiting tasks and its limit is " +

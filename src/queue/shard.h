@@ -97,6 +97,8 @@ class Shard {
   std::shared_ptr<const TaskSpec> spec_of(const TaskId& id) const { return tasks_.spec_of(id); }
   ListReply list(const ListTasks& query) const;
   std::vector<QueueStatus> queues() const;
+  // Queues that take no new tasks, with how many wait there.
+  std::vector<std::pair<std::string, std::uint64_t>> full_queues() const;
   const QueueRecord* find_queue(const std::string& name) const;
   // Of a leased task; nothing while it is not known.
   std::optional<RunProgress> progress_of(const TaskId& id) const;
@@ -172,6 +174,8 @@ class Shard {
     ClassWork hashes;                       // of kind sha512: it wants no search
     std::map<ClassName, ClassWork> others;  // of the other classes that have something queued or leased
     Instant last_end = kNoInstant;          // when a task of it was finished, or delivered, last
+
+    std::uint64_t depth() const { return counts.of(TaskState::kQueued) + counts.of(TaskState::kDelayed); }
   };
   // How many tasks a command would add, by the queues that it names.
   using Wanted = std::map<std::string, std::uint64_t>;

@@ -444,6 +444,15 @@ std::vector<QueueStatus> Shard::queues() const {
   return all;
 }
 
+std::vector<std::pair<std::string, std::uint64_t>> Shard::full_queues() const {
+  std::vector<std::pair<std::string, std::uint64_t>> full;
+  for (const auto& [name, queue] : queues_) {
+    if (queue.settings.depth_max != 0 && queue.depth() >= queue.settings.depth_max)
+      full.emplace_back(name, queue.depth());
+  }
+  return full;
+}
+
 ListReply Shard::list(const ListTasks& query) const {
   ListReply reply;
   std::size_t scanned = 0;

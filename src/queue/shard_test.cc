@@ -243,7 +243,10 @@ TEST(Shard, FullQueueRefusesAndTakesAgainWhenThereIsRoom) {
   world.enqueue();
   const auto refused = world.shard->apply(Enqueue{{{world.spec(), blob("x")}}}, world.now, world.effects);
   EXPECT_EQ(refused.error().code, Code::kExhausted);
+  using Full = std::vector<std::pair<std::string, std::uint64_t>>;
+  EXPECT_EQ(world.shard->full_queues(), (Full{{"default", 2}}));
   world.lease_one("w");
+  EXPECT_EQ(world.shard->full_queues(), Full{});
   world.enqueue();
 }
 

@@ -130,6 +130,14 @@ export function viewTests(browser) {
     await until(async () => !(await paused()), 'the queue is resumed');
   });
 
+  test('a queue that is full says so on every view, until it is not', async () => {
+    const limit = (max_depth) => manager.call('PATCH', '/v1/queues/pages', { max_depth });
+    await limit(1);
+    await shows('.banners', 'without new tasks: queue pages');
+    await limit(0);
+    await until(async () => !(await text('.banners')).includes('pages'), 'it takes tasks again');
+  });
+
   test('workers: what each computes, with progress', async () => {
     await go(tab, manager, '#/workers');
     // Which of them it has leased is the scaler's affair.

@@ -234,6 +234,11 @@ class DiskReserve(SmallDisk):
         detail = self.assert_problem(refused[0], 503, "unavailable")["detail"]
         self.assertRegex(detail, "the disk of the store has .* left, of which .* are kept")
         print(f"\n{len(acknowledged)} tasks, then: {detail}")
+        (refusal,) = http.get("/v1/cluster").json()["refusals"]
+        self.assertEqual((refusal["reason"], refusal["queue"]), ("disk", ""))
+        self.assertRegex(refusal["detail"], "the disk of the store has .* left")
+        status = self.lab.run("status", "--manager", manager.url).stdout.decode()
+        self.assertRegex(status, r"TAKES NO NEW TASKS: \S+: the disk of the store has .* left")
         # All else goes on, and by it the room comes back: nobody makes any.
         self.assertEqual(http.get("/readyz").status, 200)
         self.lab.worker(manager)
@@ -243,6 +248,7 @@ class DiskReserve(SmallDisk):
         more = {}
         wait_until(lambda: not self.enqueue_some(http, more, 1), "tasks are taken again", 120)
         self.assertNotIn("does not serve", manager.log())
+        self.assertEqual(http.get("/v1/cluster").json()["refusals"], [])
 
 
 class DiskReserveOfLog(DiskReserve):

@@ -86,6 +86,23 @@ class Metrics(ProcessTest):
         self.assertEqual(seen["skep_scaler_actions_total", 'action="launch"'], 1)
         self.assertGreater(seen["skep_scaler_decisions_total", ""], 0)
 
+    def test_why_new_tasks_are_refused_is_told(self):
+        manager = self.lab.manager([*QUICK])
+        http = manager.http()
+        reasons = ["disk", "draining", "queue_full", "store"]
+        refused = lambda: [samples(http)["skep_enqueue_refused", f'reason="{reason}"'] for reason in reasons]
+        status = lambda: self.lab.run("status", "--manager", manager.url).stdout.decode()
+        self.assertEqual(refused(), [0, 0, 0, 0])
+        self.assertNotIn("TAKES NO NEW TASKS", status())
+        for queue in ("one", "two"):
+            self.assertEqual(http.request("PATCH", f"/v1/queues/{queue}", b'{"max_depth": 1}').status, 200)
+            self.enqueue(http, b"first", 1, queue=queue)
+        self.assertEqual(http.post("/v1/tasks?iterations=1&queue=one", b"second").status, 429)
+        self.assertEqual(refused(), [0, 0, 2, 0])
+        self.assertRegex(status(), r"TAKES NO NEW TASKS in queue one: \S+: queue 'one' is full: 1 task waits in it")
+        self.assertEqual(http.request("PATCH", "/v1/queues/one", b'{"max_depth": 2}').status, 200)
+        self.assertEqual(refused(), [0, 0, 1, 0])
+
     def test_a_lost_worker_is_seen(self):
         manager = self.lab.manager([*QUICK])
         http = manager.http()

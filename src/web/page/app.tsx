@@ -10,7 +10,7 @@ import { sentence } from './parts';
 import { Queues } from './queues';
 import { ScalingView } from './scaling';
 import { usePlace, WorldContext, type Place } from './shared';
-import { INITIAL, isStale, mayChangeTasks, mayOperate, reduce, STALE_MS, type State } from './state';
+import { INITIAL, isStale, mayChangeTasks, mayOperate, reduce, refused, STALE_MS, type State } from './state';
 import { follow } from './stream';
 import { TaskView } from './task';
 import { Tasks } from './tasks';
@@ -180,7 +180,7 @@ function Banner({ state, now }: { state: State; now: number }) {
   } else if (state.phase === 'loading' && state.trouble) {
     lines.push(`${sentence(state.trouble)} It is tried again.`);
   }
-  if (state.cluster?.draining) lines.push('This manager is ending: it takes no new tasks.');
+  if (state.cluster) lines.push(...refused(state.cluster.refusals, state.cluster.address));
   if (state.cluster && state.cluster.silent.length > 0) {
     lines.push(`Not counted in, as they do not answer: ${state.cluster.silent.join(', ')}.`);
   }
@@ -188,7 +188,7 @@ function Banner({ state, now }: { state: State; now: number }) {
     <>
       <div role="status" class="banners">
         {lines.map((line) => (
-          <p key={line.slice(0, 12)} class="warn">
+          <p key={line.slice(0, 24)} class="warn">
             {line}
           </p>
         ))}

@@ -78,6 +78,13 @@ export interface Cluster {
   silent: string[];
   waits: Waits;
   backlog_seconds: number;
+  refusals: Refusal[];
+}
+export interface Refusal {
+  manager: string;
+  reason: string;
+  queue: string;
+  detail: string;
 }
 export interface History {
   at_ms: number[];

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 // What the page knows of the cluster, as a pure reduction of what came in. Nothing in it grows without end.
-import type { Cluster, LiveHead } from './messages';
+import type { Cluster, LiveHead, Refusal } from './messages';
 
 export const STALE_MS = 5_000;
 const SAMPLES_MAX = 1_200;
@@ -207,4 +207,22 @@ export function mayReadResults(state: State): boolean {
 }
 export function mayOperate(state: State): boolean {
   return state.role === '' || state.role === 'admin' || state.role === 'sibling';
+}
+
+// Why new tasks are refused, in lines; `address` is this manager's.
+export function refused(refusals: Refusal[], address: string): string[] {
+  const QUEUES_NAMED = 3;
+  const lines = refusals
+    .filter((each) => each.reason !== 'queue_full')
+    .map((each) => {
+      const isHere = each.manager === address;
+      if (each.reason === 'draining') return `${isHere ? 'This manager' : `Manager ${each.manager}`} is ending: it takes no new tasks.`;
+      return `No new tasks are taken${isHere ? '' : ` by ${each.manager}`}: ${each.detail}.`;
+    });
+  const full = [...new Set(refusals.filter((each) => each.reason === 'queue_full').map((each) => each.queue))];
+  if (full.length > 0) {
+    const more = full.length > QUEUES_NAMED ? ` and ${full.length - QUEUES_NAMED} more` : '';
+    lines.push(`Full, and without new tasks: queue${full.length > 1 ? 's' : ''} ${full.slice(0, QUEUES_NAMED).join(', ')}${more}.`);
+  }
+  return lines;
 }

@@ -3,7 +3,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import type { Cluster } from './messages';
-import { INITIAL, isStale, mayChangeTasks, mayOperate, mayReadResults, reduce, type State } from './state';
+import { INITIAL, isStale, mayChangeTasks, mayOperate, mayReadResults, reduce, refused, type State } from './state';
 
 const BEGIN = 1_000_000;
 
@@ -41,6 +41,7 @@ function cluster(ms: number, enqueued: number, completed = 0): Cluster {
     silent: [],
     waits: { count: 1, p50_ms: 100, p95_ms: 2_000 },
     backlog_seconds: 1,
+    refusals: [],
   };
 }
 
@@ -163,4 +164,17 @@ test('roles allow what the manager allows them', () => {
   assert.deepEqual(may('viewer'), [false, false]);
   assert.equal(mayReadResults({ ...INITIAL, role: 'viewer' }), false);
   assert.equal(mayReadResults({ ...INITIAL, role: 'client' }), true);
+});
+
+test('why new tasks are refused is a line for each reason, and one for all full queues', () => {
+  const because = (reason: string, queue = '', detail = 'the disk has no room') => ({ manager: 'a:1', reason, queue, detail });
+  assert.deepEqual(refused([], 'a:1'), []);
+  assert.deepEqual(refused([because('disk'), because('draining')], 'a:1'), [
+    'No new tasks are taken: the disk has no room.',
+    'This manager is ending: it takes no new tasks.',
+  ]);
+  assert.deepEqual(refused([{ ...because('draining'), manager: 'b:1' }], 'a:1'), ['Manager b:1 is ending: it takes no new tasks.']);
+  const full = ['a', 'b', 'c', 'd', 'e'].map((name) => because('queue_full', name));
+  assert.deepEqual(refused(full.slice(0, 1), 'a:1'), ['Full, and without new tasks: queue a.']);
+  assert.deepEqual(refused([...full, because('queue_full', 'a')], 'a:1'), ['Full, and without new tasks: queues a, b, c and 2 more.']);
 });

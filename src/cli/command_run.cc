@@ -248,13 +248,24 @@ class OneRun {
     if (directory.empty()) {
       SKEP_TRY(const auto jobs, jobs_directory());
       directory = jobs + "/" + job_name(parts);
+      SKEP_TRY(journal_, RunJournal::open(directory, title_of(plan_)));
+      sweep(jobs);
+    } else {
+      SKEP_TRY(journal_, RunJournal::open(directory, title_of(plan_)));
     }
-    SKEP_TRY(journal_, RunJournal::open(directory, title_of(plan_)));
     if (!options_.is_fresh) return ok();
     journal_->remove();
     journal_.reset();
     SKEP_TRY(journal_, RunJournal::open(directory, title_of(plan_)));
     return ok();
+  }
+
+  static void sweep(const std::string& jobs) {
+    const std::size_t swept = sweep_jobs(jobs, SystemClock().now());
+    if (swept == 0) return;
+    std::fprintf(stderr, "skep: %s of long ago %s forgotten: %s keeps the last %zu, for 30 days\n",
+                 swept == 1 ? "an interrupted run" : (with_thousands(swept) + " interrupted runs").c_str(),
+                 swept == 1 ? "is" : "are", jobs.c_str(), kJobsKept);
   }
 
   // As the worker will do, whose refusal nobody would see.

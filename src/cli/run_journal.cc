@@ -3,8 +3,10 @@
 
 #include <fcntl.h>
 #include <sys/file.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <cerrno>
 #include <cstdio>
 #include <cstdlib>
@@ -12,6 +14,7 @@
 #include <filesystem>
 #include <fstream>
 #include <system_error>
+#include <utility>
 
 #include "base/clock.h"
 #include "base/hash.h"
@@ -54,6 +57,51 @@ std::string read_record(int file, std::uint64_t offset) {
   return crc32c(rest) == checksum ? rest : std::string();
 }
 
+// ---- jobs that nobody goes on with ----
+
+constexpr std::size_t kJobNameDigits = 24;
+constexpr std::string_view kSweptPrefix = ".swept-";  // being removed, or a kill broke that off
+
+bool is_job_name(std::string_view name) {
+  return name.size() == kJobNameDigits &&
+         name.find_first_not_of("0123456789abcdef") == std::string_view::npos;
+}
+
+// When it last began or had a result.
+Instant last_ran(const std::string& directory) {
+  Instant last{};
+  for (const char* file : {"/command", "/results", "/lock"}) {
+    struct stat found {};
+    if (stat((directory + file).c_str(), &found) == 0)
+      last = std::max(last, Instant(seconds(found.st_mtim.tv_sec)));
+  }
+  return last;
+}
+
+// The file that is open is the one that has this name, which a sweep may have taken away.
+bool is_still_there(int file, const std::string& path) {
+  struct stat opened {};
+  struct stat named {};
+  return fstat(file, &opened) == 0 && stat(path.c_str(), &named) == 0 && opened.st_ino == named.st_ino &&
+         opened.st_dev == named.st_dev;
+}
+
+// False: it runs. It gets another name while it is locked, so that who begins the same job anew at this
+// moment has a directory of its own.
+bool sweep_job(const std::string& jobs, const std::string& name) {
+  const std::string directory = jobs + "/" + name;
+  const std::string lock_path = directory + "/lock";
+  const int lock = ::open(lock_path.c_str(), O_RDWR | O_CREAT | O_NOFOLLOW | O_CLOEXEC, 0600);
+  if (lock < 0) return false;
+  const std::string swept = jobs + "/" + std::string(kSweptPrefix) + name + "-" + std::to_string(getpid());
+  const bool is_ours = flock(lock, LOCK_EX | LOCK_NB) == 0 && is_still_there(lock, lock_path) &&
+                       rename(directory.c_str(), swept.c_str()) == 0;
+  close(lock);
+  std::error_code ignored;
+  if (is_ours) fs::remove_all(swept, ignored);
+  return is_ours;
+}
+
 }  // namespace
 
 Result<std::string> jobs_directory() {
@@ -72,26 +120,57 @@ std::string job_name(const std::vector<std::string>& parts) {
   return compute::to_hex(compute::reference_digest(all, 1)).substr(0, 24);
 }
 
-Result<std::unique_ptr<RunJournal>> RunJournal::open(const std::string& directory, const std::string& title) {
+std::size_t sweep_jobs(const std::string& jobs, Instant now) {
+  std::vector<std::pair<Instant, std::string>> found;
   std::error_code problem;
-  fs::create_directories(directory, problem);
-  if (problem)
-    return fail(Code::kUnavailable, "the job can not be kept in " + directory + ": " + problem.message());
-  fs::permissions(directory, fs::perms::owner_all, problem);
+  auto entry = fs::directory_iterator(jobs, problem);
+  for (; !problem && entry != end(entry); entry.increment(problem)) {
+    const std::string name = entry->path().filename().string();
+    std::error_code ignored;
+    if (entry->is_symlink(ignored) || !entry->is_directory(ignored)) continue;
+    if (name.starts_with(kSweptPrefix)) fs::remove_all(entry->path(), ignored);
+    if (is_job_name(name)) found.emplace_back(last_ran(entry->path().string()), name);
+  }
+  std::sort(found.rbegin(), found.rend());  // who ran last comes first
+  std::size_t swept = 0;
+  for (std::size_t i = 0; i < found.size(); ++i) {
+    const bool is_kept = i < kJobsKept && now - found[i].first < kJobKeptFor;
+    if (!is_kept && sweep_job(jobs, found[i].second)) ++swept;
+  }
+  return swept;
+}
+
+Result<std::unique_ptr<RunJournal>> RunJournal::open(const std::string& directory, const std::string& title) {
   std::unique_ptr<RunJournal> journal(new RunJournal);
   journal->directory_ = directory;
-  journal->lock_ = ::open((directory + "/lock").c_str(), O_RDWR | O_CREAT | O_CLOEXEC, 0600);
-  if (journal->lock_ < 0) return system_error("the job can not be kept in " + directory, errno);
-  if (flock(journal->lock_, LOCK_EX | LOCK_NB) != 0) {
-    return fail(Code::kConflict,
-                "the same job is running already, as its directory " + directory + " is in use: wait for it");
-  }
+  SKEP_TRY(journal->take_lock());
+  std::error_code ignored;
+  fs::permissions(directory, fs::perms::owner_all, ignored);
   journal->file_ = ::open((directory + "/results").c_str(), O_RDWR | O_CREAT | O_CLOEXEC, 0600);
   if (journal->file_ < 0) return system_error("the job can not be kept in " + directory, errno);
   std::ofstream(directory + "/command") << title << "\n";
   SKEP_TRY(journal->read_id());
   SKEP_TRY(journal->read_all());
   return journal;
+}
+
+Result<void> RunJournal::take_lock() {
+  const std::string path = directory_ + "/lock";
+  const std::string not_kept = "the job can not be kept in " + directory_;
+  while (true) {
+    std::error_code problem;
+    fs::create_directories(directory_, problem);
+    if (problem) return fail(Code::kUnavailable, not_kept + ": " + problem.message());
+    lock_ = ::open(path.c_str(), O_RDWR | O_CREAT | O_CLOEXEC, 0600);
+    if (lock_ < 0 && errno == ENOENT) continue;  // swept away since
+    if (lock_ < 0) return system_error(not_kept, errno);
+    if (flock(lock_, LOCK_EX | LOCK_NB) != 0) {
+      return fail(Code::kConflict, "the same job is running already, as its directory " + directory_ +
+                                       " is in use: wait for it");
+    }
+    if (is_still_there(lock_, path)) return ok();
+    close(std::exchange(lock_, -1));
+  }
 }
 
 RunJournal::~RunJournal() {

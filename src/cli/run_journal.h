@@ -18,6 +18,7 @@
 
 #include "api/skep.pb.h"
 #include "base/result.h"
+#include "base/time.h"
 
 namespace skep::cli {
 
@@ -26,6 +27,13 @@ namespace skep::cli {
 Result<std::string> jobs_directory();
 // Of the job that consists of `parts`: the same for the same job alone.
 std::string job_name(const std::vector<std::string>& parts);
+
+// Of jobs that were interrupted, those are kept that ran last and not long ago.
+inline constexpr std::size_t kJobsKept = 20;
+inline constexpr Duration kJobKeptFor = hours(24 * 30);  // since it last ran
+
+// Removes the other jobs in `jobs`; never one that runs, nor what is no job. How many.
+std::size_t sweep_jobs(const std::string& jobs, Instant now);
 
 class RunJournal {
  public:
@@ -56,6 +64,7 @@ class RunJournal {
 
  private:
   RunJournal() = default;
+  Result<void> take_lock();
   Result<void> read_id();
   Result<void> read_all();
 

@@ -5,7 +5,10 @@
 #include <gtest/gtest.h>
 
 #include <algorithm>
+#include <cstdio>
 #include <filesystem>
+
+#include "base/clock.h"
 
 namespace skep::cli {
 namespace {
@@ -86,6 +89,66 @@ TEST_F(RunJournalTest, AJobsNameIsItsOwn) {
   EXPECT_NE(job_name({"a", "b"}), job_name({"ab"}));
   EXPECT_NE(job_name({"a", "b"}), job_name({"a", "b", ""}));
   EXPECT_NE(open()->id(), "");
+}
+
+// ---- jobs that nobody goes on with ----
+
+class SweepJobsTest : public RunJournalTest {
+ protected:
+  // A job that was interrupted so long ago.
+  std::string interrupted(std::size_t number, Duration ago) {
+    char name[25];
+    std::snprintf(name, sizeof name, "%024zx", number);
+    const std::string job = directory + "/" + name;
+    { EXPECT_TRUE(RunJournal::open(job, "a title")); }
+    std::filesystem::create_directory(job + "/store");
+    age(job, ago);
+    return job;
+  }
+  void age(const std::string& job, Duration ago) {
+    const auto when = std::filesystem::file_time_type::clock::now() - ago;
+    for (const char* file : {"/command", "/results", "/lock"})
+      std::filesystem::last_write_time(job + file, when);
+  }
+  std::size_t sweep() { return sweep_jobs(directory, SystemClock().now()); }
+};
+
+TEST_F(SweepJobsTest, OldOnesGoAndThoseOfLatelyStay) {
+  const auto old = interrupted(1, kJobKeptFor + hours(1));
+  const auto recent = interrupted(2, kJobKeptFor - hours(1));
+  EXPECT_EQ(sweep(), 1u);
+  EXPECT_FALSE(std::filesystem::exists(old));
+  EXPECT_TRUE(std::filesystem::exists(recent + "/store"));
+  EXPECT_EQ(sweep(), 0u);
+}
+
+TEST_F(SweepJobsTest, OfManyTheLastStay) {
+  for (std::size_t i = 0; i < kJobsKept + 5; ++i) interrupted(i, minutes(static_cast<int>(10 + i)));
+  EXPECT_EQ(sweep(), 5u);
+  EXPECT_TRUE(std::filesystem::exists(directory + "/000000000000000000000000"));
+  EXPECT_FALSE(std::filesystem::exists(directory + "/000000000000000000000018")) << "the oldest: 24";
+}
+
+TEST_F(SweepJobsTest, OneThatRunsStaysHoweverOldItIs) {
+  const auto job = interrupted(1, minutes(1));
+  const auto running = RunJournal::open(job, "a title");
+  ASSERT_TRUE(running);
+  age(job, 2 * kJobKeptFor);
+  EXPECT_EQ(sweep(), 0u);
+  EXPECT_TRUE(running.value()->append(1, report("result")));
+  EXPECT_TRUE(std::filesystem::exists(job + "/results"));
+}
+
+TEST_F(SweepJobsTest, WhatIsNoJobStaysAndWhatAKillLeftOfASweepGoes) {
+  const auto job = interrupted(1, 2 * kJobKeptFor);
+  std::filesystem::rename(job, directory + "/mine");
+  std::filesystem::create_directory(directory + "/.swept-000000000000000000000002-1");
+  std::filesystem::create_directory_symlink("/", directory + "/000000000000000000000003");
+  EXPECT_EQ(sweep(), 0u);
+  EXPECT_TRUE(std::filesystem::exists(directory + "/mine/store"));
+  EXPECT_FALSE(std::filesystem::exists(directory + "/.swept-000000000000000000000002-1"));
+  EXPECT_TRUE(std::filesystem::exists(directory + "/000000000000000000000003"));
+  EXPECT_EQ(sweep_jobs(directory + "/not-there", SystemClock().now()), 0u);
 }
 
 }  // namespace

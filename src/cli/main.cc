@@ -11,6 +11,7 @@
 #include "base/signals.h"
 #include "cli/context.h"
 #include "cli/settings.h"
+#include "cli/wrong_usage.h"
 
 namespace skep::cli {
 namespace {
@@ -120,7 +121,9 @@ int run(int argc, char** argv) {
   } catch (const CLI::CallForVersion& asked) {
     return app.exit(asked);
   } catch (const CLI::ParseError& error) {
-    std::fprintf(stderr, "skep: %s\n", error.what());
+    const auto given = app.get_subcommands();
+    const std::string command = given.empty() ? "" : given.front()->get_name();
+    std::fprintf(stderr, "skep: %s\n", wrong_usage(error.get_name(), error.what(), command).c_str());
     return api::kExitUsage;
   }
   const CLI::App* command = app.get_subcommands().front();

@@ -216,6 +216,7 @@ manager::ManagerOptions manager_options(const ServeOptions& options) {
 }  // namespace
 
 Result<void> validate(const ServeOptions& options) {
+  SKEP_TRY(http::Server::check_address(options.listen));
   SKEP_TRY(check_store(options.store));
   SKEP_TRY(read_programs(options.commands, options.command_options));
   SKEP_TRY(simulate::parse_tuning(options.policy));

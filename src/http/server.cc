@@ -211,6 +211,11 @@ void Server::Impl::stop(Duration patience) {
   for (const auto& thread : threads) thread->join();
 }
 
+Result<void> Server::check_address(std::string_view text) {
+  SKEP_TRY(parse_listen(text));
+  return ok();
+}
+
 Result<std::unique_ptr<Server>> Server::listen(ServerOptions options, Logger log, Handler handler) {
   auto impl = std::make_unique<Impl>(std::move(options), std::move(log), std::move(handler));
   const TlsServerOptions& tls = impl->core.options.tls;

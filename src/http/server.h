@@ -82,6 +82,8 @@ struct ServerOptions {
 
 class Server {
  public:
+  // Whether `text` has the form of an address to listen on. kInvalid: what is wrong with it.
+  static Result<void> check_address(std::string_view text);
   static Result<std::unique_ptr<Server>> listen(ServerOptions options, Logger log, Handler handler);
   ~Server();
   Server(const Server&) = delete;

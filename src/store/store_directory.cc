@@ -319,7 +319,7 @@ Result<void> check_engine(const std::string& directory, const std::optional<Stor
 
 Result<void> make_directory(const std::string& directory) {
   if (::mkdir(directory.c_str(), 0755) != 0 && errno != EEXIST)
-    return os_error(errno, "make directory " + directory);
+    return os_error(errno, "no directory " + directory + " can be made for the store");
   if (::access(directory.c_str(), W_OK | X_OK) != 0)
     return os_error(errno, "store directory " + directory + " can not be written");
   const auto parent = fs::path(directory).lexically_normal().parent_path();

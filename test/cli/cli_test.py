@@ -152,7 +152,7 @@ class Refusals(Files):
         self.refused(self.checked('command = ["nothing"]\n'), "is not NAME=PROGRAM")
         self.refused(self.checked('queue-objective = ["urgent"]\n'), "is not NAME=WAIT")
         self.refused(self.checked('worker-log-level = "loud"\n'), "is not a log level")
-        self.refused(skep("up", "--check-config", "--config", os.path.join(self.folder, "none")), "none")
+        self.refused(skep("up", "--check-config", "--config", os.path.join(self.folder, "none")), "can not be read: check that it exists")
 
     def test_settings_that_do_not_fit_together(self):
         for first in ((), ("--check-config",)):
@@ -169,6 +169,10 @@ class Refusals(Files):
         self.refused(skep("up", *at, "--advertise", "a b"), "advertise")
         self.refused(skep("up", *first, "--listen", "0.0.0.0:0", "--store", "memory:"), "--insecure")
         self.refused(skep("up", *first, "--store", "nothing"), "--store 'nothing' is not known")
+        store = os.path.join(self.folder, "store")
+        for address in ("127.0.0.1", "127.0.0.1:99999", "::1:80", ":80"):
+            self.refused(skep("up", *first, "--listen", address, "--store", f"rocksdb:{store}"), "cannot listen on")
+        self.assertFalse(os.path.exists(store), "what can not be listened on makes no store")
         self.refused(skep("worker", *first, "--manager", "http://"), "--manager")
 
     def test_commands_and_flags(self):
@@ -177,7 +181,11 @@ class Refusals(Files):
         self.assertIn("skep --help", alone.stderr)
         self.assertIn("Start with:  skep demo", alone.stderr)
         self.refused(skep("nosuch"), "there is no command 'nosuch'")
-        self.refused(skep("up", "--nosuch"), "--nosuch")
+        self.refused(skep("up", "--nosuch"), "'--nosuch' is not understood here: skep up --help lists what is")
+        self.refused(skep("enqueue"), "FILE is missing: skep enqueue --help tells what it is")
+        self.refused(skep("up", "--store"), "--store wants a value")
+        self.refused(skep("token", "create", "--role", "boss"), "--role: 'boss' is none of viewer, client")
+        self.refused(skep("run", "--jobs", "-1", "--", "true"), "--jobs")
         self.refused(skep("explain", "task"), "wants an ID")
 
     def test_files_to_enqueue(self):

@@ -114,9 +114,9 @@ struct Split : std::enable_shared_from_this<Split<Item, Outcome>> {
       for (const std::size_t place : places) part.push_back(items[place]);
       ask(address, std::move(part),
           [self = this->shared_from_this(), &forwarder, &executor, alive,
-           places = places](Result<std::vector<Outcome>> answered) {
+           asked = places](Result<std::vector<Outcome>> answered) {
             if (!*alive) return;
-            self->take(places, std::move(answered));
+            self->take(asked, std::move(answered));
             if (--self->parts_left == 0) self->end_round(forwarder, executor, alive);
           });
     }

@@ -237,11 +237,11 @@ void Forwarder::settle_pulled(const std::shared_ptr<Pulling>& pulling) {
   for (auto& [address, request] : requests) {
     const bool is_here = address == service_.options().address;
     ack_at(is_here ? "" : address, std::move(request),
-           [this, alive = alive_, pulling, address = address](Result<v1::AckReply> done) {
+           [this, alive = alive_, pulling, manager = address](Result<v1::AckReply> done) {
              if (!*alive) return;
-             Part& part = pulling->parts.at(address);
+             Part& part = pulling->parts.at(manager);
              part.is_unsure = pulling->is_once && (!done || done.value().acknowledged() != part.chosen);
-             if (part.is_unsure) pulling->silent.insert(address);
+             if (part.is_unsure) pulling->silent.insert(manager);
              if (--pulling->left == 0) end_pull(pulling);
            });
   }

@@ -74,7 +74,7 @@ PutBackReply Shard::apply(const PutBack& command, Instant, Effects&) {
   }
   for (const auto& [number, ids] : put_back) {
     if (const auto found = receipts_.find(number); found != receipts_.end())
-      std::erase_if(found->second.ids, [&ids = ids](const TaskId& id) { return ids.contains(id); });
+      std::erase_if(found->second.ids, [&unused = ids](const TaskId& id) { return unused.contains(id); });
   }
   return reply;
 }

@@ -92,6 +92,25 @@ void limit(const ChildSpec& spec, SupervisorPlan& plan) {
 
 constexpr std::size_t kStackBytes = std::size_t{64} * 1024;
 
+#if defined(__SANITIZE_THREAD__)
+#define SKEP_THREADS_ARE_WATCHED 1
+#elif defined(__has_feature)
+#if __has_feature(thread_sanitizer)
+#define SKEP_THREADS_ARE_WATCHED 1
+#endif
+#endif
+
+pid_t fork_supervisor() {
+#ifdef SKEP_THREADS_ARE_WATCHED
+  // ThreadSanitizer has locks of its own, which another thread may hold now. It knows of fork() alone, and
+  // looks at nothing in the child of a process with threads.
+  return fork();
+#else
+  // Not fork(): the handlers of the library's locks are not needed, as the supervisor takes none.
+  return _Fork();
+#endif
+}
+
 }  // namespace
 
 Result<ChildProcess> ChildProcess::start(const ChildSpec& spec) {
@@ -123,8 +142,7 @@ Result<ChildProcess> ChildProcess::start(const ChildSpec& spec) {
   child.report_ = std::move(report.read);
   child.output_ = std::move(output.read);
   child.errors_ = std::move(errors.read);
-  // Not fork(): the handlers of the library's locks are not needed, as the supervisor takes none.
-  child.pid_ = _Fork();
+  child.pid_ = fork_supervisor();
   if (child.pid_ == 0) supervise(plan);
   if (child.pid_ < 0) {
     child.is_finished_ = true;

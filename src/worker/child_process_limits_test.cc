@@ -142,7 +142,8 @@ TEST_F(HostileProgram, ABusyLoopUsesUpItsProcessorTime) {
   program.limits.cpu = seconds(1);
   const Outcome outcome = shell("while :; do :; done");
   EXPECT_EQ(outcome.error(), "it used more than its 1s of processor time");
-  EXPECT_GE(outcome.cpu_us(), 900'000u);
+  // The system ends it by a count of ticks, which a busy machine makes a rough one.
+  EXPECT_GE(outcome.cpu_us(), 500'000u);
   EXPECT_LT(outcome.cpu_us(), 4'000'000u);
 }
 
@@ -200,9 +201,9 @@ TEST_F(HostileProgram, AReportTellsOfEveryEnd) {
   EXPECT_EQ(failed.output(), std::string("a\0b", 3));
   EXPECT_EQ(failed.errors(), "why\n");
   EXPECT_EQ(report(shell("kill -KILL $$")).signal(), SIGKILL);
-  program.limits.time = milliseconds(100);
+  program.limits.time = seconds(2);  // it counts from before the program is there
   const auto late = report(shell("echo early; sleep 1000"));
-  EXPECT_EQ(late.problem(), "ran longer than 100ms");
+  EXPECT_EQ(late.problem(), "ran longer than 2s");
   EXPECT_EQ(late.output(), "early\n");
 }
 

@@ -153,7 +153,12 @@ struct StreamState {
   std::atomic<bool> is_over = false;
 };
 
-struct Responder::Impl {
+struct SessionAsker final : Asker, std::enable_shared_from_this<SessionAsker> {
+  void answer(UniqueFunction<Response()> make) override;
+  std::shared_ptr<Stream> open_stream(Response head) override;
+  void drop() override;
+  bool is_gone() const override { return is_peer_gone.load(std::memory_order_relaxed); }
+
   std::shared_ptr<Mailbox> mailbox;
   std::weak_ptr<Session> session;
   std::uint64_t turn = 0;
@@ -240,7 +245,7 @@ class Session final : public std::enable_shared_from_this<Session> {
   InputBuffer input_;
   std::size_t head_size_ = 0;
   OutputQueue output_;
-  std::shared_ptr<Responder::Impl> responder_;
+  std::shared_ptr<SessionAsker> responder_;
   std::shared_ptr<StreamState> stream_;
   std::size_t stream_queued_ = 0;
   bool is_stream_last_ = false;

@@ -38,11 +38,21 @@ class Stream {
   virtual void close() = 0;
 };
 
+// Who asked: a connection of the server's, or what stands in its place where there are no sockets. Of the
+// first three calls one comes, once.
+class Asker {
+ public:
+  virtual ~Asker() = default;
+  virtual void answer(UniqueFunction<Response()> make) = 0;
+  virtual std::shared_ptr<Stream> open_stream(Response head) = 0;
+  virtual void drop() = 0;  // nobody will answer
+  virtual bool is_gone() const = 0;
+};
+
 // The one right to answer one request. Movable; answers 500 if destroyed unused.
 class Responder {
  public:
-  struct Impl;
-  explicit Responder(std::shared_ptr<Impl> impl);
+  explicit Responder(std::shared_ptr<Asker> asker);
   Responder(Responder&&) noexcept;
   Responder& operator=(Responder&&) noexcept;
   ~Responder();
@@ -57,7 +67,7 @@ class Responder {
   bool is_peer_gone() const;
 
  private:
-  std::shared_ptr<Impl> impl_;
+  std::shared_ptr<Asker> asker_;
 };
 
 using Handler = std::function<void(Request, Responder)>;

@@ -8,7 +8,7 @@ namespace {
 
 // Runs `work(session)` on the connection's thread, after what was posted there before; never if it is gone.
 template <class Work>
-bool post_to_session(const Responder::Impl& impl, Work work) {
+bool post_to_session(const SessionAsker& impl, Work work) {
   return impl.mailbox->post([weak = impl.session, work = std::move(work)]() mutable {
     if (const auto session = weak.lock()) work(*session);
   });
@@ -16,7 +16,7 @@ bool post_to_session(const Responder::Impl& impl, Work work) {
 
 // The same, but at once if this is the connection's thread.
 template <class Work>
-void run_on_session(const Responder::Impl& impl, Work work) {
+void run_on_session(const SessionAsker& impl, Work work) {
   if (!impl.mailbox->is_on_thread()) {
     post_to_session(impl, std::move(work));
   } else if (const auto session = impl.session.lock()) {
@@ -26,7 +26,7 @@ void run_on_session(const Responder::Impl& impl, Work work) {
 
 class ServerStream final : public Stream {
  public:
-  ServerStream(std::shared_ptr<Responder::Impl> connection, std::shared_ptr<StreamState> state)
+  ServerStream(std::shared_ptr<SessionAsker> connection, std::shared_ptr<StreamState> state)
       : connection_(std::move(connection)), state_(std::move(state)) {}
 
   ~ServerStream() override { close(); }
@@ -52,59 +52,72 @@ class ServerStream final : public Stream {
   }
 
  private:
-  const std::shared_ptr<Responder::Impl> connection_;
+  const std::shared_ptr<SessionAsker> connection_;
   const std::shared_ptr<StreamState> state_;
 };
 
 }  // namespace
 
-Responder::Responder(std::shared_ptr<Impl> impl) : impl_(std::move(impl)) {}
+// ---- of a connection ----
 
-Responder::Responder(Responder&&) noexcept = default;
-
-Responder& Responder::operator=(Responder&& other) noexcept {
-  Responder old(std::move(impl_));  // answers 500 if it was not used
-  impl_ = std::move(other.impl_);
-  return *this;
-}
-
-Responder::~Responder() {
-  if (!impl_) return;
-  run_on_session(*impl_, [turn = impl_->turn](Session& session) { session.respond_dropped(turn); });
-}
-
-void Responder::send(Response response) && {
-  SKEP_CHECK(impl_ != nullptr, "a request is answered once");
-  const std::shared_ptr<Impl> impl = std::move(impl_);
-  run_on_session(*impl, [turn = impl->turn, response = std::move(response)](Session& session) mutable {
-    session.respond(turn, std::move(response));
-  });
-}
-
-void Responder::send_made(UniqueFunction<Response()> make) && {
-  SKEP_CHECK(impl_ != nullptr, "a request is answered once");
-  const std::shared_ptr<Impl> impl = std::move(impl_);
-  run_on_session(*impl, [turn = impl->turn, make = std::move(make)](Session& session) mutable {
-    session.respond(turn, make());
+void SessionAsker::answer(UniqueFunction<Response()> make) {
+  run_on_session(*this, [turn = turn, make = std::move(make)](Session& of) mutable {
+    of.respond(turn, make());
   });
 }
 
 // Always posted, as the chunks are: what is posted to one thread keeps its order whichever thread writes
 // first.
-std::shared_ptr<Stream> Responder::stream(Response head) && {
-  SKEP_CHECK(impl_ != nullptr, "a request is answered once");
-  std::shared_ptr<Impl> impl = std::move(impl_);
+std::shared_ptr<Stream> SessionAsker::open_stream(Response head) {
   auto state = std::make_shared<StreamState>();
   const bool is_open =
-      post_to_session(*impl, [turn = impl->turn, head = std::move(head), state](Session& session) mutable {
-        session.open_stream(turn, std::move(head), std::move(state));
+      post_to_session(*this, [turn = turn, head = std::move(head), state](Session& of) mutable {
+        of.open_stream(turn, std::move(head), std::move(state));
       });
   if (!is_open) state->is_over = true;
-  return std::make_shared<ServerStream>(std::move(impl), std::move(state));
+  return std::make_shared<ServerStream>(shared_from_this(), std::move(state));
+}
+
+void SessionAsker::drop() {
+  run_on_session(*this, [turn = turn](Session& of) { of.respond_dropped(turn); });
+}
+
+// ---- of whoever asked ----
+
+Responder::Responder(std::shared_ptr<Asker> asker) : asker_(std::move(asker)) {}
+
+Responder::Responder(Responder&&) noexcept = default;
+
+Responder& Responder::operator=(Responder&& other) noexcept {
+  Responder old(std::move(asker_));  // answers 500 if it was not used
+  asker_ = std::move(other.asker_);
+  return *this;
+}
+
+Responder::~Responder() {
+  if (asker_) asker_->drop();
+}
+
+void Responder::send(Response response) && {
+  SKEP_CHECK(asker_ != nullptr, "a request is answered once");
+  const std::shared_ptr<Asker> asker = std::move(asker_);
+  asker->answer([response = std::move(response)]() mutable { return std::move(response); });
+}
+
+void Responder::send_made(UniqueFunction<Response()> make) && {
+  SKEP_CHECK(asker_ != nullptr, "a request is answered once");
+  const std::shared_ptr<Asker> asker = std::move(asker_);
+  asker->answer(std::move(make));
+}
+
+std::shared_ptr<Stream> Responder::stream(Response head) && {
+  SKEP_CHECK(asker_ != nullptr, "a request is answered once");
+  const std::shared_ptr<Asker> asker = std::move(asker_);
+  return asker->open_stream(std::move(head));
 }
 
 bool Responder::is_peer_gone() const {
-  return impl_ == nullptr || impl_->is_peer_gone.load(std::memory_order_relaxed);
+  return asker_ == nullptr || asker_->is_gone();
 }
 
 }  // namespace skep::http

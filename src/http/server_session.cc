@@ -199,7 +199,7 @@ void Session::deliver(Body body) {
   request.peer_address = peer_;
   request.connection = number_;
 
-  responder_ = std::make_shared<Responder::Impl>();
+  responder_ = std::make_shared<SessionAsker>();
   responder_->mailbox = home_.mailbox;
   responder_->session = weak_from_this();
   responder_->turn = turn_;

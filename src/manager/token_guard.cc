@@ -50,11 +50,18 @@ Error forbidden(const TokenRecord& record, api::Endpoint endpoint) {
                                     api::describe(api::allowed_roles(endpoint)));
 }
 
+Error no_tokens() {
+  return fail(Code::kConflict,
+              "this store has no tokens, so anybody could make the first: make it where the "
+              "store is, with `skep token create --role admin --store STORE`");
+}
+
 }  // namespace
 
 struct TokenGuard::Impl {
   Impl(store::TokenStore* t, const Clock& c, Options o, Logger l)
-      : tokens(t), clock(c), options(std::move(o)), log(std::move(l)), runner(c, "skep-tokens") {
+      : tokens(t), clock(c), options(std::move(o)), log(std::move(l)) {
+    if (tokens != nullptr) runner.emplace(c, "skep-tokens");
     auto own = make_token(Role::kWorker, "workers of this process", clock.now(), kNever);
     own_token = std::move(own.first);
     own_record = std::move(own.second);
@@ -94,7 +101,7 @@ struct TokenGuard::Impl {
   }
 
   void go_on() {
-    runner.post_at(clock.now() + options.interval, [this] {
+    runner->post_at(clock.now() + options.interval, [this] {
       read_and_tell();
       go_on();
     });
@@ -103,18 +110,15 @@ struct TokenGuard::Impl {
   void look(UniqueFunction<void()> done) {
     if (lookers.size() >= kLookersMax) return done();
     lookers.push_back(std::move(done));
-    if (lookers.size() == 1) runner.post_at(read_at + kLookInterval, [this] { read_and_tell(); });
+    if (lookers.size() == 1) runner->post_at(read_at + kLookInterval, [this] { read_and_tell(); });
   }
 
   // A change of the store, which counts here at once.
   template <class T, class Change>
   void change(Reply<T> reply, Change change) {
-    runner.post([this, reply = std::move(reply), change = std::move(change)]() mutable {
-      if (!is_required.load(std::memory_order_relaxed)) {
-        return reply(fail(Code::kConflict,
-                          "this store has no tokens, so anybody could make the first: make it where the "
-                          "store is, with `skep token create --role admin --store STORE`"));
-      }
+    if (!runner) return reply(no_tokens());
+    runner->post([this, reply = std::move(reply), change = std::move(change)]() mutable {
+      if (!is_required.load(std::memory_order_relaxed)) return reply(no_tokens());
       Result<T> result = change();
       if (result) read_and_tell();
       reply(std::move(result));
@@ -137,7 +141,7 @@ struct TokenGuard::Impl {
   std::vector<UniqueFunction<void()>> lookers;
   Instant read_at{};
 
-  Runner runner;  // last: it ends first
+  std::optional<Runner> runner;  // where there is a place for tokens; last: it ends first
 };
 
 TokenGuard::TokenGuard(store::TokenStore* tokens, const Clock& clock, Options options, Logger log)
@@ -147,12 +151,12 @@ TokenGuard::~TokenGuard() = default;
 
 Result<void> TokenGuard::start() {
   SKEP_TRY(impl_->read());
-  if (impl_->tokens != nullptr) impl_->runner.post([impl = impl_.get()] { impl->go_on(); });
+  if (impl_->runner) impl_->runner->post([impl = impl_.get()] { impl->go_on(); });
   return ok();
 }
 
 void TokenGuard::stop() {
-  impl_->runner.stop();
+  if (impl_->runner) impl_->runner->stop();
 }
 
 bool TokenGuard::has_tokens() const {
@@ -195,7 +199,9 @@ Result<Caller> TokenGuard::check(const http::Request& request, api::Endpoint end
 }
 
 void TokenGuard::look_again(UniqueFunction<void()> done) {
-  impl_->runner.post([impl = impl_.get(), done = std::move(done)]() mutable { impl->look(std::move(done)); });
+  if (!impl_->runner) return done();
+  impl_->runner->post(
+      [impl = impl_.get(), done = std::move(done)]() mutable { impl->look(std::move(done)); });
 }
 
 bool TokenGuard::is_still_valid(const Caller& caller) const {
@@ -210,10 +216,9 @@ const std::string& TokenGuard::own_workers_token() const {
 }
 
 void TokenGuard::list(Reply<std::vector<TokenRecord>> reply) {
-  impl_->runner.post([impl = impl_.get(), reply = std::move(reply)]() mutable {
-    if (impl->tokens == nullptr) return reply(std::vector<TokenRecord>());
-    reply(impl->tokens->list());
-  });
+  if (!impl_->runner) return reply(std::vector<TokenRecord>());
+  impl_->runner->post(
+      [impl = impl_.get(), reply = std::move(reply)]() mutable { reply(impl->tokens->list()); });
 }
 
 void TokenGuard::create(Role role, std::string name, Duration lifetime, Reply<Made> reply) {

@@ -7,7 +7,8 @@
 // on the store, adds or ends is known here in a second. While the store is away what was read last counts.
 //
 // Threads:   check, is_still_valid and has_tokens from any thread; start and stop from the owner's; the rest
-//            from any thread, with replies on the guard's own.
+//            from any thread, with replies on the guard's own, which there is if there is a place for tokens;
+//            else they come inside the call.
 // Errors:    those of the store, and of a bad request; no message has a part of a secret.
 // Ownership: borrows store and clock. After stop() nothing is replied any more.
 // Cost:      a check without tokens is one load; with them a short lock, a look-up and SHA-256 of 80 bytes.

@@ -260,8 +260,14 @@ void Service::ack(api::v1::AckRequest request, Reply<api::v1::AckReply> reply) {
   auto unused = read_put_back(request);
   if (!unused) return reply(unused.error());
   host_.submit<api::v1::AckReply>(
-      [parts = std::move(parts.value()), ids = std::move(ids),
+      [this, parts = std::move(parts.value()), ids = std::move(ids),
        unused = std::move(unused.value())](Turn& turn) -> Result<api::v1::AckReply> {
+        // What was named is acknowledged, or the answer says that it is not.
+        for (const auto& id : ids) {
+          const bool is_elsewhere =
+              keeper_ && id.shard < store_.shard_count() && turn.shard(id.shard) == nullptr;
+          if (is_elsewhere) return not_here(id);
+        }
         put_back(turn, unused);
         std::size_t acknowledged = 0;
         std::uint32_t known = 0;

@@ -52,6 +52,21 @@ Granted from_message(v1::AcquireReply&& reply) {
   return granted;
 }
 
+// One that is asked to go on elsewhere is given nothing, however long it waits.
+bool is_to_go(const Service& service, const std::string& worker) {
+  const auto& known = service.workers_seen().all();
+  const auto found = known.find(worker);
+  return found != known.end() && !found->second.move_to.empty();
+}
+
+// What a worker looks for, for the book of siblings.
+std::string wish_of(const v1::AcquireRequest& request) {
+  std::string wish;
+  for (const auto& kind : request.kinds()) wish += kind + " ";
+  for (const auto& program : request.programs()) wish += program + " ";
+  return wish;
+}
+
 // Who did not answer, in the order of their addresses.
 template <class Message, class Out>
 void name_silent(const std::map<std::string, Result<Message>>& answers, Out& out) {
@@ -66,6 +81,7 @@ void name_silent(const std::map<std::string, Result<Message>>& answers, Out& out
 
 struct Forwarder::Acquiring {
   v1::AcquireRequest request;
+  std::string wish;
   Instant wait_until{};
   std::shared_ptr<IsWanted> is_wanted;
   Reply<Granted> reply;
@@ -76,10 +92,11 @@ void Forwarder::acquire(v1::AcquireRequest request, IsWanted is_wanted, Reply<Gr
   const auto wait =
       milliseconds(static_cast<std::int64_t>(std::min<std::uint64_t>(request.wait_ms(), 86'400'000)));
   acquiring->wait_until = add_saturated(executor_.now(), std::min<Duration>(wait, limits::kWaitMax));
+  acquiring->wish = wish_of(request);
   acquiring->request = std::move(request);
   acquiring->is_wanted = std::make_shared<IsWanted>(std::move(is_wanted));
   acquiring->reply = std::move(reply);
-  acquire_here(acquiring, book_.longest_backlog() == nullptr);
+  acquire_here(acquiring, book_.longest_backlog(acquiring->wish) == nullptr);
 }
 
 // Waits only while nothing is known to wait elsewhere.
@@ -95,16 +112,17 @@ void Forwarder::acquire_here(const std::shared_ptr<Acquiring>& acquiring, bool m
   service_.acquire(std::move(request), is_wanted, [this, alive = alive_, acquiring](Result<Granted> granted) {
     if (!*alive) return;
     const bool is_over = !granted || !granted.value().leases.empty() || granted.value().must_drain ||
-                         service_.is_draining() || (*acquiring->is_wanted && !(*acquiring->is_wanted)());
+                         service_.is_draining() || is_to_go(service_, acquiring->request.worker()) ||
+                         (*acquiring->is_wanted && !(*acquiring->is_wanted)());
     if (is_over) return acquiring->reply(std::move(granted));
-    if (book_.longest_backlog() != nullptr) return acquire_there(acquiring);
+    if (book_.longest_backlog(acquiring->wish) != nullptr) return acquire_there(acquiring);
     if (executor_.now() >= acquiring->wait_until) return acquiring->reply(Granted{});
     acquire_here(acquiring, true);
   });
 }
 
 void Forwarder::acquire_there(const std::shared_ptr<Acquiring>& acquiring) {
-  const std::string address = *book_.longest_backlog();
+  const std::string address = *book_.longest_backlog(acquiring->wish);
   v1::AcquireRequest request = acquiring->request;
   request.clear_wait_ms();
   ask<v1::AcquireReply>(address, request_with(Endpoint::kAcquire, request), kGatherPatience,
@@ -117,8 +135,8 @@ void Forwarder::acquire_there(const std::shared_ptr<Acquiring>& acquiring) {
                           }
                           // Nothing for this worker: until the next look at its backlog it is not asked
                           // again.
-                          book_.note_nothing_there(address);
-                          acquire_here(acquiring, book_.longest_backlog() == nullptr);
+                          book_.note_nothing_there(address, acquiring->wish);
+                          acquire_here(acquiring, book_.longest_backlog(acquiring->wish) == nullptr);
                         });
 }
 
@@ -130,17 +148,18 @@ void Forwarder::seed_get_work(const std::string& peer, std::uint64_t connection,
                           reply = std::move(reply)](Result<Service::SeedWork> work) mutable {
                            if (!*alive) return;
                            const bool is_over = !work || work.value().is_found || work.value().is_exit_wanted;
-                           const std::string* longest = book_.longest_backlog();
+                           const auto request = service_.seed_acquire(peer);
+                           const std::string wish = wish_of(request);
+                           const std::string* longest = book_.longest_backlog(wish);
                            if (is_over || longest == nullptr || !service_.has_room_for_seed_lease())
                              return reply(std::move(work));
                            const std::string address = *longest;
-                           const auto request = request_with(Endpoint::kAcquire, service_.seed_acquire(peer));
                            ask<v1::AcquireReply>(
-                               address, request, kGatherPatience,
-                               [this, address, peer, connection,
+                               address, request_with(Endpoint::kAcquire, request), kGatherPatience,
+                               [this, address, wish, peer, connection,
                                 reply = std::move(reply)](Result<v1::AcquireReply> answer) mutable {
                                  if (!answer || answer.value().leases_size() == 0) {
-                                   book_.note_nothing_there(address);
+                                   book_.note_nothing_there(address, wish);
                                    return reply(Service::SeedWork{});
                                  }
                                  book_.note_leased(address, 1);

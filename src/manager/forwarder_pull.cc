@@ -252,6 +252,9 @@ void Forwarder::end_pull(const std::shared_ptr<Pulling>& pulling) {
   const bool is_over = pulled.items_size() > 0 || executor_.now() >= pulling->wait_until ||
                        service_.is_draining() || (*pulling->is_wanted && !(*pulling->is_wanted)());
   if (is_over) return pulling->reply(std::move(pulled));
+  // This one can give nothing now, so that it can not wait either.
+  const bool can_wait = !pulling->silent.contains(service_.options().address);
+  if (!can_wait) return when_changed([this, pulling] { pull_here(pulling, true); });
   pull_here(pulling, true);
 }
 

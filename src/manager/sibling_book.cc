@@ -30,7 +30,7 @@ void SiblingBook::keep(const std::vector<std::string>& addresses, Instant now) {
     return std::find(addresses.begin(), addresses.end(), sibling.address) == addresses.end();
   });
   for (const auto& address : addresses) {
-    if (find(address) == nullptr) siblings_.push_back({address, false, false, now, {}, "", {}});
+    if (find(address) == nullptr) siblings_.push_back({address, false, false, now, {}, "", {}, {}});
   }
 }
 
@@ -40,6 +40,7 @@ void SiblingBook::note_heard(const std::string& address, const Said& said, Insta
   const StoreNumber before = sibling->said.number;
   if (!sibling->is_heard || sibling->is_silent) sibling->answers_since = now;
   sibling->said = said;
+  sibling->has_nothing_for.clear();
   if (said.number == 0) sibling->said.number = before;
   sibling->is_heard = true;
   sibling->is_silent = false;
@@ -96,10 +97,11 @@ std::vector<std::string> SiblingBook::silent_for(Duration most, Instant now) con
   return addresses;
 }
 
-const std::string* SiblingBook::longest_backlog() const {
+const std::string* SiblingBook::longest_backlog(const std::string& wish) const {
   const Sibling* longest = nullptr;
   for (const auto& sibling : siblings_) {
     if (sibling.is_silent || sibling.said.queued == 0 || !is_told_apart(sibling)) continue;
+    if (sibling.has_nothing_for.contains(wish)) continue;
     if (longest == nullptr || sibling.said.oldest_ms > longest->said.oldest_ms) longest = &sibling;
   }
   return longest == nullptr ? nullptr : &longest->address;
@@ -107,6 +109,11 @@ const std::string* SiblingBook::longest_backlog() const {
 
 void SiblingBook::note_leased(const std::string& address, std::uint64_t tasks) {
   if (Sibling* sibling = find(address)) sibling->said.queued -= std::min(sibling->said.queued, tasks);
+}
+
+// Others may find something there: of another kind.
+void SiblingBook::note_nothing_there(const std::string& address, const std::string& wish) {
+  if (Sibling* sibling = find(address)) sibling->has_nothing_for.insert(wish);
 }
 
 std::vector<WorkerCount> SiblingBook::steady(Duration least, Instant now) const {

@@ -11,6 +11,7 @@
 
 #include <cstdint>
 #include <optional>
+#include <set>
 #include <string>
 #include <vector>
 
@@ -57,10 +58,11 @@ class SiblingBook {
   std::vector<std::string> silent_for(Duration most, Instant now) const;
 
   // Of those that answer, where something waits: the one whose oldest task waits longest. Null: none.
-  const std::string* longest_backlog() const;
-  // So many of its tasks were leased; or it has none for who asked, until it is heard again.
+  // `wish`: what is looked for, in words that are compared; one that had nothing of it is left out.
+  const std::string* longest_backlog(const std::string& wish) const;
+  // So many of its tasks were leased; or it has none for that wish, until it is heard again.
   void note_leased(const std::string& address, std::uint64_t tasks);
-  void note_nothing_there(const std::string& address) { note_leased(address, ~std::uint64_t{0}); }
+  void note_nothing_there(const std::string& address, const std::string& wish);
 
   // Those that have answered for longer than `least`, with their workers: one that has just come, or comes
   // and goes, counts for nobody yet.
@@ -78,6 +80,7 @@ class SiblingBook {
     Instant answers_since{};
     std::string why;  // it is silent
     Said said;
+    std::set<std::string> has_nothing_for;  // wishes, since it was heard
   };
 
   explicit SiblingBook(std::optional<Said> self) : self_(self) {}

@@ -51,7 +51,7 @@ TEST(SiblingBook, AnotherNameOfAManagerIsNotAskedToo) {
   EXPECT_TRUE(book.may_be_asked("a:1"));
   EXPECT_FALSE(book.may_be_asked("alias:1"));
   EXPECT_FALSE(book.may_be_asked("self:1"));
-  EXPECT_EQ(*book.longest_backlog(), "a:1");
+  EXPECT_EQ(*book.longest_backlog(""), "a:1");
   EXPECT_EQ(book.problem(kNow), "");
 }
 
@@ -63,7 +63,7 @@ TEST(SiblingBook, WhoCanNotBeToldApartIsLeftOutAndNamed) {
   EXPECT_FALSE(book.may_be_asked("a:1"));
   EXPECT_TRUE(book.may_be_asked("b:1"));
   EXPECT_FALSE(book.may_be_asked("old:1"));
-  EXPECT_EQ(book.longest_backlog(), nullptr);
+  EXPECT_EQ(book.longest_backlog(""), nullptr);
   EXPECT_NE(book.problem(kNow).find("sibling a:1"), std::string::npos);
   EXPECT_EQ(book.problem(kNow).find("b:1"), std::string::npos);
   EXPECT_NE(book.problem(kNow).find("old:1"), std::string::npos);
@@ -71,20 +71,32 @@ TEST(SiblingBook, WhoCanNotBeToldApartIsLeftOutAndNamed) {
 
 TEST(SiblingBook, TheLongestWaitIsHelpedFirst) {
   auto book = book_with({"a:1", "b:1", "c:1"});
-  EXPECT_EQ(book.longest_backlog(), nullptr);
+  EXPECT_EQ(book.longest_backlog(""), nullptr);
   book.note_heard("a:1", said(8, 1, 5, 10, 0), kNow);
   book.note_heard("b:1", said(9, 1, 2, 20, 0), kNow);
   book.note_heard("c:1", said(10, 1, 0, 0, 0), kNow);
-  EXPECT_EQ(*book.longest_backlog(), "b:1");
+  EXPECT_EQ(*book.longest_backlog(""), "b:1");
   book.note_leased("b:1", 1);
-  EXPECT_EQ(*book.longest_backlog(), "b:1");
+  EXPECT_EQ(*book.longest_backlog(""), "b:1");
   book.note_leased("b:1", 7);
-  EXPECT_EQ(*book.longest_backlog(), "a:1");
-  book.note_nothing_there("a:1");
-  EXPECT_EQ(book.longest_backlog(), nullptr);
+  EXPECT_EQ(*book.longest_backlog(""), "a:1");
+  book.note_nothing_there("a:1", "");
+  EXPECT_EQ(book.longest_backlog(""), nullptr);
   book.note_heard("a:1", said(8, 1, 5, 10, 0), kNow);
   book.note_silent("a:1", "away");
-  EXPECT_EQ(book.longest_backlog(), nullptr);
+  EXPECT_EQ(book.longest_backlog(""), nullptr);
+}
+
+// A worker asks for hashes and for commands by turns: what has none of the one may have the other.
+TEST(SiblingBook, OneThatHasNothingOfAKindIsAskedForAnother) {
+  auto book = book_with({"a:1"});
+  book.note_heard("a:1", said(8, 200, 1, 500, 0), kNow);
+  book.note_nothing_there("a:1", "sha512");
+  EXPECT_EQ(book.longest_backlog("sha512"), nullptr);
+  ASSERT_NE(book.longest_backlog("command program"), nullptr);
+  EXPECT_EQ(*book.longest_backlog("command program"), "a:1");
+  book.note_heard("a:1", said(8, 200, 1, 500, 0), kNow + seconds(1));
+  EXPECT_NE(book.longest_backlog("sha512"), nullptr) << "by now there may be some";
 }
 
 TEST(SiblingBook, SilenceCountsFromWhenItWasHeardLast) {
@@ -135,7 +147,7 @@ TEST(SiblingBook, ManagersOfOneStoreNeedNoNumbers) {
   book.note_heard("a:1", said(0, 1, 1, 1, 0), kNow);
   book.note_heard("b:1", said(0, 1, 1, 2, 0), kNow);
   EXPECT_TRUE(book.may_be_asked("a:1"));
-  EXPECT_EQ(*book.longest_backlog(), "b:1");
+  EXPECT_EQ(*book.longest_backlog(""), "b:1");
   EXPECT_EQ(book.problem(kNow), "");
 }
 

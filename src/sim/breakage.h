@@ -31,13 +31,21 @@ enum class Breakage : std::uint8_t {
   kLaunchTwice,        // a launch starts one more than asked for
   kForgetCheckpoint,   // checkpoints are not stored
   kForeignCheckpoint,  // a heartbeat's checkpoint is that of another task
+  // ---- of several managers ----
+  kLateStop,          // an owner does not stop by its own clock
+  kUnknownAsRefused,  // a commit whose outcome is not known is told as one that was not written
+  kUnknownAsDone,     // the same as one that was
+  kStaleLoad,         // a shard that is taken is loaded as it was a moment before
+  kNoLeader,          // each manager sizes the fleet, whoever leads
+  kKeepShards,        // a manager gives nothing up to one that joins
 };
 
 struct BreakageName {
   Breakage breakage;
   std::string_view name;
+  bool is_of_several = false;  // managers: with one it breaks nothing
 };
-inline constexpr std::array<BreakageName, 14> kBreakages{{
+inline constexpr std::array<BreakageName, 20> kBreakages{{
     {Breakage::kSkipCommit, "skip_commit"},
     {Breakage::kReplyEarly, "reply_early"},
     {Breakage::kSkipFence, "skip_fence"},
@@ -52,6 +60,12 @@ inline constexpr std::array<BreakageName, 14> kBreakages{{
     {Breakage::kLaunchTwice, "launch_twice"},
     {Breakage::kForgetCheckpoint, "forget_checkpoint"},
     {Breakage::kForeignCheckpoint, "foreign_checkpoint"},
+    {Breakage::kLateStop, "late_stop", true},
+    {Breakage::kUnknownAsRefused, "unknown_as_refused", true},
+    {Breakage::kUnknownAsDone, "unknown_as_done", true},
+    {Breakage::kStaleLoad, "stale_load", true},
+    {Breakage::kNoLeader, "no_leader", true},
+    {Breakage::kKeepShards, "keep_shards", true},
 }};
 
 constexpr std::string_view breakage_name(Breakage breakage) {

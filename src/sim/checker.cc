@@ -17,6 +17,7 @@ std::vector<std::unique_ptr<Checker>> make_checkers(World& world) {
   all.push_back(make_delivery_checker(world));
   all.push_back(make_key_checker(world));
   all.push_back(make_fence_checker(world));
+  all.push_back(make_ownership_checker(world));
   all.push_back(make_lease_checker(world));
   all.push_back(make_budget_checker(world));
   all.push_back(make_checkpoint_checker(world));

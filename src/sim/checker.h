@@ -87,14 +87,17 @@ class Checker {
 
   // ---- the disk ----
   virtual void on_claim(ShardId, Epoch) {}
-  virtual void on_batch(ShardId, Epoch) {}  // a batch of this epoch was written
+  // A batch of this epoch was written, by that member of those that share the store.
+  virtual void on_batch(ShardId, Epoch, store::MemberId) {}
+  virtual void on_taken(ShardId, Epoch, store::MemberId) {}  // whose it is now; 0: nobody's
   virtual void on_written(const Written&) {}
   virtual void on_rewound() {}  // a crash took back what was not durable
   // ---- clients ----
   virtual void on_enqueued(const Intent&, const TaskId&) {}  // a manager acknowledged it
   virtual void on_body_erased(const TaskRecord&) {}          // the task as it stands
   virtual void on_pulled(const Pulled&) {}
-  virtual void on_seen(const api::v1::Task&) {}  // a manager's answer about one task
+  // A manager's answer about one task, and when it was asked.
+  virtual void on_seen(const api::v1::Task&, Instant /*asked_at*/) {}
   virtual void on_waited(const Waited&) {}
   virtual void on_result(const TaskId&, const std::string&) {}
   // ---- workers; `process` names a simulated worker whatever id it has at a manager ----
@@ -115,6 +118,7 @@ class Checker {
   virtual void on_worker_left(std::uint64_t /*process*/) {}     // it said goodbye, or died
   virtual void on_worker_drained(std::uint64_t /*process*/) {}  // and had no trouble of any kind in its life
   // ---- managers ----
+  virtual void on_launch(std::size_t /*node*/) {}  // with a provisioner of the whole cluster
   virtual void on_manager_trouble() {}  // crash, hang, a commit that failed: soft state may be gone
   // ---- time ----
   virtual void on_tick() {}   // every other second

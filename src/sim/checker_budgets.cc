@@ -64,7 +64,7 @@ class BudgetChecker final : public Checker {
     // Extensions are not stored, so what is stored is the least that was promised, also by an owner before.
     const bool has_run_out = before.state == TaskState::kLeased && after.workers_lost > before.workers_lost &&
                              after.errors.back().end == AttemptEnd::kLeaseExpired;
-    if (has_run_out && world_.now() < before.lease_expires_at)
+    if (has_run_out && world_.now() + world_.clock_slack() < before.lease_expires_at)
       broken("the lease of task " + id + " ran out before its time");
     if (after.attempts_failed > before.attempts_failed) spent(after);
     if (before.state == TaskState::kLeased && after.state != TaskState::kLeased &&

@@ -36,7 +36,7 @@ class DetectionChecker final : public Checker {
       const Gone& gone = found->second;
       const Duration patience =
           (trouble_at_ >= gone.named_at ? world_.config.lease : world_.config.worker_timeout) + kSlack +
-          (world_.slow_commits - gone.slow_commits);
+          (world_.slow_commits - gone.slow_commits) + world_.settle_time();
       const Instant since = std::max(gone.at, trouble_at_);
       if (world_.now() - since <= patience) continue;
       broken("task " + id.to_string() + " is still leased to worker " + record.worker +

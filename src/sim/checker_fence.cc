@@ -19,7 +19,7 @@ class FenceChecker final : public Checker {
     }
     highest = epoch;
   }
-  void on_batch(ShardId shard, Epoch epoch) override {
+  void on_batch(ShardId shard, Epoch epoch, store::MemberId) override {
     if (epoch == highest_[shard]) return;
     broken("a write of epoch " + std::to_string(epoch) + " to shard " + std::to_string(shard) +
            " succeeded, whose epoch is " + std::to_string(highest_[shard]));

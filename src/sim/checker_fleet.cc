@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 // At most `max` instances exist at any time, and none that nobody owns outlives the reaper: when there is
-// nothing to do for long enough, there are none.
+// nothing to do for long enough, there are none. Where managers share a provisioner, one that leads launches.
 #include "sim/checkers.h"
 #include "sim/world.h"
 
@@ -12,6 +12,13 @@ class FleetChecker final : public Checker {
   using Checker::Checker;
   std::string name() const override { return "fleet"; }
 
+  // Of several managers the owner of shard 0 leads.
+  void on_launch(std::size_t node) override {
+    for (const auto& serving : world_.served()) {
+      if (serving.shard == 0 && serving.node == node) return;
+    }
+    broken("manager " + std::to_string(node) + " launches instances, and does not lead the fleet");
+  }
   void on_tick() override { count(); }
   void at_end() override { count(); }
   void on_quiet() override {

@@ -23,7 +23,7 @@ class ResultChecker final : public Checker {
       hold(TaskId::parse(item.id()).value(), item.result(), "a pull brings");
     }
   }
-  void on_seen(const api::v1::Task& task) override {
+  void on_seen(const api::v1::Task& task, Instant) override {
     if (task.state() == "done" && !task.result().empty())
       hold(TaskId::parse(task.id()).value(), task.result(), "a look shows");
   }

@@ -46,18 +46,20 @@ class TaskChecker final : public Checker {
            std::string(state_name(record.state)));
   }
 
-  void on_seen(const api::v1::Task& task) override {
+  void on_seen(const api::v1::Task& task, Instant asked_at) override {
     const TaskId id = TaskId::parse(task.id()).value();
     const auto state = parse_state(task.state());
     if (!state) return broken("a manager says that task " + task.id() + " is '" + task.state() + "'");
-    TaskState& told = told_.try_emplace(id, TaskState::kQueued).first->second;
+    Told& told = told_[id];
     // What a retry did to a dead task is counted where it is written.
-    const bool may_be_retried = told == TaskState::kDead && world_.auditor.of(id).retries_asked > 0;
-    if (is_terminal(told) && *state != told && !may_be_retried) {
-      broken("task " + task.id() + " was told to be " + std::string(state_name(told)) +
+    const bool may_be_retried = told.state == TaskState::kDead && world_.auditor.of(id).retries_asked > 0;
+    // An answer from elsewhere may have been overtaken on its way by one that was asked for later.
+    const bool may_be_older = world_.is_shared() && asked_at < told.at;
+    if (is_terminal(told.state) && *state != told.state && !may_be_retried && !may_be_older) {
+      broken("task " + task.id() + " was told to be " + std::string(state_name(told.state)) +
              " and is now told to be " + task.state());
     }
-    if (is_terminal(*state)) told = *state;
+    if (is_terminal(*state)) told = {*state, world_.now()};
   }
 
   void on_tick() override { look_for_all(); }
@@ -84,7 +86,9 @@ class TaskChecker final : public Checker {
         std::string(state_name(before.state)) + " to " + std::string(state_name(after.state));
     if (before.state != after.state) {
       world_.counters.add("task " + std::string(state_name(after.state)));
-      world_.note("task " + std::string(state_name(after.state)), id);
+      const bool has_failed = after.errors.size() > before.errors.size();
+      const std::string why = has_failed ? ": " + after.errors.back().message : "";
+      world_.note("task " + std::string(state_name(after.state)), id + why);
     }
     if (!may_follow(before.state, after.state)) return broken("task " + id + " went from " + move);
     const auto& promises = world_.auditor.of(after.id);
@@ -110,7 +114,9 @@ class TaskChecker final : public Checker {
     if (is_done && record.delivered_at == kNoInstant)
       return broken("task " + id + " was erased before its result was delivered");
     const Instant since = is_done ? record.delivered_at : record.finished_at;
-    if (world_.now() < since + retention) broken("task " + id + " was erased before its retention was over");
+    if (world_.now() + world_.clock_slack() < since + retention)
+      broken("task " + id + " was erased " + describe_duration(world_.now() - since) +
+             " after it was delivered or cancelled, before its retention of " + describe_duration(retention));
     world_.auditor.of(record.id).is_erased = true;
     world_.counters.add("tasks erased after their retention");
   }
@@ -132,7 +138,11 @@ class TaskChecker final : public Checker {
     }
   }
 
-  std::map<TaskId, TaskState> told_;  // terminal states
+  struct Told {
+    TaskState state = TaskState::kQueued;
+    Instant at{};
+  };
+  std::map<TaskId, Told> told_;  // terminal states
   std::map<TaskId, std::uint32_t> revived_;
 };
 

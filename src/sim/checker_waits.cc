@@ -18,7 +18,7 @@ class WaitChecker final : public Checker {
   std::string name() const override { return "waits"; }
 
   void on_waited(const Waited& waited) override {
-    if (trouble_at_ >= waited.arrived_at || waited.wait == Duration::zero()) return;
+    if (trouble_at_ + world_.settle_time() >= waited.arrived_at || waited.wait == Duration::zero()) return;
     if (waited.task != nullptr) {
       looked(waited);
     } else if (waited.pulled->items_size() == 0) {
@@ -43,31 +43,37 @@ class WaitChecker final : public Checker {
   void on_tick() override {
     if (!world_.is_manager_serving()) on_manager_trouble();
     // A paused queue may hold what it likes.
-    if (world_.config.has_pauses || world_.now() - trouble_at_ < kIdle) return;
+    if (world_.config.has_pauses || world_.now() - trouble_at_ < kIdle + world_.settle_time()) return;
     for (const auto& [ticket, parked] : parked_) {
       const bool is_waiting =
           world_.now() - parked.arrived_at >= kIdle && world_.now() + seconds(1) < parked.until;
       if (!is_waiting || holds_something(parked.process) || !parked.is_wanted()) continue;
       const TaskRecord* waiting = oldest_waiting(parked.kinds);
       if (waiting == nullptr) continue;
-      broken("task " + waiting->id.to_string() + " is queued since " +
+      broken("task " + waiting->id.to_string() + " of kind " + waiting->spec.kind + " is queued since " +
              describe_duration(world_.now() - waiting->queued_at) + " and worker " +
              std::to_string(parked.process) + " waits for work");
     }
   }
 
  private:
+  // The clock of the manager may be fast.
+  Duration least_wait(const Waited& waited) const {
+    const auto wait = static_cast<double>(waited.wait.count());
+    const Duration early(static_cast<Duration::rep>(wait * world_.config.drift_max));
+    return waited.wait - early - (world_.is_shared() ? milliseconds(1) : Duration::zero());
+  }
   void looked(const Waited& waited) {
     const auto& task = *waited.task;
     const Instant now = world_.now();
     if (is_terminal(parse_state(task.state()).value_or(TaskState::kQueued))) {
       world_.counters.add("waits for a task that ended with it");
       const Instant since = std::max(waited.arrived_at, from_unix_ms(task.finished_at_ms()));
-      if (now - since > kPrompt) {
+      if (now - since > kPrompt + world_.clock_slack()) {
         broken("who waits for task " + task.id() + " was told " + describe_duration(now - since) +
                " after it was finished");
       }
-    } else if (now < waited.arrived_at + waited.wait) {
+    } else if (now < waited.arrived_at + least_wait(waited)) {
       broken("who waits for task " + task.id() + " was told before it was finished or the time was over");
     }
   }
@@ -76,7 +82,7 @@ class WaitChecker final : public Checker {
     // What could not be read is left out, and is in delivery all the same.
     if (world_.config.faults.read_refused > 0) return;
     const Instant now = world_.now();
-    if (now < waited.arrived_at + waited.wait)
+    if (now < waited.arrived_at + least_wait(waited))
       return broken("a pull that waits was answered with nothing too soon");
     for (const auto& [id, record] : world_.disk.records()) {
       if (record.state != TaskState::kDone || record.delivered_at != kNoInstant) continue;
@@ -84,7 +90,7 @@ class WaitChecker final : public Checker {
       const auto sent = redelivered_at_.find(id);
       const Instant since =
           std::max(record.finished_at, sent == redelivered_at_.end() ? kNoInstant : sent->second);
-      if (now - since < kPrompt) continue;
+      if (now - since < kPrompt + world_.clock_slack()) continue;
       broken("a pull waited and got nothing, and the result of task " + id.to_string() + " is there since " +
              describe_duration(now - since));
     }

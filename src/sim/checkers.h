@@ -15,6 +15,7 @@ std::unique_ptr<Checker> make_result_checker(World& world);
 std::unique_ptr<Checker> make_delivery_checker(World& world);
 std::unique_ptr<Checker> make_key_checker(World& world);
 std::unique_ptr<Checker> make_fence_checker(World& world);
+std::unique_ptr<Checker> make_ownership_checker(World& world);
 std::unique_ptr<Checker> make_lease_checker(World& world);
 std::unique_ptr<Checker> make_budget_checker(World& world);
 std::unique_ptr<Checker> make_checkpoint_checker(World& world);

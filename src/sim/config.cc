@@ -78,9 +78,29 @@ void draw_faults(Random& random, Config& config) {
   config.client_dies = rate(random, 0.3);
 }
 
+// The faults of a manager that has its store to itself give way to those of several.
+void draw_managers(Random& random, Config& config) {
+  constexpr ShardId kShards[] = {3, 5, 8, 8, 12, 16, 16, 64};
+  config.shards = kShards[random.below(std::size(kShards))];
+  config.workers_by_hand += 1;
+  config.power_loss = config.crash_in_recovery = config.replaced = 0;
+  config.hang_gap = config.stop_gap = Duration::zero();
+  config.crash_gap = gap(random, 15, 70);
+  config.pause_gap = gap(random, 15, 70);
+  config.cut_gap = gap(random, 10, 50);
+  config.store_away_gap = gap(random, 30, 90);
+  config.leave_gap = gap(random, 20, 70);
+  config.rolling_gap = random.chance(0.3) ? seconds_between(random, 40, 80) : Duration::zero();
+  // A slow clock and a fast one of the store's take from the margin in which an owner stops by itself.
+  config.drift_max = rate(random, 0.03);
+  config.store_clock.drift = (2 * random.unit() - 1) * config.drift_max;
+  config.clock_offset_max = milliseconds(random.chance(0.5) ? between(random, 0, 2'000) : 0);
+  config.store_clock.offset = milliseconds(between(random, 0, 2'000));
+}
+
 }  // namespace
 
-Config make_config(std::uint64_t seed, Breakage breakage) {
+Config make_config(std::uint64_t seed, Breakage breakage, std::uint32_t managers) {
   Config config;
   config.seed = seed;
   config.breakage = breakage;
@@ -89,6 +109,8 @@ Config make_config(std::uint64_t seed, Breakage breakage) {
   draw_cluster(random, config);
   draw_load(random, config);
   draw_faults(random, config);
+  config.managers = managers;
+  if (managers > 1) draw_managers(random, config);
   return config;
 }
 

@@ -13,6 +13,7 @@
 #include "base/random.h"
 #include "base/time.h"
 #include "sim/breakage.h"
+#include "sim/clock_error.h"
 #include "task/id.h"
 
 namespace skep::sim {
@@ -34,6 +35,7 @@ struct Config {
   Breakage breakage = Breakage::kNone;
 
   // ---- the cluster ----
+  std::uint32_t managers = 1;  // more than one share a store
   ShardId shards = 1;
   std::uint32_t workers_max = 3;      // that the scaler may start
   std::uint32_t workers_by_hand = 1;  // started by somebody else
@@ -78,8 +80,19 @@ struct Config {
   Duration worker_drain_gap{};  // by hand, or by a signal at the worker
   double launch_faults = 0;     // how bad the provisioner is, 0 to 1
   double client_dies = 0;       // between a pull and its acknowledgement
+
+  // ---- of several managers ----
+  ClockError store_clock;
+  double drift_max = 0;         // of the managers' clocks
+  Duration clock_offset_max{};  // the same
+  Duration pause_gap{};         // one stands still for up to pause_max
+  Duration pause_max = seconds(30);
+  Duration cut_gap{};         // between managers, or to the store, in one direction or both
+  Duration store_away_gap{};  // it is away for a while, and what was not synced may be lost
+  Duration leave_gap{};       // one leaves for a while, properly or not
+  Duration rolling_gap{};     // all are restarted, one after the other
 };
 
-Config make_config(std::uint64_t seed, Breakage breakage);
+Config make_config(std::uint64_t seed, Breakage breakage, std::uint32_t managers = 1);
 
 }  // namespace skep::sim

@@ -10,14 +10,22 @@ using store::PutTask;
 using store::ShardBatch;
 using store::Sync;
 
-Disk::Disk(World& world) : world_(world), tables_(world.config.shards) {}
+Disk::Disk(World& world) : world_(world), tables_(world.config.shards), replica_(world.config.shards) {}
+
+Instant Disk::store_now() const {
+  return world_.store_now();
+}
 
 bool Disk::is_full() const {
   return world_.now() < full_until_;
 }
 
-Result<void> Disk::write(std::vector<ShardBatch> batches, Sync sync) {
+Result<void> Disk::write(std::vector<ShardBatch> batches, Sync sync, store::MemberId writer) {
   const Breakage breakage = world_.config.breakage;
+  if (breakage == Breakage::kStaleLoad && world_.now() - replica_at_ > milliseconds(500)) {
+    replica_ = tables_;
+    replica_at_ = world_.now();
+  }
   if (breakage == Breakage::kSkipCommit && sync == Sync::kDurable && world_.random.chance(0.02)) return ok();
   std::vector<Epoch> epochs;
   for (auto& batch : batches) {
@@ -31,7 +39,7 @@ Result<void> Disk::write(std::vector<ShardBatch> batches, Sync sync) {
     return written;
   }
   for (std::size_t i = 0; i < batches.size(); ++i) {
-    world_.tell([&](Checker& checker) { checker.on_batch(batches[i].shard, epochs[i]); });
+    world_.tell([&](Checker& checker) { checker.on_batch(batches[i].shard, epochs[i], writer); });
     tell(batches[i]);
   }
   return ok();
@@ -87,7 +95,40 @@ Result<Epoch> Disk::claim(ShardId shard) {
   return epoch;
 }
 
+// ---- shared ----
+
+Result<Epoch> Disk::take(store::MemberId member, store::ShardAt seen) {
+  auto epoch = tables_.take(member, seen);
+  if (!epoch) return epoch;
+  owners_[seen.shard] = member;
+  world_.unsettle();
+  world_.counters.add("shards taken");
+  world_.tell([&](Checker& checker) { checker.on_claim(seen.shard, epoch.value()); });
+  world_.tell([&](Checker& checker) { checker.on_taken(seen.shard, epoch.value(), member); });
+  return epoch;
+}
+
+void Disk::release(const std::vector<store::ShardAt>& shards) {
+  for (const auto& shard : shards) {
+    if (tables_.epoch(shard.shard) != shard.epoch) continue;
+    tables_.release({shard});
+    owners_[shard.shard] = 0;
+    world_.counters.add("shards released");
+    world_.tell([&](Checker& checker) { checker.on_claim(shard.shard, tables_.epoch(shard.shard)); });
+    world_.tell([&](Checker& checker) { checker.on_taken(shard.shard, tables_.epoch(shard.shard), 0); });
+  }
+}
+
+void Disk::leave(store::MemberId member) {
+  for (const auto& [shard, owner] : owners_) {
+    if (owner == member) release({{shard, tables_.epoch(shard)}});
+  }
+  tables_.leave(member);
+}
+
 Result<void> Disk::load(ShardId shard, Epoch epoch, store::RecordSink& sink) const {
+  if (world_.config.breakage == Breakage::kStaleLoad && replica_.epoch(shard) > 0)
+    return replica_.load(shard, replica_.epoch(shard), sink);
   return tables_.load(shard, epoch, sink);
 }
 

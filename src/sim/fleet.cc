@@ -48,7 +48,7 @@ void Fleet::start_by_hand() {
 }
 
 void Fleet::start_seed(const std::string& address) {
-  seeds_.push_back(std::make_shared<SeedWorker>(world_, network_, address));
+  seeds_.push_back(std::make_shared<SeedWorker>(world_, network_, address, seeds_begun_++));
   seeds_.back()->begin();
 }
 
@@ -100,7 +100,7 @@ void Fleet::drain_one() {
   world_.event("worker is drained by hand", std::to_string(worker->number()));
   auto operator_process = std::make_shared<Process>(world_.executor);
   network_.call<api::v1::Worker>(
-      operator_process, std::make_shared<Link>(), seconds(5),
+      operator_process, worker->own_way(), seconds(5),
       [id = worker->id()](Front& front, manager::IsWanted, manager::Reply<api::v1::Worker> reply) {
         front.drain_worker(id, std::move(reply));
       },
@@ -111,12 +111,24 @@ void Fleet::cut_one_off() {
   const auto worker = any();
   if (worker == nullptr) return;
   ++worker->link()->troubles;
+  if (world_.is_shared() && world_.random.chance(0.5)) return cut_off_from_one(*worker);
   const Instant until = world_.now() + seconds(1) + world_.up_to(seconds(25));
   const auto direction = world_.random.below(3);
   if (direction != 1) worker->link()->requests_cut_until = until;
   if (direction != 0) worker->link()->replies_cut_until = until;
   world_.event(direction == 2 ? "worker cut off" : "worker cut off in one direction",
                std::to_string(worker->number()));
+}
+
+// From one of the managers; it may go on at another.
+void Fleet::cut_off_from_one(const SimWorker& worker) {
+  world_.trouble();
+  const auto node = static_cast<Place>(world_.random.below(world_.config.managers));
+  const Instant until = world_.now() + seconds(1) + world_.up_to(seconds(25));
+  const auto direction = world_.random.below(3);
+  if (direction != 1) world_.cuts.cut(worker.link()->place, node, until);
+  if (direction != 0) world_.cuts.cut(node, worker.link()->place, until);
+  world_.event("worker cut off from one manager", std::to_string(worker.number()));
 }
 
 void Fleet::heal() {

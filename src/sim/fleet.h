@@ -33,6 +33,7 @@ class Fleet {
 
  private:
   std::shared_ptr<SimWorker> any();
+  void cut_off_from_one(const SimWorker& worker);
   void start(std::string instance, std::function<void()> on_gone);
   void start_by_hand();
   void start_seed(const std::string& address);
@@ -40,6 +41,7 @@ class Fleet {
   World& world_;
   Network& network_;
   std::uint64_t next_ = 1;
+  std::uint32_t seeds_begun_ = 0;
   std::map<std::uint64_t, std::shared_ptr<SimWorker>> workers_;  // alive
   std::vector<std::shared_ptr<SeedWorker>> seeds_;
 };

@@ -11,53 +11,39 @@ bool is_definite(Code code) {
   return code != Code::kUnknownOutcome;
 }
 
-// As it goes over the network.
-template <class T>
-auto in_words(const Result<T>& reply) -> Result<decltype(manager::to_message(reply.value()))> {
-  if (!reply) return reply.error();
-  return manager::to_message(reply.value());
-}
-
-Instant until(const World& world, Duration wait) {
-  return wait == Duration::zero() ? kNoInstant : world.now() + wait;
-}
-
 }  // namespace
 
 // ---- clients ----
 
 void Front::enqueue(const std::vector<Intent*>& intents, Reply<v1::EnqueueBatchReply> reply) {
-  std::vector<manager::Service::NewTask> tasks;
-  for (Intent* intent : intents) {
-    ++intent->arrivals;
-    tasks.push_back({intent->spec, std::make_shared<const std::string>(intent->body)});
-  }
-  service_.enqueue(std::move(tasks),
-                   [this, intents, reply = std::move(reply)](Result<queue::EnqueueReply> answer) mutable {
-                     if (is_silent()) return;
-                     world_.step();
-                     if (!answer && is_definite(answer.error().code)) {
-                       for (Intent* intent : intents) ++intent->refusals;
-                     }
-                     if (answer) {
-                       for (std::size_t i = 0; i < intents.size(); ++i) {
-                         const TaskId id = answer.value()[i].id;
-                         if (answer.value()[i].is_existing) world_.counters.add("enqueue met its key again");
-                         world_.tell([&](Checker& checker) { checker.on_enqueued(*intents[i], id); });
-                         Promises& promises = world_.auditor.of(id);
-                         promises.intent = intents[i];
-                         promises.is_acknowledged = true;
-                         intents[i]->acknowledged = id;
-                       }
-                       world_.counters.add("tasks acknowledged", intents.size());
-                     }
-                     reply(in_words(answer));
-                   });
+  for (Intent* intent : intents) ++intent->arrivals;
+  api_.enqueue(intents,
+               [this, intents, reply = std::move(reply)](Result<v1::EnqueueBatchReply> answer) mutable {
+                 if (is_silent()) return;
+                 world_.step();
+                 if (!answer && is_definite(answer.error().code)) {
+                   for (Intent* intent : intents) ++intent->refusals;
+                 }
+                 if (answer) {
+                   for (std::size_t i = 0; i < intents.size(); ++i) {
+                     const auto& task = answer.value().tasks(static_cast<int>(i));
+                     const TaskId id = TaskId::parse(task.id()).value();
+                     if (task.existing()) world_.counters.add("enqueue met its key again");
+                     world_.tell([&](Checker& checker) { checker.on_enqueued(*intents[i], id); });
+                     Promises& promises = world_.auditor.of(id);
+                     promises.intent = intents[i];
+                     promises.is_acknowledged = true;
+                     intents[i]->acknowledged = id;
+                   }
+                   world_.counters.add("tasks acknowledged", intents.size());
+                 }
+                 reply(std::move(answer));
+               });
 }
 
-void Front::note_task(const Result<v1::Task>& task) {
+void Front::note_task(const Result<v1::Task>& task, Instant asked_at) {
   if (!task) return;
-  world_.tell([&](Checker& checker) { checker.on_seen(task.value()); });
+  world_.tell([&](Checker& checker) { checker.on_seen(task.value(), asked_at); });
 }
 
 // Whoever is gone is owed no more waiting.
@@ -71,21 +57,21 @@ Front::Watched Front::watch(IsWanted is_wanted) {
 
 void Front::get(const TaskId& id, Duration wait, IsWanted is_wanted, Reply<v1::Task> reply) {
   Watched watched = watch(std::move(is_wanted));
-  service_.get_task(id, until(world_, wait), std::move(watched.is_wanted),
-                    [this, wait, arrived = world_.now(), is_gone = watched.is_gone,
-                     reply = std::move(reply)](Result<v1::Task> task) mutable {
-                      if (is_silent()) return;
-                      note_task(task);
-                      if (task && !is_draining_ && !*is_gone) {
-                        const Waited waited{arrived, wait, &task.value(), nullptr, {}};
-                        world_.tell([&](Checker& checker) { checker.on_waited(waited); });
-                      }
-                      reply(std::move(task));
-                    });
+  api_.get(id, wait, std::move(watched.is_wanted),
+           [this, wait, arrived = world_.now(), is_gone = watched.is_gone,
+            reply = std::move(reply)](Result<v1::Task> task) mutable {
+             if (is_silent()) return;
+             note_task(task, arrived);
+             if (task && !is_draining_ && !*is_gone) {
+               const Waited waited{arrived, wait, &task.value(), nullptr, {}};
+               world_.tell([&](Checker& checker) { checker.on_waited(waited); });
+             }
+             reply(std::move(task));
+           });
 }
 
 void Front::result(const TaskId& id, Reply<store::Blob> reply) {
-  service_.get_result(id, [this, id, reply = std::move(reply)](Result<store::Blob> blob) mutable {
+  api_.result(id, [this, id, reply = std::move(reply)](Result<store::Blob> blob) mutable {
     if (is_silent()) return;
     if (blob) world_.tell([&](Checker& checker) { checker.on_result(id, *blob.value()); });
     reply(std::move(blob));
@@ -101,23 +87,24 @@ void Front::cancel(const TaskId& id, Reply<v1::Task> reply) {
     reply(std::move(lie));
     return;
   }
-  service_.cancel_task(id, [this, id, reply = std::move(reply)](Result<v1::Task> task) mutable {
-    if (is_silent()) return;
-    world_.step();
-    if (task && task.value().state() == "cancelled") {
-      world_.counters.add("tasks cancelled");
-      auto& promises = world_.auditor.of(id);
-      promises.ended_at = std::min(promises.ended_at, world_.now());
-      world_.auditor.of(id).is_cancelled = true;
-    }
-    note_task(task);
-    reply(std::move(task));
-  });
+  api_.cancel(id,
+              [this, id, asked_at = world_.now(), reply = std::move(reply)](Result<v1::Task> task) mutable {
+                if (is_silent()) return;
+                world_.step();
+                if (task && task.value().state() == "cancelled") {
+                  world_.counters.add("tasks cancelled");
+                  auto& promises = world_.auditor.of(id);
+                  promises.ended_at = std::min(promises.ended_at, world_.now());
+                  world_.auditor.of(id).is_cancelled = true;
+                }
+                note_task(task, asked_at);
+                reply(std::move(task));
+              });
 }
 
 void Front::retry(const TaskId& id, Reply<v1::Task> reply) {
   ++world_.auditor.of(id).retries_asked;
-  service_.retry_task(id, [this, reply = std::move(reply)](Result<v1::Task> task) mutable {
+  api_.retry(id, [this, reply = std::move(reply)](Result<v1::Task> task) mutable {
     if (is_silent()) return;
     if (task) world_.counters.add("dead tasks retried by hand");
     reply(std::move(task));
@@ -128,58 +115,64 @@ void Front::pull(const queue::Pull& command, manager::Service::Delivery delivery
                  IsWanted is_wanted, Reply<v1::PullReply> reply) {
   const Instant arrived = world_.now();
   Watched watched = watch(std::move(is_wanted));
-  service_.pull(
-      command, delivery, until(world_, wait), std::move(watched.is_wanted),
-      [this, arrived, wait, is_gone = watched.is_gone, delivery, queue = command.queue,
-       reply = std::move(reply)](Result<v1::PullReply> answer) mutable {
-        if (is_silent()) return;
-        world_.step();
-        if (answer) {
-          world_.counters.add("results sent", static_cast<std::uint64_t>(answer.value().items_size()));
-          const Pulled pulled{delivery == manager::Service::Delivery::kOnce, arrived, &answer.value()};
-          world_.tell([&](Checker& checker) { checker.on_pulled(pulled); });
-          const Waited waited{arrived, wait, nullptr, &answer.value(), queue};
-          if (!is_draining_ && !*is_gone) world_.tell([&](Checker& checker) { checker.on_waited(waited); });
-        }
-        reply(std::move(answer));
-      });
+  api_.pull(command, delivery, wait, std::move(watched.is_wanted),
+            [this, arrived, wait, is_gone = watched.is_gone, delivery, queue = command.queue,
+             reply = std::move(reply)](Result<v1::PullReply> answer) mutable {
+              if (is_silent()) return;
+              world_.step();
+              if (answer) {
+                world_.counters.add("results sent", static_cast<std::uint64_t>(answer.value().items_size()));
+                for (const auto& item : answer.value().items())
+                  world_.note(
+                      delivery == manager::Service::Delivery::kOnce ? "result delivered" : "result sent",
+                      item.id());
+                const Pulled pulled{delivery == manager::Service::Delivery::kOnce, arrived, &answer.value()};
+                world_.tell([&](Checker& checker) { checker.on_pulled(pulled); });
+                const Waited waited{arrived, wait, nullptr, &answer.value(), queue};
+                if (!is_draining_ && !*is_gone)
+                  world_.tell([&](Checker& checker) { checker.on_waited(waited); });
+              }
+              reply(std::move(answer));
+            });
 }
 
 void Front::ack(const v1::AckRequest& request, const std::vector<TaskId>& receipt_ids,
                 Reply<v1::AckReply> reply) {
-  service_.ack(request,
-               [this, request, receipt_ids, reply = std::move(reply)](Result<v1::AckReply> answer) mutable {
-                 if (is_silent()) return;
-                 world_.step();
-                 if (answer) {
-                   world_.counters.add("results acknowledged", answer.value().acknowledged());
-                   const bool is_whole_receipt =
-                       !request.receipt().empty() && answer.value().acknowledged() == receipt_ids.size();
-                   // By name everything is delivered, now or before; by receipt only what was counted.
-                   if (is_whole_receipt || request.ids_size() > 0) {
-                     for (const auto& id : receipt_ids) {
-                       auto& promises = world_.auditor.of(id);
-                       promises.delivered_at = std::min(promises.delivered_at, world_.now());
-                     }
-                   }
+  api_.ack(request,
+           [this, request, receipt_ids, reply = std::move(reply)](Result<v1::AckReply> answer) mutable {
+             if (is_silent()) return;
+             world_.step();
+             if (answer) {
+               world_.counters.add("results acknowledged", answer.value().acknowledged());
+               const bool is_whole_receipt =
+                   !request.receipt().empty() && answer.value().acknowledged() == receipt_ids.size();
+               // By name everything is delivered, now or before; by receipt only what was counted.
+               if (is_whole_receipt || request.ids_size() > 0) {
+                 for (const auto& id : receipt_ids) {
+                   world_.note("result acknowledged", id.to_string());
+                   auto& promises = world_.auditor.of(id);
+                   promises.delivered_at = std::min(promises.delivered_at, world_.now());
                  }
-                 reply(std::move(answer));
-               });
+               }
+             }
+             reply(std::move(answer));
+           });
 }
 
 void Front::patch_queue(const std::string& name, const v1::PatchQueueRequest& request,
                         Reply<v1::Queue> reply) {
-  service_.patch_queue(name, request, [this, reply = std::move(reply)](Result<v1::Queue> queue) mutable {
+  api_.patch_queue(name, request, [this, reply = std::move(reply)](Result<v1::Queue> queue) mutable {
     if (!is_silent()) reply(std::move(queue));
   });
 }
 
 void Front::list(const queue::ListTasks& query, Reply<v1::ListTasksReply> reply) {
-  service_.list_tasks(query, [this, reply = std::move(reply)](Result<v1::ListTasksReply> page) mutable {
+  api_.list(query, [this, asked_at = world_.now(),
+                    reply = std::move(reply)](Result<v1::ListTasksReply> page) mutable {
     if (is_silent()) return;
     if (page) {
       for (const auto& task : page.value().tasks()) {
-        world_.tell([&](Checker& checker) { checker.on_seen(task); });
+        world_.tell([&](Checker& checker) { checker.on_seen(task, asked_at); });
       }
     }
     reply(std::move(page));
@@ -190,7 +183,7 @@ void Front::list(const queue::ListTasks& query, Reply<v1::ListTasksReply> reply)
 
 void Front::register_worker(std::uint64_t process, const v1::RegisterRequest& request,
                             Reply<v1::RegisterReply> reply) {
-  service_.register_worker(
+  api_.register_worker(
       request, [this, process, reply = std::move(reply)](Result<v1::RegisterReply> answer) mutable {
         if (is_silent()) return;
         if (answer) {
@@ -209,18 +202,19 @@ void Front::heartbeat(std::uint64_t process, const std::string& worker, v1::Hear
   }
   world_.tell([&](Checker& checker) { checker.on_presented(process, request); });
   spoil(request);
-  service_.heartbeat(worker, request,
-                     [this, process, request, arrived = world_.now(),
-                      reply = std::move(reply)](Result<v1::HeartbeatReply> answer) mutable {
-                       if (is_silent()) return;
-                       if (answer) {
-                         world_.counters.add("heartbeats answered");
-                         note_told(arrived, answer.value());
-                         world_.tell([&](Checker& checker) { checker.on_beat(process); });
-                         note_kept(request, answer.value());
-                       }
-                       reply(std::move(answer));
-                     });
+  api_.heartbeat(worker, request,
+                 [this, process, request, arrived = world_.now(),
+                  reply = std::move(reply)](Result<v1::HeartbeatReply> answer) mutable {
+                   if (is_silent()) return;
+                   if (answer) {
+                     world_.counters.add("heartbeats answered");
+                     note_told(arrived, answer.value());
+                     world_.tell([&](Checker& checker) { checker.on_beat(process); });
+                     // What a sibling did not say in time of its part is left out of the answer.
+                     if (!world_.is_shared()) note_kept(request, answer.value());
+                   }
+                   reply(std::move(answer));
+                 });
 }
 
 // The breakages of a heartbeat.
@@ -274,11 +268,10 @@ void Front::acquire(std::uint64_t process, const v1::AcquireRequest& request, Is
         return (*shared)();
       }};
   world_.tell([&](Checker& checker) { checker.on_parked(ticket, parked); });
-  service_.acquire(
+  api_.acquire(
       request, [shared] { return (*shared)(); },
-      [this, process, ticket, reply = std::move(reply)](Result<manager::Granted> granted) mutable {
+      [this, process, ticket, reply = std::move(reply)](Result<v1::AcquireReply> answer) mutable {
         if (is_silent()) return;
-        Result<v1::AcquireReply> answer = in_words(granted);
         world_.tell([&](Checker& checker) { checker.on_unparked(ticket); });
         world_.step();
         if (answer) {
@@ -300,23 +293,21 @@ void Front::complete(std::uint64_t process, const v1::CompleteRequest& request,
                 outcome.lease() + " from worker " + std::to_string(process));
     world_.tell([&](Checker& checker) { checker.on_outcome(process, outcome); });
   }
-  service_.complete(
-      manager::from_message(v1::CompleteRequest(request)),
-      [this, process, request, reply = std::move(reply)](Result<manager::Settled> settled_all) mutable {
-        if (is_silent()) return;
-        Result<v1::CompleteReply> answer = in_words(settled_all);
-        world_.step();
-        if (answer) {
-          for (int i = 0; i < answer.value().outcomes_size(); ++i) {
-            const auto& settled = answer.value().outcomes(i);
-            world_.counters.add("outcomes " + settled.status());
-            world_.tell([&](Checker& checker) {
-              checker.on_settled(process, request.outcomes(i), settled.status());
-            });
-          }
-        }
-        reply(std::move(answer));
-      });
+  api_.complete(request,
+                [this, process, request, reply = std::move(reply)](Result<v1::CompleteReply> answer) mutable {
+                  if (is_silent()) return;
+                  world_.step();
+                  if (answer) {
+                    for (int i = 0; i < answer.value().outcomes_size(); ++i) {
+                      const auto& settled = answer.value().outcomes(i);
+                      world_.counters.add("outcomes " + settled.status());
+                      world_.tell([&](Checker& checker) {
+                        checker.on_settled(process, request.outcomes(i), settled.status());
+                      });
+                    }
+                  }
+                  reply(std::move(answer));
+                });
 }
 
 void Front::release(std::uint64_t process, const v1::ReleaseRequest& request, Reply<v1::ReleaseReply> reply) {
@@ -326,54 +317,57 @@ void Front::release(std::uint64_t process, const v1::ReleaseRequest& request, Re
     world_.note(lease.started() ? "running lease handed back" : "waiting lease handed back", lease.lease());
   }
   world_.tell([&](Checker& checker) { checker.on_released(process, request); });
-  service_.release(
-      request, [this, request, reply = std::move(reply)](Result<v1::ReleaseReply> answer) mutable {
-        if (is_silent()) return;
-        // Only how many were live is told, not which.
-        const bool are_all_live =
-            answer && answer.value().released() == static_cast<std::uint32_t>(request.leases_size());
-        for (const auto& lease : request.leases()) {
-          if (!are_all_live || lease.checkpoint().empty()) continue;
-          world_.counters.add("checkpoints handed back");
-          const LeaseToken token = LeaseToken::parse(lease.lease()).value();
-          world_.tell([&](Checker& checker) { checker.on_kept(token, lease.iterations_done(), true); });
-        }
-        reply(std::move(answer));
-      });
+  api_.release(request, [this, request, reply = std::move(reply)](Result<v1::ReleaseReply> answer) mutable {
+    if (is_silent()) return;
+    // Only how many were live is told, not which.
+    const bool are_all_live =
+        answer && answer.value().released() == static_cast<std::uint32_t>(request.leases_size());
+    for (const auto& lease : request.leases()) {
+      if (!are_all_live || lease.checkpoint().empty()) continue;
+      world_.counters.add("checkpoints handed back");
+      const LeaseToken token = LeaseToken::parse(lease.lease()).value();
+      world_.tell([&](Checker& checker) { checker.on_kept(token, lease.iterations_done(), true); });
+    }
+    reply(std::move(answer));
+  });
 }
 
 void Front::delete_worker(std::uint64_t process, const std::string& worker, const std::string& reason,
                           Reply<v1::Worker> reply) {
   world_.tell([&](Checker& checker) { checker.on_worker_left(process); });
-  service_.delete_worker(worker, reason, [this, reply = std::move(reply)](Result<v1::Worker> answer) mutable {
+  api_.delete_worker(worker, reason, [this, reply = std::move(reply)](Result<v1::Worker> answer) mutable {
     if (!is_silent()) reply(std::move(answer));
   });
 }
 
+void Front::take_leave(const std::string& worker, Reply<v1::Worker> reply) {
+  api_.delete_worker(worker, "it moved to another manager", std::move(reply));
+}
+
 void Front::drain_worker(const std::string& worker, Reply<v1::Worker> reply) {
-  service_.drain_worker_by_hand(worker, [this, reply = std::move(reply)](Result<v1::Worker> answer) mutable {
+  api_.drain_worker(worker, [this, reply = std::move(reply)](Result<v1::Worker> answer) mutable {
     if (!is_silent()) reply(std::move(answer));
   });
 }
 
 void Front::seed_get_work(const std::string& address, std::uint64_t connection,
                           Reply<manager::Service::SeedWork> reply) {
-  service_.seed_get_work(address, connection,
-                         [this, reply = std::move(reply)](Result<manager::Service::SeedWork> answer) mutable {
-                           if (is_silent()) return;
-                           if (answer && answer.value().is_found) world_.counters.add("seed leases given");
-                           reply(std::move(answer));
-                         });
+  api_.seed_get_work(address, connection,
+                     [this, reply = std::move(reply)](Result<manager::Service::SeedWork> answer) mutable {
+                       if (is_silent()) return;
+                       if (answer && answer.value().is_found) world_.counters.add("seed leases given");
+                       reply(std::move(answer));
+                     });
 }
 
 void Front::seed_push_result(const std::string& address, std::uint64_t connection, const std::string& hex,
                              Reply<void> reply) {
-  service_.seed_push_result(address, connection, hex,
-                            [this, reply = std::move(reply)](Result<void> answer) mutable {
-                              if (is_silent()) return;
-                              world_.counters.add(answer ? "seed results taken" : "seed results refused");
-                              reply(std::move(answer));
-                            });
+  api_.seed_push_result(address, connection, hex,
+                        [this, reply = std::move(reply)](Result<void> answer) mutable {
+                          if (is_silent()) return;
+                          world_.counters.add(answer ? "seed results taken" : "seed results refused");
+                          reply(std::move(answer));
+                        });
 }
 
 }  // namespace skep::sim

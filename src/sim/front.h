@@ -6,7 +6,7 @@
 // the boundary are here too.
 //
 // Threads:   one executor at a time: the manager's process.
-// Ownership: borrows world and service.
+// Ownership: borrows world and api.
 #pragma once
 
 #include <memory>
@@ -14,7 +14,7 @@
 #include <string>
 #include <vector>
 
-#include "manager/service.h"
+#include "sim/api.h"
 #include "sim/process.h"
 #include "sim/world.h"
 
@@ -26,18 +26,14 @@ class Front {
   using Reply = manager::Reply<T>;
   using IsWanted = manager::IsWanted;
 
-  Front(World& world, manager::Service& service, std::shared_ptr<Process> process, std::uint32_t life)
-      : world_(world), service_(service), process_(std::move(process)), life_(life) {}
+  Front(World& world, Api& api, std::shared_ptr<Process> process, std::uint32_t life)
+      : world_(world), api_(api), process_(std::move(process)), life_(life) {}
 
   // Another manager has taken over: what this one says is not heard any more.
   void silence() { is_silent_ = true; }
   // It is being stopped: who waits is answered with what there is.
-  void begin_drain() {
-    is_draining_ = true;
-    service_.begin_drain();
-  }
+  void begin_drain() { is_draining_ = true; }
   bool is_silent() const { return is_silent_ || process_->is_dead(); }
-  manager::Service& service() { return service_; }
   std::uint32_t life() const { return life_; }
 
   // ---- clients ----
@@ -68,6 +64,13 @@ class Front {
                Reply<api::v1::ReleaseReply> reply);
   void delete_worker(std::uint64_t process, const std::string& worker, const std::string& reason,
                      Reply<api::v1::Worker> reply);
+  // A worker went on at another manager: it is not gone.
+  void take_leave(const std::string& worker, Reply<api::v1::Worker> reply);
+  // What nobody is told of: for a breakage.
+  void haunt(const std::string& worker, const api::v1::HeartbeatRequest& request,
+             Reply<api::v1::HeartbeatReply> reply) {
+    api_.heartbeat(worker, request, std::move(reply));
+  }
   void drain_worker(const std::string& worker, Reply<api::v1::Worker> reply);
   void seed_get_work(const std::string& address, std::uint64_t connection,
                      Reply<manager::Service::SeedWork> reply);
@@ -80,13 +83,13 @@ class Front {
     IsWanted is_wanted;
   };
   static Watched watch(IsWanted is_wanted);
-  void note_task(const Result<api::v1::Task>& task);
+  void note_task(const Result<api::v1::Task>& task, Instant asked_at);
   void spoil(api::v1::HeartbeatRequest& request);
   void note_told(Instant arrived, const api::v1::HeartbeatReply& answer);
   void note_kept(const api::v1::HeartbeatRequest& request, const api::v1::HeartbeatReply& answer);
 
   World& world_;
-  manager::Service& service_;
+  Api& api_;
   std::shared_ptr<Process> process_;
   const std::uint32_t life_;
   std::uint64_t tickets_ = 0;

@@ -4,6 +4,7 @@
 #include <cstdio>
 #include <fstream>
 #include <optional>
+#include <span>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -20,6 +21,7 @@ constexpr const char* kHelp = R"(skep_sim: the whole cluster in one thread, unde
   --seed S           this seed alone, here, with its trace
   --seeds-file FILE  also the seeds listed in it, one a line, before the others
   --break NAME       with this deliberate breakage; 'all': each of them, which must all be found
+  --managers N       so many that share a store; 1 has it to itself [1]
   --jobs N           processes at a time [1]
   --keep-going       go on after a finding, and count them
   --replay           each seed twice: both runs must be the same
@@ -33,6 +35,7 @@ struct Options {
   std::optional<std::uint64_t> seed;
   std::string seeds_file;
   std::string breakage;
+  std::uint32_t managers = 1;
   unsigned jobs = 1;
   bool is_keeping_going = false;
   bool is_replay = false;
@@ -73,6 +76,8 @@ std::optional<std::string> parse(int argc, char** argv, Options& options) {
       is_read = parse_number(value, options.first);
     } else if (flag == "--seed") {
       is_read = parse_number(value, options.seed.emplace());
+    } else if (flag == "--managers") {
+      is_read = parse_number(value, options.managers) && options.managers > 0 && options.managers <= 16;
     } else if (flag == "--jobs") {
       is_read = parse_number(value, options.jobs) && options.jobs > 0;
     } else if (flag == "--seeds-file") {
@@ -88,9 +93,9 @@ std::optional<std::string> parse(int argc, char** argv, Options& options) {
   return std::nullopt;
 }
 
-void print(const Outcome& outcome, Breakage breakage) {
-  const std::string with =
-      breakage == Breakage::kNone ? "" : " --break " + std::string(breakage_name(breakage));
+void print(const Outcome& outcome, const Kind& kind) {
+  std::string with = kind.managers == 1 ? "" : " --managers " + std::to_string(kind.managers);
+  if (kind.breakage != Breakage::kNone) with += " --break " + std::string(breakage_name(kind.breakage));
   std::printf("%s", outcome.trace.c_str());
   std::printf("seed %llu breaks '%s': %s\nreplay: ./dev sim --seed %llu%s\n",
               static_cast<unsigned long long>(outcome.seed), outcome.invariant.c_str(),
@@ -104,11 +109,11 @@ void print(const Counters& counters) {
 }
 
 // In this process, so that a debugger sees it; all of the trace.
-int run_one(std::uint64_t seed, Breakage breakage) {
-  const Outcome outcome = simulate(seed, breakage, TraceKept::kAll);
+int run_one(std::uint64_t seed, const Kind& kind) {
+  const Outcome outcome = simulate(seed, kind.breakage, kind.managers, TraceKept::kAll);
   print(outcome.counters);
   if (!outcome.is_clean()) {
-    print(outcome, breakage);
+    print(outcome, kind);
     return 1;
   }
   std::printf("%sseed %llu is clean: trace %016llx\n", outcome.trace.c_str(),
@@ -130,13 +135,13 @@ std::optional<std::vector<std::uint64_t>> list_seeds(const Options& options) {
   return seeds;
 }
 
-int run_many(const Options& options, const std::vector<std::uint64_t>& seeds, Breakage breakage) {
+int run_many(const Options& options, const std::vector<std::uint64_t>& seeds, const Kind& kind) {
   Counters counters;
   std::uint64_t events = 0;
   std::uint64_t findings = 0;
   std::uint64_t ran = 0;
   Duration virtual_time{};
-  const auto run = run_seeds(seeds, breakage, options.jobs, [&](const Outcome& outcome) {
+  const auto run = run_seeds(seeds, kind, options.jobs, [&](const Outcome& outcome) {
     counters.merge(outcome.counters);
     events += outcome.events;
     virtual_time += outcome.virtual_time;
@@ -144,7 +149,7 @@ int run_many(const Options& options, const std::vector<std::uint64_t>& seeds, Br
     if (outcome.is_clean()) return true;
     ++findings;
     if (!options.is_keeping_going) {
-      print(outcome, breakage);
+      print(outcome, kind);
       return false;
     }
     std::printf("seed %llu breaks '%s': %s\n", static_cast<unsigned long long>(outcome.seed),
@@ -164,7 +169,9 @@ int run_many(const Options& options, const std::vector<std::uint64_t>& seeds, Br
       static_cast<unsigned long long>(counters.of("durable commits") + counters.of("soft commits")));
   if (findings > 0) return 1;
   int missing = 0;
-  for (const std::string_view name : kMustOccur) {
+  const auto must_occur = kind.managers == 1 ? std::span<const std::string_view>(kMustOccur)
+                                             : std::span<const std::string_view>(kMustOccurOfSeveral);
+  for (const std::string_view name : must_occur) {
     if (!options.is_coverage_checked || counters.of(name) > 0) continue;
     std::printf("never occurred: %s\n", std::string(name).c_str());
     ++missing;
@@ -174,14 +181,15 @@ int run_many(const Options& options, const std::vector<std::uint64_t>& seeds, Br
 
 int run_replays(const Options& options, const std::vector<std::uint64_t>& seeds) {
   std::vector<std::uint64_t> hashes;
-  const auto run = run_seeds(seeds, Breakage::kNone, options.jobs, [&](const Outcome& outcome) {
-    hashes.push_back(outcome.trace_hash);
-    return true;
-  });
+  const auto run =
+      run_seeds(seeds, {Breakage::kNone, options.managers}, options.jobs, [&](const Outcome& outcome) {
+        hashes.push_back(outcome.trace_hash);
+        return true;
+      });
   if (!run) return misuse(run.error().message);
   for (std::size_t i = 0; i < seeds.size(); ++i) {
     // In this process, with its other addresses and what the seeds before left in memory.
-    if (simulate(seeds[i], Breakage::kNone).trace_hash == hashes[i]) continue;
+    if (simulate(seeds[i], Breakage::kNone, options.managers).trace_hash == hashes[i]) continue;
     std::printf("seed %llu gives two different runs\n", static_cast<unsigned long long>(seeds[i]));
     return 1;
   }
@@ -192,14 +200,16 @@ int run_replays(const Options& options, const std::vector<std::uint64_t>& seeds)
 
 int run_breakages(const Options& options, const std::vector<std::uint64_t>& seeds) {
   int missed = 0;
-  for (const auto& [breakage, name] : kBreakages) {
+  for (const auto& [breakage, name, is_of_several] : kBreakages) {
+    if (is_of_several && options.managers == 1) continue;
     std::uint64_t taken = 0;
     std::optional<Outcome> found;
-    const auto run = run_seeds(seeds, breakage, options.jobs, [&](const Outcome& outcome) {
-      ++taken;
-      if (!outcome.is_clean()) found = outcome;
-      return outcome.is_clean();
-    });
+    const auto run =
+        run_seeds(seeds, {breakage, options.managers}, options.jobs, [&](const Outcome& outcome) {
+          ++taken;
+          if (!outcome.is_clean()) found = outcome;
+          return outcome.is_clean();
+        });
     if (!run) return misuse(run.error().message);
     if (found) {
       std::printf("%-18s found after %llu seeds by '%s': %s\n", std::string(name).c_str(),
@@ -220,13 +230,13 @@ int run(int argc, char** argv) {
     return 0;
   }
   if (const auto problem = parse(argc, argv, options)) return misuse(*problem);
-  const Breakage breakage = parse_breakage(options.breakage).value_or(Breakage::kNone);
-  if (options.seed) return run_one(*options.seed, breakage);
+  const Kind kind{parse_breakage(options.breakage).value_or(Breakage::kNone), options.managers};
+  if (options.seed) return run_one(*options.seed, kind);
   const auto seeds = list_seeds(options);
   if (!seeds) return misuse("'" + options.seeds_file + "' can not be read");
   if (options.breakage == "all") return run_breakages(options, *seeds);
   if (options.is_replay) return run_replays(options, *seeds);
-  return run_many(options, *seeds, breakage);
+  return run_many(options, *seeds, kind);
 }
 
 }  // namespace

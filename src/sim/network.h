@@ -1,9 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
-// network.h - calls from clients and workers to the manager that serves now.
+// network.h - calls from clients and workers to the manager that they have chosen.
 //
 // Each message takes its own time, so they overtake each other; it may be lost, a request may arrive twice,
-// and a caller may be cut off from the manager, in one direction or both. A caller hears one answer: the
-// reply, kUnavailable where nothing took its request, kUnknownOutcome where the answer did not come.
+// and a caller may be cut off from managers, or from one of several, in one direction or both. A caller hears
+// one answer: the reply, kUnavailable where nothing took its request, kUnknownOutcome where the answer did
+// not come.
 //
 // Threads:   one thread.
 // Ownership: borrows world and cluster; a caller's process is shared.
@@ -18,8 +19,11 @@
 
 namespace skep::sim {
 
-// A caller's way to the manager.
+// A caller's way to the managers.
 struct Link {
+  Place place = 0;       // where it is
+  std::size_t node = 0;  // the manager that it uses
+  bool goes_on = false;  // to another one by itself, when that does not answer
   Instant requests_cut_until{};
   Instant replies_cut_until{};
   std::uint64_t troubles = 0;  // messages of it that went wrong
@@ -44,6 +48,7 @@ class Network {
     call->number = ++calls_;
     call->caller = std::move(caller);
     call->link = link;
+    call->node = link->node;
     call->serve = std::move(serve);
     call->done = std::move(done);
     world_.counters.add("calls");
@@ -67,6 +72,7 @@ class Network {
     std::uint64_t number = 0;
     std::shared_ptr<Process> caller;
     std::shared_ptr<Link> link;
+    std::size_t node = 0;
     Serve<T> serve;
     UniqueFunction<void(Result<T>)> done;
     bool is_open = true;
@@ -74,9 +80,11 @@ class Network {
   template <class T>
   using CallPtr = std::shared_ptr<Call<T>>;
 
+  static Place place_of(std::size_t node) { return static_cast<Place>(node); }
   Duration delay() { return microseconds(200) + world_.up_to(world_.faults.message_delay_max); }
-  bool is_lost(Link& link, Instant cut_until) {
-    const bool lost = world_.now() < cut_until || world_.random.chance(world_.faults.message_lost);
+  bool is_lost(Link& link, Instant cut_until, Place from, Place to) {
+    const bool lost = world_.now() < cut_until || world_.cuts.is_cut(from, to, world_.now()) ||
+                      world_.random.chance(world_.faults.message_lost);
     if (!lost) return false;
     world_.counters.add("messages lost");
     ++link.troubles;
@@ -86,19 +94,23 @@ class Network {
   template <class T>
   void finish(const CallPtr<T>& call, Result<T> result) {
     if (!std::exchange(call->is_open, false)) return;
+    const bool is_no_answer = !result && (result.error().code == Code::kUnavailable ||
+                                          result.error().code == Code::kUnknownOutcome);
+    if (is_no_answer && call->link->goes_on && call->link->node == call->node)
+      call->link->node = (call->node + 1) % world_.config.managers;
     call->caller->post(
         [done = std::move(call->done), result = std::move(result)]() mutable { done(std::move(result)); });
   }
 
   template <class T>
   void send(const CallPtr<T>& call) {
-    if (is_lost(*call->link, call->link->requests_cut_until)) return;
+    if (is_lost(*call->link, call->link->requests_cut_until, call->link->place, place_of(call->node))) return;
     world_.executor.post_at(world_.now() + delay(), [this, call] { arrive(call); });
   }
 
   template <class T>
   void arrive(const CallPtr<T>& call) {
-    const auto life = cluster_.current();
+    const auto life = cluster_.current(call->node);
     if (life == nullptr) {
       finish<T>(call, fail(Code::kUnavailable, "connection refused"));
       return;
@@ -123,7 +135,8 @@ class Network {
 
   template <class T>
   void reply(const CallPtr<T>& call, Result<T> result) {
-    if (!call->is_open || is_lost(*call->link, call->link->replies_cut_until)) return;
+    if (!call->is_open) return;
+    if (is_lost(*call->link, call->link->replies_cut_until, place_of(call->node), call->link->place)) return;
     world_.executor.post_at(world_.now() + delay(), [this, call, result = std::move(result)]() mutable {
       finish<T>(call, std::move(result));
     });

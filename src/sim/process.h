@@ -1,12 +1,16 @@
 // SPDX-License-Identifier: Apache-2.0
-// process.h - one simulated process: an executor that can be stopped (SIGSTOP), go on, and be killed.
+// process.h - one simulated process: an executor that can be stopped (SIGSTOP), go on, and be killed, with a
+// clock of its own that may run wrong.
 //
-// What is due while it is stopped runs when it goes on, in order. After kill() nothing of it ever runs.
+// What is due while it is stopped runs when it goes on, in order, or what was posted before what its timers
+// want. After kill() nothing of it ever runs.
 //
 // Threads:   one thread.
 // Ownership: shared by what it posted; borrows the world's executor.
 #pragma once
 
+#include <algorithm>
+#include <cstdint>
 #include <memory>
 #include <unordered_map>
 #include <utility>
@@ -14,22 +18,20 @@
 
 #include "base/executor.h"
 #include "base/testing/virtual_executor.h"
+#include "sim/clock_error.h"
 
 namespace skep::sim {
 
-class Process final : public Executor, public std::enable_shared_from_this<Process> {
+class Process final : public Executor, public Clock, public std::enable_shared_from_this<Process> {
  public:
-  explicit Process(testing::VirtualExecutor& root) : root_(root) {}
+  explicit Process(testing::VirtualExecutor& root, ClockError clock = {}) : root_(root), clock_(clock) {}
 
-  void post(UniqueFunction<void()> work) override { post_at(root_.now(), std::move(work)); }
+  void post(UniqueFunction<void()> work) override { add(root_.now(), true, std::move(work)); }
 
   TimerId post_at(Instant when, UniqueFunction<void()> work) override {
-    if (is_dead_ || when == kNever) return 0;
-    const TimerId id = ++next_id_;
-    timers_[id] = root_.post_at(when, [self = shared_from_this(), id, work = std::move(work)]() mutable {
-      self->due(id, std::move(work));
-    });
-    return id;
+    // What is so far away never comes, and can not be computed with.
+    if (when == kNever || when - root_.now() > hours(24 * 365 * 10)) return 0;
+    return add(std::max(clock_.truth(when), root_.now()), false, std::move(work));
   }
 
   void cancel(TimerId timer) override {
@@ -40,17 +42,19 @@ class Process final : public Executor, public std::enable_shared_from_this<Proce
     root_.cancel(of_root);
   }
 
-  Instant now() const override { return root_.now(); }
+  // By its own clock.
+  Instant now() const override { return clock_.local(root_.now()); }
 
   void stop() { is_stopped_ = true; }
-  void go_on() {
+  enum class First : std::uint8_t { kOldest, kPosted };
+  void go_on(First first = First::kOldest) {
     if (!std::exchange(is_stopped_, false)) return;
-    for (auto& [id, work] : std::exchange(waiting_, {})) {
-      if (!timers_.contains(id)) continue;  // cancelled meanwhile
-      timers_[id] =
-          root_.post_at(root_.now(), [self = shared_from_this(), id, later = std::move(work)]() mutable {
-            self->due(id, std::move(later));
-          });
+    auto waiting = std::exchange(waiting_, {});
+    if (first == First::kPosted)
+      std::stable_partition(waiting.begin(), waiting.end(),
+                            [](const Waiting& item) { return item.is_posted; });
+    for (auto& item : waiting) {
+      if (timers_.contains(item.id)) wait(item.id, root_.now(), item.is_posted, std::move(item.work));
     }
   }
   void kill() {
@@ -63,19 +67,38 @@ class Process final : public Executor, public std::enable_shared_from_this<Proce
   bool runs() const { return !is_dead_ && !is_stopped_; }
 
  private:
-  void due(TimerId id, UniqueFunction<void()> work) {
+  struct Waiting {
+    TimerId id = 0;
+    bool is_posted = false;
+    UniqueFunction<void()> work;
+  };
+
+  TimerId add(Instant truth, bool is_posted, UniqueFunction<void()> work) {
+    if (is_dead_) return 0;
+    const TimerId id = ++next_id_;
+    wait(id, truth, is_posted, std::move(work));
+    return id;
+  }
+  void wait(TimerId id, Instant truth, bool is_posted, UniqueFunction<void()> work) {
+    timers_[id] =
+        root_.post_at(truth, [self = shared_from_this(), id, is_posted, later = std::move(work)]() mutable {
+          self->due(id, is_posted, std::move(later));
+        });
+  }
+  void due(TimerId id, bool is_posted, UniqueFunction<void()> work) {
     if (is_dead_) return;
     if (is_stopped_) {
-      waiting_.emplace_back(id, std::move(work));
+      waiting_.push_back({id, is_posted, std::move(work)});
       return;
     }
     if (timers_.erase(id) > 0) work();
   }
 
   testing::VirtualExecutor& root_;
+  const ClockError clock_;
   TimerId next_id_ = 0;
   std::unordered_map<TimerId, TimerId> timers_;  // -> of the root
-  std::vector<std::pair<TimerId, UniqueFunction<void()>>> waiting_;
+  std::vector<Waiting> waiting_;
   bool is_stopped_ = false;
   bool is_dead_ = false;
 };

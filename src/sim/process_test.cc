@@ -56,5 +56,37 @@ TEST_F(ProcessTest, NothingRunsAfterItWasKilled) {
   EXPECT_TRUE(root.is_idle());
 }
 
+// A real one finds what others sent it before it looks which of its timers are due.
+TEST_F(ProcessTest, WhatWasPostedWhileItWasStoppedMayRunBeforeItsTimers) {
+  at(seconds(1), "timer");
+  process->stop();
+  root.run_for(seconds(2));
+  process->post([this] { ran += "posted "; });
+  root.run_for(seconds(1));
+  process->go_on(Process::First::kPosted);
+  root.run_ready();
+  EXPECT_EQ(ran, "posted timer");
+}
+
+TEST(ProcessClock, ShowsItsOwnTimeAndItsTimersRunByIt) {
+  testing::VirtualExecutor root;
+  const auto slow = std::make_shared<Process>(root, ClockError{seconds(-2), -0.5});
+  EXPECT_EQ(slow->now(), root.now() - seconds(2));
+  Instant ran_at{};
+  slow->post_at(slow->now() + seconds(10), [&] { ran_at = root.now(); });
+  root.run_for(seconds(60));
+  EXPECT_EQ(ran_at, testing::VirtualExecutor::kStart + seconds(20));
+}
+
+TEST(ProcessClock, NoTimerRunsBeforeItsClockShowsTheTime) {
+  testing::VirtualExecutor root;
+  const auto fast = std::make_shared<Process>(root, ClockError{milliseconds(7), 0.031});
+  for (int i = 1; i <= 50; ++i) {
+    const Instant wanted = fast->now() + microseconds(i * 1'237) + Duration(i);
+    fast->post_at(wanted, [&fast, wanted] { EXPECT_GE(fast->now(), wanted); });
+  }
+  root.run_for(seconds(1));
+}
+
 }  // namespace
 }  // namespace skep::sim

@@ -24,10 +24,12 @@ using Machines = scaler::testing::FakeProvisioner;
 
 class Provider final : public scaler::Provisioner {
  public:
-  Provider(World& world, std::shared_ptr<Machines> machines, std::shared_ptr<Process> process)
-      : world_(world), machines_(std::move(machines)), process_(std::move(process)) {}
+  Provider(World& world, std::shared_ptr<Machines> machines, std::shared_ptr<Process> process,
+           std::size_t node)
+      : world_(world), machines_(std::move(machines)), process_(std::move(process)), node_(node) {}
 
   std::string name() const override { return "simulated"; }
+  bool is_cluster_wide() const override { return machines_->is_cluster_wide(); }
   void refuse() { is_refused_ = true; }
 
   void list(ListDone done) override {
@@ -43,6 +45,7 @@ class Provider final : public scaler::Provisioner {
       return;
     }
     world_.event("instances launched", token + " x" + std::to_string(count));
+    if (is_cluster_wide()) world_.tell([this](Checker& checker) { checker.on_launch(node_); });
     if (world_.config.breakage == Breakage::kLaunchTwice)
       machines_->launch(count, token + "-again", [](auto) {});
     machines_->launch(count, std::move(token), in_process<scaler::LaunchReply>(std::move(done)));
@@ -83,6 +86,7 @@ class Provider final : public scaler::Provisioner {
   World& world_;
   std::shared_ptr<Machines> machines_;
   std::shared_ptr<Process> process_;
+  const std::size_t node_;
   bool is_refused_ = false;
 };
 

@@ -71,10 +71,10 @@ void write_all(int file, std::string_view text) {
   }
 }
 
-[[noreturn]] void be_child(const std::vector<std::uint64_t>& seeds, Breakage breakage, int out) {
+[[noreturn]] void be_child(const std::vector<std::uint64_t>& seeds, const Kind& kind, int out) {
   for (const std::uint64_t seed : seeds) {
     write_all(out, "b " + std::to_string(seed) + "\n");
-    write_all(out, to_lines(simulate(seed, breakage)));
+    write_all(out, to_lines(simulate(seed, kind.breakage, kind.managers)));
   }
   _exit(0);
 }
@@ -84,14 +84,14 @@ struct Child {
   int in = -1;
 };
 
-Result<Child> start_child(const std::vector<std::uint64_t>& seeds, Breakage breakage) {
+Result<Child> start_child(const std::vector<std::uint64_t>& seeds, const Kind& kind) {
   int ends[2];
   if (::pipe(ends) != 0) return fail(Code::kInternal, std::string("pipe: ") + std::strerror(errno));
   const pid_t pid = ::fork();
   if (pid < 0) return fail(Code::kInternal, std::string("fork: ") + std::strerror(errno));
   if (pid == 0) {
     ::close(ends[0]);
-    be_child(seeds, breakage, ends[1]);
+    be_child(seeds, kind, ends[1]);
   }
   ::close(ends[1]);
   return Child{pid, ends[0]};
@@ -137,7 +137,7 @@ void collect(const Child& child, std::map<std::uint64_t, Outcome>& outcomes) {
 
 }  // namespace
 
-Result<void> run_seeds(const std::vector<std::uint64_t>& seeds, Breakage breakage, unsigned jobs,
+Result<void> run_seeds(const std::vector<std::uint64_t>& seeds, const Kind& kind, unsigned jobs,
                        const std::function<bool(const Outcome&)>& use) {
   for (std::size_t first = 0; first < seeds.size();) {
     const std::size_t batch_first = first;
@@ -146,7 +146,7 @@ Result<void> run_seeds(const std::vector<std::uint64_t>& seeds, Breakage breakag
       const std::size_t last = std::min(seeds.size(), first + kSeedsOfChild);
       SKEP_TRY(Child child, start_child({seeds.begin() + static_cast<std::ptrdiff_t>(first),
                                          seeds.begin() + static_cast<std::ptrdiff_t>(last)},
-                                        breakage));
+                                        kind));
       children.push_back(child);
       first = last;
     }

@@ -16,9 +16,15 @@
 
 namespace skep::sim {
 
+// What all seeds of a set have in common.
+struct Kind {
+  Breakage breakage = Breakage::kNone;
+  std::uint32_t managers = 1;
+};
+
 // Runs the seeds, `jobs` at a time, and hands each outcome to `use`, in the order of `seeds`. False from
 // `use` ends it.
-Result<void> run_seeds(const std::vector<std::uint64_t>& seeds, Breakage breakage, unsigned jobs,
+Result<void> run_seeds(const std::vector<std::uint64_t>& seeds, const Kind& kind, unsigned jobs,
                        const std::function<bool(const Outcome&)>& use);
 
 }  // namespace skep::sim

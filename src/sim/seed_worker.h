@@ -18,12 +18,16 @@ namespace skep::sim {
 
 class SeedWorker final : public std::enable_shared_from_this<SeedWorker> {
  public:
-  SeedWorker(World& world, Network& network, std::string address)
+  SeedWorker(World& world, Network& network, std::string address, std::uint32_t number)
       : world_(world),
         network_(network),
         address_(std::move(address)),
         process_(std::make_shared<Process>(world.executor)),
-        random_(world.random.split()) {}
+        random_(world.random.split()) {
+    link_->place = worker_place(1'000'000 + number);
+    link_->node = number % world.config.managers;
+    link_->goes_on = true;
+  }
 
   void begin() { ask_later(milliseconds(100)); }
   void die() { process_->kill(); }

@@ -37,7 +37,10 @@ SimWorker::SimWorker(World& world, Network& network, std::uint64_t number, std::
       random_(world.random.split()),
       loop_(loop_options(world.config), random_.split(), world.now()),
       knows_checkpoints_(number % 4 != 0),
-      troubles_at_birth_(world.manager_troubles) {}
+      troubles_at_birth_(world.manager_troubles) {
+  link_->place = worker_place(number);
+  link_->node = number % world.config.managers;
+}
 
 void SimWorker::begin() {
   process_->post([self = shared_from_this()] { self->carry_out(self->loop_.tick(self->world_.now())); });
@@ -71,7 +74,7 @@ void SimWorker::haunt() {
     network_.call<v1::HeartbeatReply>(
         ghost, link_, seconds(5),
         [id, request](Front& front, manager::IsWanted, manager::Reply<v1::HeartbeatReply> reply) {
-          front.service().heartbeat(id, request, std::move(reply));
+          front.haunt(id, request, std::move(reply));
         },
         [](const Result<v1::HeartbeatReply>&) {});
     ghost->post_at(world_.now() + seconds(1), [beat] { (*beat)(); });
@@ -352,6 +355,26 @@ void SimWorker::carry_out_one(DoHeartbeat heartbeat) {
 
 void SimWorker::carry_out_one(DoCancelAcquire) {
   ++abandoned_;
+}
+
+void SimWorker::carry_out_one(DoNextManager) {
+  if (!world_.is_shared()) return;
+  world_.counters.add("workers gone on to another manager");
+  link_->node = (link_->node + 1) % world_.config.managers;
+}
+
+void SimWorker::carry_out_one(const DoMoveTo& move) {
+  world_.event("worker moves to another manager", std::to_string(number_) + " to " + move.manager);
+  link_->node = Cluster::node_of(move.manager);
+}
+
+void SimWorker::carry_out_one(const DoTakeLeave& leave) {
+  network_.call<v1::Worker>(
+      process_, link_, seconds(5),
+      [id = leave.worker](Front& front, manager::IsWanted, manager::Reply<v1::Worker> reply) {
+        front.take_leave(id, std::move(reply));
+      },
+      [](const Result<v1::Worker>&) {});
 }
 
 void SimWorker::carry_out_one(const DoExit& exit) {

@@ -33,6 +33,12 @@ class SimWorker final : public std::enable_shared_from_this<SimWorker> {
   const std::string& instance() const { return instance_; }
   const std::shared_ptr<Process>& process() const { return process_; }
   const std::shared_ptr<Link>& link() const { return link_; }
+  // That of somebody beside it.
+  std::shared_ptr<Link> own_way() const {
+    auto way = std::make_shared<Link>();
+    way->node = link_->node;
+    return way;
+  }
   bool is_gone() const { return process_->is_dead(); }
   std::string id() const { return loop_.worker_id(); }
   std::uint64_t troubles = 0;  // it was hung
@@ -48,9 +54,9 @@ class SimWorker final : public std::enable_shared_from_this<SimWorker> {
   void carry_out_one(worker::DoRelease release);
   void carry_out_one(worker::DoHeartbeat heartbeat);
   void carry_out_one(worker::DoCancelAcquire);
-  void carry_out_one(worker::DoNextManager) {}
-  void carry_out_one(const worker::DoMoveTo&) {}
-  void carry_out_one(const worker::DoTakeLeave&) {}
+  void carry_out_one(worker::DoNextManager);
+  void carry_out_one(const worker::DoMoveTo& move);
+  void carry_out_one(const worker::DoTakeLeave& leave);
   void carry_out_one(const worker::DoExit& exit);
   void gone(bool is_goodbye_heard);
   // A task that runs. One of kind sha512 is done step by step, as time passes.

@@ -26,11 +26,9 @@ class Simulation {
         fleet_(world_, network_, cluster_),
         workload_(world_, network_) {
     if (kept == TraceKept::kAll) world_.trace.keep_all();
-    world_.is_manager_serving = [this] {
-      const auto& life = cluster_.current();
-      return life != nullptr && life->process->runs() &&
-             life->service->host().state() == manager::HostState::kServing;
-    };
+    world_.is_manager_serving = [this] { return cluster_.is_whole(); };
+    world_.served = [this] { return cluster_.served(); };
+    world_.shares = [this] { return cluster_.shares(); };
     world_.machines_existing = [this] { return cluster_.machines_existing(); };
     world_.machines_peak = [this] { return cluster_.machines_peak(); };
   }
@@ -82,8 +80,10 @@ class Simulation {
   void tick() {
     next_tick_ = world_.now() + kTick;
     world_.tell([](Checker& checker) { checker.on_tick(); });
-    if (cluster_.current() == nullptr) return;
-    for (const auto& shard : cluster_.current()->service->host().shards()) shard->check_invariants();
+    for (std::size_t node = 0; node < cluster_.size(); ++node) {
+      if (cluster_.current(node) == nullptr) continue;
+      for (const auto& shard : cluster_.current(node)->service->host().shards()) shard->check_invariants();
+    }
   }
 
   // `action` again and again, `gap` between, until the faults are over.
@@ -103,11 +103,11 @@ class Simulation {
         world_.steps_to_crash = 1 + world_.random.below(60);
         world_.counters.add("crashes set to a step");
       } else {
-        cluster_.crash();
+        cluster_.crash_any();
       }
     });
-    repeat(config.hang_gap, [this] { cluster_.hang(); });
-    repeat(config.stop_gap, [this] { cluster_.stop(); });
+    repeat(config.hang_gap, [this] { cluster_.hang(0); });
+    repeat(config.stop_gap, [this] { cluster_.stop(0, milliseconds(200) + world_.up_to(seconds(3))); });
     repeat(config.disk_full_gap, [this] {
       world_.event("disk full");
       world_.disk.fill_until(world_.now() + world_.up_to(seconds(15)));
@@ -116,6 +116,37 @@ class Simulation {
     repeat(config.worker_death_gap, [this] { fleet_.kill_one(); });
     repeat(config.worker_hang_gap, [this] { fleet_.hang_one(); });
     repeat(config.worker_drain_gap, [this] { fleet_.drain_one(); });
+    repeat(config.pause_gap, [this] { cluster_.pause(cluster_.any()); });
+    repeat(config.leave_gap, [this] { cluster_.leave(cluster_.any()); });
+    repeat(config.rolling_gap, [this] { cluster_.roll(); });
+    repeat(config.cut_gap, [this] { cut(); });
+    repeat(config.store_away_gap, [this] { lose_store(); });
+  }
+
+  // A manager and another one, or the store, do not reach each other.
+  void cut() {
+    world_.trouble();
+    const auto one = static_cast<Place>(cluster_.any());
+    const auto other =
+        static_cast<Place>((one + 1 + world_.random.below(cluster_.size() - 1)) % cluster_.size());
+    const bool is_of_store = world_.random.chance(0.5);
+    const Place to = is_of_store ? kStorePlace : other;
+    const Instant until = world_.now() + milliseconds(500) + world_.up_to(seconds(20));
+    const auto direction = world_.random.below(3);
+    if (direction != 1) world_.cuts.cut(one, to, until);
+    if (direction != 0) world_.cuts.cut(to, one, until);
+    const std::string how = direction == 2 ? "" : " in one direction";
+    world_.event((is_of_store ? "manager cut off from the store" : "managers cut off from each other") + how,
+                 std::to_string(one) + " and " + (is_of_store ? "the store" : std::to_string(other)));
+  }
+
+  // The database fails over: nobody reaches it, and the next one may not have what was not synced.
+  void lose_store() {
+    world_.event("store away");
+    world_.trouble();
+    ++world_.store_failovers;
+    world_.store_away_until = world_.now() + world_.up_to(seconds(12));
+    if (world_.random.chance(0.5)) world_.disk.lose_power();
   }
 
   void heal() {
@@ -124,6 +155,8 @@ class Simulation {
     world_.steps_to_crash = 0;
     world_.faults = Faults{};
     world_.disk.fill_until(world_.now());
+    world_.cuts.heal();
+    world_.store_away_until = world_.now();
     cluster_.heal();
     fleet_.heal();
     workload_.wind_up();
@@ -178,8 +211,9 @@ class Simulation {
   // What the disk says is all that is left.
   void restart_and_audit() {
     world_.event("last restart");
-    cluster_.crash();
-    if (!run_for(seconds(12))) return;
+    cluster_.crash_all();
+    // Of several it takes until the dead ones' time is over.
+    if (!run_for(world_.is_shared() ? seconds(25) : seconds(12))) return;
     bool is_answered = false;
     workload_.pull_all([this, &is_answered](const Result<api::v1::PullReply>& reply) {
       is_answered = true;
@@ -207,8 +241,8 @@ class Simulation {
 
 }  // namespace
 
-Outcome simulate(std::uint64_t seed, Breakage breakage, TraceKept kept) {
-  Simulation simulation(make_config(seed, breakage), kept);
+Outcome simulate(std::uint64_t seed, Breakage breakage, std::uint32_t managers, TraceKept kept) {
+  Simulation simulation(make_config(seed, breakage, managers), kept);
   simulation.run();
   return simulation.outcome();
 }

@@ -30,6 +30,7 @@ struct Outcome {
 
 enum class TraceKept : std::uint8_t { kTail, kAll };
 
-Outcome simulate(std::uint64_t seed, Breakage breakage, TraceKept kept = TraceKept::kTail);
+Outcome simulate(std::uint64_t seed, Breakage breakage, std::uint32_t managers,
+                 TraceKept kept = TraceKept::kTail);
 
 }  // namespace skep::sim

@@ -19,6 +19,9 @@ Workload::Workload(World& world, Network& network)
     auto client = std::make_shared<Client>();
     client->number = i + 1;
     client->process = std::make_shared<Process>(world.executor);
+    client->link->place = client_place(client->number);
+    client->link->node = i % world.config.managers;
+    client->link->goes_on = true;
     client->tasks_left = world.config.tasks_max / world.config.clients;
     clients_.push_back(std::move(client));
   }
@@ -61,6 +64,12 @@ void Workload::next(const ClientPtr& client) {
 void Workload::act(const ClientPtr& client) {
   if (world_.config.partition_gap > Duration::zero() && random_.chance(0.02)) {
     client->link->replies_cut_until = world_.now() + seconds(static_cast<std::int64_t>(random_.below(8)));
+  }
+  if (world_.is_shared() && random_.chance(0.1)) client->link->node = random_.below(world_.config.managers);
+  if (world_.is_shared() && world_.config.partition_gap > Duration::zero() && random_.chance(0.02)) {
+    const auto node = static_cast<Place>(random_.below(world_.config.managers));
+    world_.event("client cut off from one manager", std::to_string(client->number));
+    world_.cuts.cut(client->link->place, node, world_.now() + world_.up_to(seconds(10)));
   }
   const auto dice = random_.below(100);
   if (dice < 50 && client->tasks_left > 0) {
@@ -202,8 +211,13 @@ void Workload::pull(const ClientPtr& client) {
   const auto delivery = random_.chance(0.5) ? Delivery::kOnce : Delivery::kReceipt;
   command.visibility = world_.config.visibility;
   if (random_.chance(0.3)) command.queue = kQueues[random_.below(2)];
-  const Duration wait =
+  Duration wait =
       random_.chance(0.5) ? Duration::zero() : seconds(static_cast<std::int64_t>(random_.below(15)));
+  // Each result once, of several managers, is the seed's call: it waits for nothing and knows no queues.
+  if (world_.is_shared() && delivery == Delivery::kOnce) {
+    wait = Duration::zero();
+    command.queue.clear();
+  }
   network_.call<v1::PullReply>(
       client->process, client->link, wait + seconds(5),
       [command, delivery, wait](Front& front, manager::IsWanted is_wanted,

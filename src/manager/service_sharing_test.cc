@@ -193,7 +193,7 @@ TEST_F(ServiceSharing, AnAcknowledgementOfWhatAnotherServesIsRefusedAndNotAnswer
   OneManager& first = join();
   executor.run_for(milliseconds(100));
   std::vector<TaskId> ids;
-  for (int i = 0; i < 20; ++i) ids.push_back(enqueue(first).value().front().id);
+  for (ShardId i = 0; i < kShards; ++i) ids.push_back(enqueue(first).value().front().id);
   join();
   executor.run_for(seconds(10));
   std::size_t moved = 0;

@@ -130,11 +130,12 @@ class Storm {
     QueueRecord counter;
     counter.name = "counter";
     counter.depth_max = ++number_;
-    store::ShardBatch mark{0, epochs_[0], {store::PutQueue{counter}}};
+    store::ShardBatch mark{0, epochs_[0], {}};
+    mark.mutations.emplace_back(store::PutQueue{counter});
     if (random_.chance(0.3)) {
       TaskRecord large;
       large.id = {0, 1, 100 + random_.below(6)};
-      mark.mutations.push_back(store::PutTask{
+      mark.mutations.emplace_back(store::PutTask{
           large,
           std::make_shared<const std::string>(random_.below(random_.chance(0.1) ? 12'000 : 3'000), 'l'),
           nullptr});

@@ -123,7 +123,7 @@ class Skep(MachineTest):
         seen = http_client.get(f"/v1/tasks/{answer['id']}?wait=30s").json()
         self.assertEqual(seen.get("result"), reference(b"body", 100), self.console(worker))
         self.assertEqual(http_client.get("/v1/workers").json()["workers"][0]["name"], "one")
-        with open(self.lab.path("machines", worker, "etc/skep/word"), encoding="ascii") as file:
+        with open(self.lab.path(f"machines-{self.server.region}", worker, "etc/skep/word"), encoding="ascii") as file:
             self.assertEqual(file.read(), "swordfish\n")
         self.interrupted(worker, worker_address)
         self.ec2.terminate_instances(InstanceIds=[manager])

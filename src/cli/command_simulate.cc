@@ -402,6 +402,17 @@ void add_trace_options(CLI::App& command, SimulateOptions& options) {
       ->check(CLI::Range(1, 1'000));
 }
 
+// What would have no effect is refused.
+void say_what_goes_together(CLI::App& command) {
+  const auto option = [&](const char* name) { return command.get_option(name); };
+  for (const char* name : {"--trials", "--late", "--budget"}) option(name)->needs(option("--tune"));
+  option("--series")->needs(option("--json"));
+  option("--output")->needs(option("--record"));
+  for (const char* name : {"--trace", "--policy", "--tune", "--svg"})
+    option("--record")->excludes(option(name));
+  for (const char* name : {"--svg", "--series"}) option("--tune")->excludes(option(name));
+}
+
 }  // namespace
 
 void add_simulate_command(CLI::App& app, Context& context) {
@@ -431,6 +442,7 @@ void add_simulate_command(CLI::App& app, Context& context) {
                       "Write what a manager at this URL has seen as a trace");
   add_access_options(*command, context.access);
   command->add_option("--output", options->output_file, "Where --record writes [standard output]");
+  say_what_goes_together(*command);
   context.actions[command] = [&context, options] {
     options->tune.seed = options->seed;
     const auto code = simulate_all(context, *options);

@@ -121,6 +121,14 @@ class Simulate(unittest.TestCase):
         self.assertIn("can not be written", self.refused("--trace", HOUR, "--svg", os.path.join(self.folder, "no", "x.svg")))
         wrong = self.file("wrong.csv", "t_seconds,arrivals\n0,1\n1\n")
         self.assertIn("wrong: line 3 is not two numbers", self.refused("--trace", wrong))
+        since_1970 = self.file("unix.csv", "t_seconds,service_seconds\n1795910400,1\n")
+        self.assertIn("are to count from the begin of the trace", self.refused("--trace", since_1970))
+
+    def test_what_would_have_no_effect_is_refused(self):
+        for wrong in (("--trials", "5"), ("--late", "0.1"), ("--budget", "2"), ("--series",), ("--output", "x.csv"),
+                      ("--tune", "--svg", "x.svg"), ("--record", "http://127.0.0.1:1")):
+            with self.subTest(wrong=wrong):
+                self.assertIn(wrong[0], self.refused("--trace", HOUR, *wrong))
 
     def test_a_manager_refuses_the_policies_of_others(self):
         done = skep("manager", "--policy", "keda", "--check-config")

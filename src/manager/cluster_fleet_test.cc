@@ -33,6 +33,7 @@ struct World {
   std::map<std::string, OneManager*> by_address;
   std::set<std::string> silent;  // addresses that no call reaches
   scaler::Bounds limits;         // of managers that join
+  bool is_dry_run = false;       // of managers that join
 };
 
 // Hands a call to the manager that has the address.
@@ -86,6 +87,7 @@ struct OneManager {
     options.bounds = in.limits;
     options.bounds.workers_max = std::max(1u, workers_max);
     options.address = address;
+    options.is_dry_run = in.is_dry_run;
     scaler =
         std::make_unique<scaler::Scaler>(in.executor, fleet, provisioner, scaler::make_drain_time_policy({}),
                                          options, "e" + service.life_name(), Logger(), &fleet);
@@ -368,6 +370,43 @@ TEST_F(ClusterFleetTest, ABudgetHoldsWhereAManagerLeadsThatStartsNothing) {
   EXPECT_EQ(existing(), 3u);
 }
 
+TEST_F(ClusterFleetTest, ALeaderInADryRunLetsTheOthersKeepWhatTheyHave) {
+  world.is_dry_run = true;
+  join(2);
+  world.is_dry_run = false;
+  OneManager& other = join(2);
+  run(seconds(8));
+  EXPECT_EQ(&leader(), managers[0].get());
+  enqueue(*managers[0], 40);
+  run(seconds(10));
+  EXPECT_EQ(existing(), 0u);
+  EXPECT_EQ(leader().scaler->wanted(), 2u);
+  EXPECT_NE(other.scaler->explain().find("this is a dry run"), std::string::npos) << other.scaler->explain();
+}
+
+TEST_F(ClusterFleetTest, ALeaderInADryRunLetsNothingGoElsewhere) {
+  join(2);
+  world.is_dry_run = true;
+  join(2);
+  world.is_dry_run = false;
+  OneManager& third = join(2);
+  run(seconds(8));
+  enqueue(third, 40);
+  run(seconds(5));
+  ASSERT_EQ(third.own_machines.existing(), 2u);
+  managers.erase(managers.begin());
+  run(seconds(12));
+  EXPECT_EQ(&leader(), managers[0].get());
+  std::vector<TaskId> waiting;
+  third.service.list_tasks({}, [&](Result<v1::ListTasksReply> reply) {
+    for (const auto& task : reply.value().tasks()) waiting.push_back(TaskId::parse(task.id()).value());
+  });
+  world.executor.run_for(milliseconds(5));
+  for (const auto& id : waiting) third.service.cancel_task(id, [](auto) {});
+  run(minutes(3));
+  EXPECT_EQ(third.own_machines.existing(), 2u);
+}
+
 TEST_F(ClusterFleetTest, AfterTheLeadersDeathTheNextKeepsWhatRunsAndStartsNothingTwice) {
   for (int i = 0; i < 3; ++i) join(2);
   run(seconds(8));
@@ -444,6 +483,8 @@ TEST_F(ClusterFleetTest, WhereLaunchesFailAnotherMachineDoesThem) {
   enqueue(*managers[0], 2);
   run(seconds(8));
   EXPECT_EQ(managers[1]->own_machines.existing(), 2u);
+  EXPECT_EQ(&leader(), managers[0].get());
+  EXPECT_EQ(leader().scaler->problem(), "") << "all that is wanted runs";
 }
 
 TEST_F(ClusterFleetTest, AWorkerThatFledToASiblingIsNeitherEndedNorReplaced) {

@@ -17,6 +17,8 @@ from fault_server import FaultServer  # noqa: E402
 from harness import ProcessTest, wait_until  # noqa: E402
 
 PIECES = 24
+# An idle worker stays for as long as a boot takes, and on a busy machine that is long.
+SHORT_HOLD = ["--policy", "skep:hold_s=2:hold_growth=1:hold_boots_min=0.1"]
 
 
 class Faults(ProcessTest):
@@ -24,8 +26,8 @@ class Faults(ProcessTest):
         super().setUp()
         self.server = FaultServer(self.lab, ["--rate", "20"])
 
-    def hive(self, name, types, pieces=PIECES, **more):
-        hive = Hive(self.lab, self.server, name, types, **more)
+    def hive(self, name, types, pieces=PIECES, more=(), **others):
+        hive = Hive(self.lab, self.server, name, types, more=[*SHORT_HOLD, *more], **others)
         hive.start()
         hive.wanted = hive.enqueue(pieces)
         return hive
@@ -61,7 +63,7 @@ class Faults(ProcessTest):
         wait_until(lambda: any("skep:token" in str(one["params"].get("Filters")) for one in lost.requests("DescribeInstances")),
                    "it looks up what came of its launch")
         hives = {hive.name: hive for hive in (
-            single, lost, self.hive("capacity", "c5.large,c5.xlarge"), self.hive("boots", "m5.large"),
+            single, lost, self.hive("capacity", "c5.large,c5.xlarge"), self.hive("boots", "m5.large", boot_timeout="10s"),
             self.hive("vanish", "c6i.large", 3 * PIECES), self.hive("spot", "c6a.large", 6 * PIECES, more=["--ec2-spot"]))}
         # Not before they work: what goes while it boots is a boot that failed.
         for name, action in (("vanish", "vanish"), ("spot", "interrupt")):
@@ -105,9 +107,7 @@ class Faults(ProcessTest):
     def test_a_manager_that_is_killed_while_it_launches_never_has_too_many(self):
         # What was launched shows 3 s later.
         self.server.control("POST", "settings", {"describe_seconds": 60})
-        # A boot takes long here, and an idle worker would stay for as long.
-        hive = Hive(self.lab, self.server, "reborn", "c5.large", list_lag="4s",
-                    more=["--policy", "skep:hold_s=2:hold_growth=1:hold_boots_min=0.1"])
+        hive = Hive(self.lab, self.server, "reborn", "c5.large", list_lag="4s", more=SHORT_HOLD)
         hive.start()
         hive.wanted = hive.enqueue(PIECES)
         wait_until(lambda: hive.requests("CreateFleet"), "it launches")

@@ -45,10 +45,11 @@ ALIVE = ("pending", "running", "shutting-down", "stopping", "stopped")
 
 
 class Hive:
-    """`types`: of its workers. `more`: arguments of its managers. The first manager is started by start()."""
+    """`types`: of its workers. `more`: arguments of its managers. `boot_timeout`: as long as a boot takes a busy machine, where none
+    is to fail. The first manager is started by start()."""
 
     def __init__(self, lab, server, name, types, workers_max=3, more=(), managers=1, piece=0.4, list_lag="1s",
-                 orphan_timeout="10m", worker_timeout="4s", lease="8s"):
+                 orphan_timeout="10m", worker_timeout="4s", lease="8s", boot_timeout="40s"):
         self.lab = lab
         self.server = server
         self.name = name
@@ -59,7 +60,7 @@ class Hive:
         self.arguments = [
             "--provisioner", "ec2", "--ec2-cluster", name, "--ec2-worker-types", types, "--max-workers", str(workers_max),
             "--ec2-subnets", ",".join(sorted(subnet["SubnetId"] for subnet in subnets)), "--target-wait", "40s", "--idle-hold", "1s",
-            "--ec2-list-lag", list_lag, "--ec2-boot-timeout", "10s", "--heartbeat", "500ms",
+            "--ec2-list-lag", list_lag, "--ec2-boot-timeout", boot_timeout, "--heartbeat", "500ms",
             "--worker-timeout", worker_timeout, "--lease", lease, *more]
         self._make_templates(piece, orphan_timeout)
         server.advance(10)  # until they are seen

@@ -169,7 +169,7 @@ class OnAnInstance(PackageTest):
         for pid in self.lab.survivors():
             with open(f"/proc/{pid}/environ", "rb") as file:
                 is_there = f"SKEP_TEST_ADDRESS={address}".encode() in file.read().split(b"\0")
-            if is_there and re.search(r"/machines/i-\w+/usr/bin/skep$", os.readlink(f"/proc/{pid}/exe")):
+            if is_there and re.search(r"/machines-[\w-]+/i-\w+/usr/bin/skep$", os.readlink(f"/proc/{pid}/exe")):
                 return True
         return False
 
